@@ -1,0 +1,65 @@
+"""The backward pass: visits the recorded operations newest first and hands each its gradient.
+
+An operation is recorded after those that made its inputs, so running against the order of recording
+visits every node after all of its consumers; a heap keeps the ones whose turn may come.
+"""
+
+from __future__ import annotations
+
+from heapq import heappop, heappush
+from typing import TYPE_CHECKING, Any
+
+from gpunet.backend import Array
+from gpunet.errors import GradError
+
+if TYPE_CHECKING:
+    from gpunet.autograd.op import Op
+    from gpunet.autograd.tensor import Tensor
+
+
+def backward(root: Tensor, gradient: Array, *, retain_graph: bool = False) -> None:
+    """Adds the gradient of `root` (weighted by `gradient`, of its shape) to `.grad` of every leaf it depends on.
+
+    What an operation kept is dropped as the pass leaves it, unless `retain_graph`.
+    """
+    pending: dict[Op, list[Array | None]] = {}
+    heap: list[tuple[int, Op]] = []
+
+    def send(edge: Any, g: Array) -> None:
+        if type(edge) is not tuple:
+            edge.accumulate(g)
+            return
+        op, index = edge
+        slots = pending.get(op)
+        if slots is None:
+            slots = pending[op] = [None] * op.outputs
+            heappush(heap, (-op.order, op))
+        before = slots[index]
+        # Never in place: the array may be the gradient of something else, too.
+        slots[index] = g if before is None else op.backend.xp.add(before, g)
+
+    send(root.origin or root, gradient)
+    while heap:
+        op = heappop(heap)[1]
+        gys = pending.pop(op)
+        if not op.edges:
+            raise GradError(
+                "backward",
+                f"the graph below {op.name} must be there, but an earlier backward pass has freed it",
+                "call backward(retain_graph=True) the first time if it is wanted twice",
+            )
+        gxs = op.backward(op.backend, *gys)
+        if type(gxs) is not tuple:
+            gxs = (gxs,)
+        for edge, g in zip(op.edges, gxs, strict=True):
+            if edge is not None and g is not None:
+                # A leaf owns its gradient; an array passed on, or a view, may belong to others.
+                if type(edge) is not tuple and (_shared(g) or any(g is gy for gy in gys)):
+                    g = op.backend.copy(g)
+                send(edge, g)
+        if not retain_graph:
+            op.saved, op.edges = None, ()
+
+
+def _shared(array: Array) -> bool:
+    return type(array.base) is type(array)

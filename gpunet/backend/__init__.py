@@ -1,0 +1,59 @@
+"""Backends: the CPU (NumPy + Numba) and CUDA (CuPy), behind one protocol (`base.Backend`).
+
+`get("cpu")` gives one by device name, `of(array)` the one that owns an array, and `resolve("auto")`
+takes the GPU where one works and says in one line why not otherwise.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import numpy as np
+
+from gpunet.backend.base import Array, Backend, DType, Shape
+from gpunet.backend.cpu import CPUBackend
+from gpunet.backend.random import random
+from gpunet.errors import ArgumentError, DeviceError
+
+__all__ = ["Array", "Backend", "DType", "Shape", "cpu", "get", "of", "random", "resolve"]
+
+cpu: Backend = CPUBackend()
+_DEVICE = re.compile(r"cpu|cuda(:\d+)?")
+
+
+def get(device: str) -> Backend:
+    """The backend of `"cpu"`, `"cuda"` or `"cuda:N"`.
+
+    Raises:
+        ArgumentError: another word.
+        DeviceError: no such device works here; the message says why and how to mend it.
+    """
+    if device == "cpu":
+        return cpu
+    if not _DEVICE.fullmatch(device):
+        raise ArgumentError("device", f'must be "cpu", "cuda" or "cuda:N", got {device!r}')
+    from gpunet.backend.cuda import probe
+
+    raise DeviceError("device", f"{device} cannot be used: {probe()}", "use device cpu or auto")
+
+
+def resolve(device: str) -> tuple[Backend, str]:
+    """The backend for `device`, which may be `"auto"`, and one line for the user that says what was chosen and why."""
+    if device != "auto":
+        backend = get(device)
+        return backend, f"device {backend.device}"
+    from gpunet.backend.cuda import probe
+
+    return cpu, f"device cpu ({probe()})"
+
+
+def of(array: Any) -> Backend:
+    """The backend that owns `array`.
+
+    Raises:
+        DeviceError: the object belongs to no backend.
+    """
+    if isinstance(array, np.ndarray):
+        return cpu
+    raise DeviceError("backend.of", f"must be a numpy or cupy array, got {type(array).__name__}")

@@ -1,0 +1,87 @@
+"""What a backend is: arrays of one device, and the operations on them that everything else is written in.
+
+An operation of `gpunet.functional` gets a backend and raw arrays, and never asks which one it got:
+
+    class ReLU(Op):
+        def forward(self, be, x):
+            return be.activation.relu_fwd(x)
+
+`be.activation` is a kernel family. The name is the address: `be.activation.relu_fwd` is written in
+`gpunet/backend/cpu/activation.py` for the CPU and in `kernels/activation.cu` for CUDA. Families are
+modules, found by name on first use; there is no list of them.
+"""
+
+from __future__ import annotations
+
+import importlib
+from abc import ABC, abstractmethod
+from typing import Any
+
+Array = Any  # numpy.ndarray or cupy.ndarray, C or strided, of the backend's own device
+DType = Any  # anything numpy.dtype() takes
+Shape = tuple[int, ...]
+
+
+class Backend(ABC):
+    """Arrays and kernels of one device.
+
+    Attributes:
+        device: `"cpu"` or `"cuda:N"`.
+        xp: the array module (NumPy's functions; large results come from the backend's memory cache).
+    """
+
+    device: str
+    xp: Any
+    package: str  # where the kernel families live, e.g. "gpunet.backend.cpu"
+
+    def __getattr__(self, family: str) -> Any:
+        # Runs once a family: the module is then an ordinary attribute.
+        if family.startswith("_"):
+            raise AttributeError(family)
+        name = f"{self.package}.{family}"
+        try:
+            module = importlib.import_module(name)
+        except ModuleNotFoundError as error:
+            if error.name != name:
+                raise
+            raise AttributeError(f"backend {self.device} has no kernel family {family!r}") from None
+        setattr(self, family, module)
+        return module
+
+    def __repr__(self) -> str:
+        return f"<backend {self.device}>"
+
+    @abstractmethod
+    def empty(self, shape: Shape, dtype: DType) -> Array:
+        """Uninitialised C-contiguous array, 64-byte aligned when large."""
+
+    @abstractmethod
+    def asarray(self, values: Any, dtype: DType | None = None) -> Array:
+        """`values` (array, nested lists or number) as an array of this device; copies only if it must."""
+
+    @abstractmethod
+    def to_host(self, array: Array) -> Any:
+        """The array as a `numpy.ndarray`; waits for the device."""
+
+    @abstractmethod
+    def copy(self, array: Array) -> Array:
+        """A C-contiguous copy that shares no memory with `array`."""
+
+    @abstractmethod
+    def contiguous(self, array: Array) -> Array:
+        """`array` itself if it is C-contiguous, else a C-contiguous copy."""
+
+    @abstractmethod
+    def matmul(self, a: Array, b: Array) -> Array:
+        """Matrix product over the last two axes, leading axes broadcast (at least 2-D each).
+
+        Transposed views are taken as they are: BLAS reads them without a copy.
+        """
+
+    @abstractmethod
+    def full(self, shape: Shape, value: float, dtype: DType) -> Array:
+        """C-contiguous array filled with `value`."""
+
+    @abstractmethod
+    def synchronize(self) -> None:
+        """Waits until all work given to the device is done."""

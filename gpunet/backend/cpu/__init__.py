@@ -1,0 +1,86 @@
+"""The CPU backend: NumPy arrays on cached memory, BLAS for matrix products, Numba for fused kernels.
+
+Numba is imported by the kernel families, on the first use of a kernel, never by `import gpunet`.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from gpunet.backend.base import Array, Backend, DType, Shape
+from gpunet.backend.cpu.memory import SMALL, cache
+
+
+class CPUBackend(Backend):
+    """See `Backend`; arrays are `numpy.ndarray`."""
+
+    device = "cpu"
+    package = __name__
+
+    def __init__(self) -> None:
+        self.xp = _CachedNumPy()
+        self.empty = cache.empty  # type: ignore[method-assign]  # spares a call on the hottest path
+
+    def empty(self, shape: Shape, dtype: DType) -> Array:  # noqa: D102
+        return cache.empty(shape, dtype)
+
+    def asarray(self, values: Any, dtype: DType | None = None) -> Array:
+        return np.asarray(values, dtype)
+
+    def to_host(self, array: Array) -> Any:
+        return array
+
+    def copy(self, array: Array) -> Array:
+        out = self.empty(array.shape, array.dtype)
+        np.copyto(out, array)
+        return out
+
+    def contiguous(self, array: Array) -> Array:
+        return array if array.flags.c_contiguous else self.copy(array)
+
+    def matmul(self, a: Array, b: Array) -> Array:
+        if a.ndim == 2 and b.ndim == 2:
+            # np.dot reaches BLAS with a third of np.matmul's overhead.
+            return np.dot(a, b, self.empty((a.shape[0], b.shape[1]), a.dtype))
+        return np.matmul(a, b)
+
+    def full(self, shape: Shape, value: float, dtype: DType) -> Array:
+        out = self.empty(shape, dtype)
+        out.fill(value)
+        return out
+
+    def synchronize(self) -> None:
+        """Nothing to wait for: CPU work is done when the call returns."""
+
+
+class _CachedNumPy:
+    """NumPy's functions; the elementwise ones (ufuncs) write large results into cached memory."""
+
+    def __getattr__(self, name: str) -> Any:
+        function = getattr(np, name)
+        if isinstance(function, np.ufunc) and function.nout == 1:
+            function = _cached(function)
+        setattr(self, name, function)
+        return function
+
+
+def _cached(ufunc: np.ufunc) -> Any:
+    result_dtype: dict[tuple[Any, ...], np.dtype[Any]] = {}
+
+    def call(*operands: Any) -> Any:
+        large = False
+        for x in operands:
+            if type(x) is np.ndarray and x.nbytes >= SMALL:
+                large = True
+        if not large:
+            return ufunc(*operands)
+        key = tuple(x.dtype if isinstance(x, (np.ndarray, np.generic)) else type(x) for x in operands)
+        dtype = result_dtype.get(key)
+        if dtype is None:
+            dtype = result_dtype[key] = ufunc.resolve_dtypes((*key, None))[-1]
+        return ufunc(*operands, out=cache.empty(np.broadcast(*operands).shape, dtype))
+
+    call.__name__ = ufunc.__name__
+    return call

@@ -1,0 +1,131 @@
+"""Activation functions: a scalar formula each, forward and backward.
+
+The loops, with an optional bias added on the way, come from `pointwise`. `y` in a backward formula is
+the output of the forward pass, `x` its input; each keeps whichever is cheaper.
+CUDA twins: kernels/activation.cu.
+"""
+
+from __future__ import annotations
+
+from gpunet.backend.cpu.pointwise import backward, forward
+from gpunet.backend.cpu.scalar import erf, exp, log, sigmoid, tanh
+
+
+@forward
+def identity_fwd(x):
+    return x
+
+
+@forward
+def relu_fwd(x):
+    return x if not x <= 0.0 else 0.0  # written so that NaN stays NaN
+
+
+@backward
+def relu_bwd(gy, y):
+    return gy if y > 0.0 else 0.0
+
+
+@forward
+def leaky_relu_fwd(x, negative_slope):
+    return x if x > 0.0 else negative_slope * x
+
+
+@backward
+def leaky_relu_bwd(gy, x, negative_slope):
+    return gy if x > 0.0 else negative_slope * gy
+
+
+@forward
+def elu_fwd(x, alpha):
+    return x if x > 0.0 else alpha * (exp(x) - 1.0)
+
+
+@backward
+def elu_bwd(gy, x, alpha):
+    return gy if x > 0.0 else gy * alpha * exp(x)
+
+
+@forward
+def sigmoid_fwd(x):
+    return sigmoid(x)
+
+
+@backward
+def sigmoid_bwd(gy, y):
+    return gy * y * (1.0 - y)
+
+
+@forward
+def tanh_fwd(x):
+    return tanh(x)
+
+
+@backward
+def tanh_bwd(gy, y):
+    return gy * (1.0 - y * y)
+
+
+@forward
+def gelu_fwd(x):
+    return 0.5 * x * (1.0 + erf(x * 0.7071067811865476))
+
+
+@backward
+def gelu_bwd(gy, x):
+    density = 0.3989422804014327 * exp(-0.5 * x * x)
+    return gy * (0.5 * (1.0 + erf(x * 0.7071067811865476)) + x * density)
+
+
+@forward
+def gelu_tanh_fwd(x):
+    # ½ (1 + tanh u) = σ(2u)
+    return x * sigmoid(1.5957691216057308 * (x + 0.044715 * x * x * x))
+
+
+@backward
+def gelu_tanh_bwd(gy, x):
+    e = exp(-1.5957691216057308 * (x + 0.044715 * x * x * x))
+    s = 1.0 / (1.0 + e)
+    slope = 1.5957691216057308 * (1.0 + 0.134145 * x * x)
+    return gy * s * (1.0 + x * slope * (e * s))  # e·s = 1 − s without the cancellation
+
+
+@forward
+def silu_fwd(x):
+    return x * sigmoid(x)
+
+
+@backward
+def silu_bwd(gy, x):
+    e = exp(-x)
+    s = 1.0 / (1.0 + e)
+    return gy * s * (1.0 + x * (e * s))
+
+
+@forward
+def softplus_fwd(x, beta):
+    # log(1 + e^z) = max(z, 0) + log(1 + e^-|z|): no overflow, and the argument of log is in (1, 2]
+    z = beta * x
+    return (max(z, 0.0) + log(1.0 + exp(-abs(z)))) / beta
+
+
+@backward
+def softplus_bwd(gy, x, beta):
+    return gy * sigmoid(beta * x)
+
+
+@forward
+def mish_fwd(x):
+    # tanh(softplus x) = n / (n + 2) with n = e^x (e^x + 2); beyond x = 20 it is 1 to the last bit
+    e = exp(min(x, 20.0))
+    n = e * (e + 2.0)
+    return x * (n / (n + 2.0))
+
+
+@backward
+def mish_bwd(gy, x):
+    e = exp(min(x, 20.0))
+    n = e * (e + 2.0)
+    d = 1.0 / (n + 2.0)
+    return gy * d * (n + 4.0 * x * (n + 1.0) * d * (e / (1.0 + e)))

@@ -1,0 +1,157 @@
+"""Compiles the CPU kernels: Numba, loaded on first use, one variant a dtype, cached on disk.
+
+A kernel here is an ordinary Python function over flat arrays or scalars, marked `@kernel`. It is
+written once for every floating dtype: when the variant for a dtype is made,
+
+- the name `T` stands for that dtype (`T(0.5)`),
+- float literals take that dtype (a stray `0.5` would otherwise widen float32 arithmetic to float64),
+- names of other kernels stand for their variants of the same dtype.
+
+The compiled code lies in the user's cache in a folder named after the sources and the versions, so
+an edit to any kernel file, or another Numba, never runs stale code, and a second start compiles nothing.
+All kernels are serial: BLAS owns the threads (docs/architecture.md, "One owner of the threads").
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+from collections.abc import Callable, Iterator
+from functools import cached_property
+from pathlib import Path
+from types import FunctionType
+from typing import Any
+
+import numpy as np
+
+# Everything of fast-math but `reassoc`, which would cancel the rounding constant in `exp`, and
+# `nnan`/`ninf`, which would let LLVM assume that the NaN we want to report cannot occur.
+FAST = frozenset({"nsz", "arcp", "contract", "afn"})
+# Sums may be reordered: that is what lets LLVM keep several partial sums in vector registers. The
+# order is fixed when the kernel is compiled, so results stay reproducible.
+FAST_SUM = FAST | {"reassoc"}
+
+
+def cache_folder() -> Path:
+    """Where compiled kernels lie: below `$XDG_CACHE_HOME` (or `~/.cache`), one folder a version of the sources."""
+    import llvmlite
+    import numba
+
+    digest = hashlib.sha256(f"{numba.__version__} {llvmlite.__version__} {np.__version__}".encode())
+    for source in sorted(Path(__file__).parent.glob("*.py")):
+        digest.update(source.read_bytes())
+    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(base) / "gpunet" / "kernels" / f"cpu-{digest.hexdigest()[:16]}"
+
+
+class _Compiler:
+    """Numba and the cache folder, set up once a process on the first kernel."""
+
+    @cached_property
+    def folder(self) -> Path | None:
+        """The cache folder, or None where it cannot be written (kernels then compile anew each start)."""
+        folder = cache_folder()
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            usable = os.access(folder, os.W_OK)
+        except OSError:
+            usable = False
+        return folder if usable else None
+
+    @contextlib.contextmanager
+    def _cache_in_folder(self) -> Iterator[None]:
+        # Numba reads this setting when a function is decorated; other people's functions keep theirs.
+        from numba import config
+
+        before, config.CACHE_DIR = config.CACHE_DIR, str(self.folder)
+        try:
+            yield
+        finally:
+            config.CACHE_DIR = before
+
+    def compile(self, function: FunctionType, fastmath: frozenset[str], inline: bool) -> Callable[..., Any]:
+        from numba import njit
+
+        options = {
+            # Python's check of every divisor would stop vectorisation (a factor of ten).
+            "error_model": "numpy",
+            "fastmath": set(fastmath),
+            "nogil": True,
+            "forceinline": inline,
+        }
+        if self.folder is None or inline:
+            return njit(**options)(function)
+        with self._cache_in_folder():
+            return njit(cache=True, **options)(function)
+
+
+compiler = _Compiler()
+
+
+class Kernel:
+    """A function of arrays or scalars, compiled for a dtype when that dtype is first seen.
+
+    `kernel[dtype]` is the compiled variant. `bindings` give further names their meaning in the body;
+    the families of pointwise kernels use them to put a scalar formula into a loop.
+    """
+
+    def __init__(
+        self,
+        function: Callable[..., Any],
+        *,
+        name: str | None = None,
+        fastmath: frozenset[str] = FAST,
+        inline: bool = False,
+        bindings: dict[str, Any] | None = None,
+    ):
+        assert isinstance(function, FunctionType)
+        self.function, self.fastmath, self.inline = function, fastmath, inline
+        self.name = name or function.__name__
+        self.bindings = bindings or {}
+        self.variants: dict[np.dtype[Any], Callable[..., Any]] = {}
+        self.__doc__ = function.__doc__
+
+    def __getitem__(self, dtype: np.dtype[Any]) -> Callable[..., Any]:
+        variant = self.variants.get(dtype)
+        if variant is None:
+            variant = self.variants[dtype] = self._compile(dtype)
+        return variant
+
+    def _compile(self, dtype: np.dtype[Any]) -> Callable[..., Any]:
+        code, names = self.function.__code__, {**self.function.__globals__, **self.bindings}
+        used = {name: names[name] for name in code.co_names if name in names}
+        for name, value in used.items():
+            if isinstance(value, Kernel | ByDtype):
+                used[name] = value[dtype]
+        constants = tuple(dtype.type(c) if type(c) is float else c for c in code.co_consts)
+        variant = FunctionType(
+            code.replace(co_consts=constants, co_name=self.name),
+            {"__builtins__": __builtins__, "__name__": self.function.__module__, **used, "T": dtype.type},
+            f"{self.name}_{dtype.name}",
+            self.function.__defaults__,
+        )
+        variant.__qualname__ = variant.__name__  # names the file in the cache
+        variant.__module__ = self.function.__module__
+        return compiler.compile(variant, self.fastmath, self.inline)
+
+
+class ByDtype:
+    """A function with a version of its own for each dtype, e.g. a polynomial for float32."""
+
+    def __init__(self, **versions: Any):
+        self.versions = {np.dtype(name): version for name, version in versions.items()}
+
+    def __getitem__(self, dtype: np.dtype[Any]) -> Any:
+        version = self.versions[dtype]
+        return version[dtype] if isinstance(version, Kernel) else version
+
+
+def kernel(function: Callable[..., Any] | None = None, **options: Any) -> Any:
+    """Marks a function as a kernel: `@kernel`, `@kernel(fastmath=FAST_SUM)`, `@kernel(inline=True)`."""
+    if function is None:
+        return lambda f: Kernel(f, **options)
+    return Kernel(function, **options)
+
+
+T: Any = float  # for readers and type checkers; each variant sees its own dtype under this name

@@ -1,0 +1,105 @@
+"""Optimizer steps: one pass over the memory of each parameter. CUDA twins: kernels/optim.cu.
+
+Learning rate and step count come in arrays of one float64, which the device reads: on a GPU a step
+can then be recorded once and replayed. The step count is raised by the kernel itself.
+"""
+
+from __future__ import annotations
+
+import math
+
+from gpunet.backend.base import Array
+from gpunet.backend.cpu.jit import T, kernel
+
+
+@kernel
+def _sgd_step(p, g, velocity, step, lr, sign, momentum, dampening, weight_decay, nesterov):
+    step[0] += 1
+    rate = T(lr[0])
+    if velocity.size == 0:
+        for i in range(p.size):
+            p[i] -= rate * (sign * g[i] + weight_decay * p[i])
+        return
+    # The first velocity is the gradient itself, undampened.
+    fresh, kept = (T(1.0), T(0.0)) if step[0] == 1 else (T(1.0) - dampening, momentum)
+    through, carried = (T(1.0), momentum) if nesterov else (T(0.0), T(1.0))
+    for i in range(p.size):
+        gradient = sign * g[i] + weight_decay * p[i]
+        v = fresh * gradient if kept == 0.0 else kept * velocity[i] + fresh * gradient
+        velocity[i] = v
+        p[i] -= rate * (through * gradient + carried * v)
+
+
+@kernel
+def _adam_step(p, g, m, v, v_max, step, lr, sign, beta1, beta2, eps, coupled, decoupled):
+    step[0] += 1
+    rate = T(lr[0] / (1 - math.pow(beta1, step[0])))
+    root_correction = T(1 / math.sqrt(1 - math.pow(beta2, step[0])))
+    b1, b2, new1, new2 = T(beta1), T(beta2), T(1 - beta1), T(1 - beta2)
+    shrink = T(1 - lr[0] * decoupled)
+    amsgrad = v_max.size > 0
+    for i in range(p.size):
+        gradient = sign * g[i] + coupled * p[i]
+        first = b1 * m[i] + new1 * gradient
+        second = b2 * v[i] + new2 * gradient * gradient
+        m[i] = first
+        v[i] = second
+        if amsgrad:
+            second = max(v_max[i], second)
+            v_max[i] = second
+        p[i] = shrink * p[i] - rate * first / (T(math.sqrt(second)) * root_correction + eps)
+
+
+def sgd_step(
+    parameters: list[Array],
+    gradients: list[Array],
+    velocities: list[Array],
+    steps: list[Array],
+    lr: Array,
+    *,
+    momentum: float,
+    dampening: float,
+    weight_decay: float,
+    nesterov: bool,
+    maximize: bool,
+) -> None:
+    """v ← μv + (1 − d)(g + λp);  p ← p − lr·v, or p − lr·(g + λp + μv) with Nesterov. In place.
+
+    All arrays C-contiguous; each velocity has its parameter's shape, or none of the lists' arrays
+    has elements when there is no momentum.
+    """
+    for p, g, velocity, step in zip(parameters, gradients, velocities, steps, strict=True):
+        t = p.dtype.type
+        scalars = (t(-1 if maximize else 1), t(momentum), t(dampening), t(weight_decay), nesterov)
+        arrays = (p.reshape(-1), g.reshape(-1), velocity.reshape(-1), step, lr)
+        _sgd_step[p.dtype](*arrays, *scalars)
+
+
+def adam_step(
+    parameters: list[Array],
+    gradients: list[Array],
+    first_moments: list[Array],
+    second_moments: list[Array],
+    largest_second_moments: list[Array],
+    steps: list[Array],
+    lr: Array,
+    *,
+    beta1: float,
+    beta2: float,
+    eps: float,
+    weight_decay: float,
+    decoupled: bool,
+    maximize: bool,
+) -> None:
+    """m ← β₁m + (1−β₁)g;  v ← β₂v + (1−β₂)g²;  p ← p − lr·m̂ / (√v̂ + ε). In place.
+
+    `decoupled` weight decay shrinks the parameter (AdamW), otherwise λp joins the gradient (Adam).
+    `largest_second_moments` holds max v so far for AMSGrad, empty arrays without it.
+    """
+    lists = (parameters, gradients, first_moments, second_moments, largest_second_moments, steps)
+    for p, g, m, v, v_max, step in zip(*lists, strict=True):
+        t = p.dtype.type
+        arrays = [a.reshape(-1) for a in (p, g, m, v, v_max)]
+        coupled, shrinking = (0.0, weight_decay) if decoupled else (weight_decay, 0.0)
+        scalars = (t(-1 if maximize else 1), beta1, beta2, t(eps), t(coupled), shrinking)
+        _adam_step[p.dtype](*arrays, step, lr, *scalars)

@@ -1,0 +1,171 @@
+"""Softmax, log-softmax and fused cross entropy over the last axis. CUDA twins: kernels/softmax.cu."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from gpunet.backend.base import Array
+from gpunet.backend.cpu.jit import T, kernel
+from gpunet.backend.cpu.memory import cache
+from gpunet.backend.cpu.reduction import row_dot, row_max, row_sum
+from gpunet.backend.cpu.scalar import exp, log
+from gpunet.errors import ArgumentError
+
+
+@kernel(inline=True)
+def _exp_row(x, y):
+    """y = e^(x - max x); returns the maximum and the sum of y."""
+    top = row_max(x)
+    for j in range(x.size):
+        y[j] = exp(x[j] - top)
+    return top, row_sum(y)
+
+
+@kernel
+def _softmax_fwd(x, y):
+    for i in range(x.shape[0]):
+        _, total = _exp_row(x[i], y[i])
+        scale = 1.0 / total
+        for j in range(x.shape[1]):
+            y[i, j] *= scale
+
+
+@kernel
+def _softmax_bwd(gy, y, gx):
+    for i in range(y.shape[0]):
+        dot = row_dot(gy[i], y[i])
+        for j in range(y.shape[1]):
+            gx[i, j] = y[i, j] * (gy[i, j] - dot)
+
+
+@kernel
+def _log_softmax_fwd(x, y):
+    for i in range(x.shape[0]):
+        top, total = _exp_row(x[i], y[i])
+        shift = top + log(total)
+        for j in range(x.shape[1]):
+            y[i, j] = x[i, j] - shift
+
+
+@kernel
+def _log_softmax_bwd(gy, y, gx):
+    for i in range(y.shape[0]):
+        total = row_sum(gy[i])
+        for j in range(y.shape[1]):
+            gx[i, j] = gy[i, j] - exp(y[i, j]) * total
+
+
+@kernel
+def _cross_entropy_fwd(x, target, weight, ignore_index, smoothing, rows, totals, p):
+    classes = x.shape[1]
+    loss_sum, weight_sum = 0.0, 0.0
+    all_weights = T(classes) if weight.size == 0 else row_sum(weight)
+    for i in range(x.shape[0]):
+        label = target[i]
+        if label == ignore_index:
+            rows[i] = 0.0
+            p[i, :] = 0.0
+            continue
+        if label < 0 or label >= classes:
+            return i
+        top, total = _exp_row(x[i], p[i])
+        log_total = top + log(total)
+        scale = 1.0 / total
+        for j in range(classes):
+            p[i, j] *= scale
+        label_weight = T(1.0) if weight.size == 0 else weight[label]
+        loss = (1.0 - smoothing) * label_weight * (log_total - x[i, label])
+        if smoothing > 0.0:
+            weighted = row_sum(x[i]) if weight.size == 0 else row_dot(x[i], weight)
+            loss += smoothing / T(classes) * (all_weights * log_total - weighted)
+        rows[i] = loss
+        loss_sum += loss
+        weight_sum += label_weight
+    totals[0], totals[1], totals[2] = loss_sum, weight_sum, loss_sum / weight_sum
+    return -1
+
+
+@kernel
+def _cross_entropy_bwd(gy, p, target, weight, ignore_index, smoothing, gx):
+    classes = p.shape[1]
+    spread = smoothing / T(classes)
+    all_weights = T(classes) if weight.size == 0 else row_sum(weight)
+    for i in range(p.shape[0]):
+        label = target[i]
+        if label == ignore_index:
+            gx[i, :] = 0.0
+            continue
+        g = gy[i] if gy.size > 1 else gy[0]
+        label_weight = (1.0 - smoothing) * (T(1.0) if weight.size == 0 else weight[label])
+        row_weight = g * (label_weight + spread * all_weights)
+        for j in range(classes):
+            gx[i, j] = row_weight * p[i, j]
+        if smoothing > 0.0:
+            for j in range(classes):
+                gx[i, j] -= g * spread * (T(1.0) if weight.size == 0 else weight[j])
+        gx[i, label] -= g * label_weight
+
+
+def _rows(x: Array) -> Array:
+    return x.reshape(-1, x.shape[-1])
+
+
+def softmax_fwd(x: Array) -> Array:
+    """e^x / Σ e^x along the last axis. Shapes: x (..., C) C-contiguous, C >= 1; result like x."""
+    y = cache.empty(x.shape, x.dtype)
+    _softmax_fwd[x.dtype](_rows(x), _rows(y))
+    return y
+
+
+def softmax_bwd(gy: Array, y: Array) -> Array:
+    """gx = y (gy − Σ gy·y); y is the softmax."""
+    gx = cache.empty(y.shape, y.dtype)
+    _softmax_bwd[y.dtype](_rows(gy), _rows(y), _rows(gx))
+    return gx
+
+
+def log_softmax_fwd(x: Array) -> Array:
+    """x − log Σ e^x along the last axis. Shapes: x (..., C) C-contiguous, C >= 1; result like x."""
+    y = cache.empty(x.shape, x.dtype)
+    _log_softmax_fwd[x.dtype](_rows(x), _rows(y))
+    return y
+
+
+def log_softmax_bwd(gy: Array, y: Array) -> Array:
+    """gx = gy − e^y Σ gy; y is the log-softmax."""
+    gx = cache.empty(y.shape, y.dtype)
+    _log_softmax_bwd[y.dtype](_rows(gy), _rows(y), _rows(gx))
+    return gx
+
+
+def cross_entropy_fwd(
+    x: Array, target: Array, weight: Array | None, ignore_index: int, smoothing: float
+) -> tuple[Array, Array, Array]:
+    """Cross entropy of softmax(x) against class indices, the softmax kept for the backward pass.
+
+    Shapes: x (n, C) C-contiguous, target (n,) int64, weight (C,) or None.
+    Returns: the loss of each row (n,), the totals (3,) = Σ loss, Σ weight and their ratio, softmax(x) (n, C).
+    Raises: ArgumentError for a label outside [0, C) that is not `ignore_index`.
+    """
+    dtype = x.dtype
+    rows, totals, p = np.empty(len(x), dtype), np.zeros(3, dtype), cache.empty(x.shape, dtype)
+    w = np.empty(0, dtype) if weight is None else weight
+    arguments = (x, target, w, ignore_index, dtype.type(smoothing), rows, totals, p)
+    bad = _cross_entropy_fwd[dtype](*arguments)
+    if bad >= 0:
+        raise ArgumentError(
+            "cross_entropy",
+            f"target must be in [0, C) = [0, {x.shape[1]}), got {target[bad]} at index {bad}",
+            f"ignore_index is {ignore_index}",
+        )
+    return rows, totals, p
+
+
+def cross_entropy_bwd(
+    gy: Array, p: Array, target: Array, weight: Array | None, ignore_index: int, smoothing: float
+) -> Array:
+    """Gradient of the rows' losses; gy is (n,), or (1,) for the same weight on each row."""
+    gx = cache.empty(p.shape, p.dtype)
+    w = np.empty(0, p.dtype) if weight is None else weight
+    _cross_entropy_bwd[p.dtype](gy, p, target, w, ignore_index, p.dtype.type(smoothing), gx)
+    return gx

@@ -1,0 +1,16 @@
+"""Real data sets, the loader that cuts them into batches, and pictures turned into inputs.
+
+>>> from gpunet import data
+>>> train = data.load("digits", "train")
+>>> inputs, targets = next(iter(data.DataLoader(train, batch_size=32, shuffle=True)))
+>>> inputs.shape, targets.shape
+((32, 1, 8, 8), (32,))
+"""
+
+from gpunet.data.catalogue import describe, names
+from gpunet.data.dataset import Dataset
+from gpunet.data.datasets import load
+from gpunet.data.image import read_image
+from gpunet.data.loader import DataLoader
+
+__all__ = ["DataLoader", "Dataset", "describe", "load", "names", "read_image"]

@@ -1,0 +1,125 @@
+"""The data sets gpunet knows by name, and what can be said of them before a file is read."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from gpunet.data.image import Framing
+from gpunet.errors import ArgumentError
+
+
+@dataclass(frozen=True)
+class Description:
+    """One data set.
+
+    Args:
+        shape: (C, H, W) of an input.
+        white: the value in the files that becomes 1.0; 0 stays 0.
+        classes: the names that the labels 0..K-1 stand for.
+        framing: how a glyph lies in its frame, for `read_image`; None for pictures of other things.
+        digests: file name to SHA-256.
+        mirrors: addresses that hold the files; none where they are part of the package.
+    """
+
+    shape: tuple[int, int, int]
+    white: int
+    classes: tuple[str, ...]
+    framing: Framing | None
+    digests: Mapping[str, str]
+    mirrors: tuple[str, ...] = ()
+
+
+# MNIST and those made in its likeness come as these four files.
+IDX_FILES = (
+    "train-images-idx3-ubyte.gz",
+    "train-labels-idx1-ubyte.gz",
+    "t10k-images-idx3-ubyte.gz",
+    "t10k-labels-idx1-ubyte.gz",
+)
+
+CATALOGUE: Mapping[str, Description] = {
+    "digits": Description(
+        shape=(1, 8, 8),
+        white=16,
+        classes=tuple("0123456789"),
+        # NIST's form reader removed the slant and fitted a digit into the middle 32 x 20 of 32 x 32
+        # pixels (NISTIR 5469); each pixel of the set counts 4 x 4 of those.
+        framing=Framing(box=(8, 5), stretch=2, upright=True),
+        digests={"digits.npz": "TODO"},
+    ),
+    "fashion_mnist": Description(
+        shape=(1, 28, 28),
+        white=255,
+        classes=(
+            *("T-shirt/top", "Trouser", "Pullover", "Dress", "Coat"),
+            *("Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot"),
+        ),
+        framing=None,
+        digests=dict(
+            zip(
+                IDX_FILES,
+                (
+                    "3aede38d61863908ad78613f6a32ed271626dd12800ba2636569512369268a84",
+                    "a04f17134ac03560a47e3764e11b92fc97de4d1bfaf8ba1a3aa29af54cc90845",
+                    "346e55b948d973a97e58d2351dde16a484bd415d4595297633bb08f03db6a073",
+                    "67da17c76eaffca5446c3361aaab5c3cd6d1c2608764d35dfb1850b086bf8dd5",
+                ),
+                strict=True,
+            )
+        ),
+        mirrors=("http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/",),
+    ),
+    "mnist": Description(
+        shape=(1, 28, 28),
+        white=255,
+        classes=tuple("0123456789"),
+        framing=Framing(box=(20, 20), centre="mass"),
+        digests=dict(
+            zip(
+                IDX_FILES,
+                (
+                    "440fcabf73cc546fa21475e81ea370265605f56be210a4024d2ca8f203523609",
+                    "3552534a0a558bbed6aed32b30c495cca23d567ec52cac8be1a0730e8010255c",
+                    "8d422c7b0a1c1c79245a5bcf07fe86e33eeafee792b84584aec276f5a2dbc4e6",
+                    "f7ae60f92e00ec6debd23a6088c31dbd2371eca3ffa0defaefb259924204aec6",
+                ),
+                strict=True,
+            )
+        ),
+        mirrors=(
+            "https://ossci-datasets.s3.amazonaws.com/mnist/",
+            "https://storage.googleapis.com/cvdf-datasets/mnist/",
+        ),
+    ),
+}
+
+
+def names() -> tuple[str, ...]:
+    """The names that `load` and `describe` know.
+
+    >>> names()
+    ('digits', 'fashion_mnist', 'mnist')
+    """
+    return tuple(CATALOGUE)
+
+
+def describe(name: str) -> Description:
+    """What is known of a data set without reading it.
+
+    Raises:
+        ArgumentError: no data set has this name; the message lists those there are.
+
+    >>> describe("digits").shape
+    (1, 8, 8)
+    """
+    if name not in CATALOGUE:
+        from difflib import get_close_matches
+
+        nearest = get_close_matches(name, names(), n=1)
+        raise ArgumentError(
+            "data set",
+            f"name must be one of {', '.join(names())}, got {name!r}",
+            f"did you mean {nearest[0]!r}?" if nearest else "",
+        )
+    return CATALOGUE[name]

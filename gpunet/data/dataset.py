@@ -1,0 +1,146 @@
+"""A labelled set of examples that is known to be sound from the moment it exists."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gpunet.errors import ArgumentError, DataError, DTypeError
+
+Index = Sequence[int] | NDArray[np.integer[Any]]
+
+BLOCK = 1 << 20  # values checked at a time: the mask of a block stays in the cache
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Dataset:
+    """Inputs, their labels, and what the labels mean.
+
+    Args:
+        name: what messages call the set.
+        inputs: (N, ...) float32, every value finite; images are (N, C, H, W) in [0, 1].
+        targets: (N,) int64, each in 0..K-1.
+        classes: the K names that the labels stand for.
+
+    Raises:
+        DTypeError: inputs are not float32, or targets not int64.
+        DataError: the set is empty, lengths differ, a value is not finite or a label out of range;
+            the message names the first index and the value found there.
+
+    >>> pair = Dataset("pair", np.zeros((2, 1, 8, 8), np.float32), np.array([0, 1]), ("no", "yes"))
+    >>> pair
+    Dataset('pair', inputs (2, 1, 8, 8), 2 classes)
+    >>> len(pair.subset([1]))
+    1
+    """
+
+    name: str
+    inputs: NDArray[np.float32]
+    targets: NDArray[np.int64]
+    classes: tuple[str, ...]
+
+    def __post_init__(self) -> None:
+        for field, array, dtype in (
+            ("inputs", self.inputs, np.float32),
+            ("targets", self.targets, np.int64),
+        ):
+            if array.dtype != dtype:
+                raise DTypeError(
+                    "Dataset", f"{field} must be {np.dtype(dtype)}, got {array.dtype}", self._whose
+                )
+        self._check_lengths()
+        self._check_labels()
+        self._check_finite()
+
+    def __len__(self) -> int:
+        return len(self.inputs)
+
+    def __repr__(self) -> str:
+        return f"Dataset({self.name!r}, inputs {self.inputs.shape}, {len(self.classes)} classes)"
+
+    def subset(self, indices: Index) -> Dataset:
+        """The examples at `indices` (each in 0..N-1, any order, repeats allowed), as a copy."""
+        chosen = np.asarray(indices)
+        if chosen.ndim != 1 or not (chosen.size == 0 or np.issubdtype(chosen.dtype, np.integer)):
+            raise ArgumentError(
+                "subset",
+                f"indices must be a list of integers, got {chosen.dtype} of shape {chosen.shape}",
+                self._whose,
+            )
+        outside = (chosen < 0) | (chosen >= len(self))
+        if outside.any():
+            at = int(outside.argmax())
+            raise ArgumentError(
+                "subset",
+                f"indices must be in 0..{len(self) - 1}, got {chosen[at]} at index {at}",
+                self._whose,
+            )
+        chosen = chosen.astype(np.intp)
+        return Dataset(self.name, self.inputs[chosen], self.targets[chosen], self.classes)
+
+    def split(self, fraction: float, seed: int) -> tuple[Dataset, Dataset]:
+        """Two disjoint random parts: the rest, and the `fraction` held out for validation.
+
+        The parts depend on the seed and the length of the set alone; each keeps the set's order.
+
+        >>> data = Dataset("ten", np.ones((10, 3), np.float32), np.zeros(10, np.int64), ("one",))
+        >>> train, validation = data.split(0.2, seed=1)
+        >>> len(train), len(validation)
+        (8, 2)
+        """
+        held_out = round(len(self) * fraction)
+        if not 0 < held_out < len(self):
+            raise ArgumentError(
+                "split",
+                f"fraction must leave both parts at least one of {len(self)} examples, "
+                f"got {fraction}",
+                self._whose,
+            )
+        order = np.random.Generator(np.random.Philox(seed)).permutation(len(self))
+        return self.subset(np.sort(order[held_out:])), self.subset(np.sort(order[:held_out]))
+
+    @property
+    def _whose(self) -> str:
+        return f"data set {self.name!r}"
+
+    def _check_lengths(self) -> None:
+        if self.inputs.ndim == 0 or self.targets.shape != self.inputs.shape[:1]:
+            raise DataError(
+                "Dataset",
+                f"targets must have shape (N,) for inputs (N, ...), got {self.targets.shape} for "
+                f"{self.inputs.shape}",
+                self._whose,
+            )
+        if self.inputs.size == 0:
+            raise DataError(
+                "Dataset",
+                f"must hold at least one example, got inputs of shape {self.inputs.shape}",
+                self._whose,
+            )
+
+    def _check_labels(self) -> None:
+        outside = (self.targets < 0) | (self.targets >= len(self.classes))
+        if outside.any():
+            at = int(outside.argmax())
+            raise DataError(
+                "Dataset",
+                f"labels must be in 0..{len(self.classes) - 1}, got {self.targets[at]} at index {at}",
+                self._whose,
+            )
+
+    def _check_finite(self) -> None:
+        values = self.inputs.reshape(-1)
+        for start in range(0, values.size, BLOCK):
+            finite = np.isfinite(values[start : start + BLOCK])
+            if not finite.all():
+                at = start + int(finite.argmin())
+                index = tuple(int(i) for i in np.unravel_index(at, self.inputs.shape))
+                raise DataError(
+                    "Dataset",
+                    f"inputs must be finite, got {values[at]} at index {index}",
+                    self._whose,
+                )

@@ -1,0 +1,115 @@
+"""Batches in an order that depends on the seed and the epoch alone, so a run can stop and go on."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gpunet.data.dataset import Dataset
+from gpunet.errors import ArgumentError, CheckpointError
+
+Batch = tuple[NDArray[np.float32], NDArray[np.int64]]
+
+
+class DataLoader:
+    """Iterate over a data set in batches, one pass of a `for` loop per epoch.
+
+    Each pass starts at the epoch's first batch (after `load_state_dict`: at the batch that comes
+    next) and, once complete, moves on to the next epoch. Every batch is a fresh array that the
+    caller may keep or change.
+
+    Args:
+        dataset: where the examples come from.
+        batch_size: examples in a batch, at least 1.
+        shuffle: draw a new order for every epoch; otherwise keep the set's own order.
+        drop_last: leave out the last batch where it is smaller than the others.
+        seed: of the orders, at least 0. Epoch e is shuffled by Philox seeded with (seed, e).
+
+    Attributes:
+        epoch: the epoch under way, or the one that comes next between two passes.
+        position: how many batches of it have been handed out.
+
+    Raises:
+        ArgumentError: batch_size or seed is too small, or drop_last would leave no batch at all.
+
+    >>> data = Dataset("ten", np.ones((10, 3), np.float32), np.zeros(10, np.int64), ("one",))
+    >>> loader = DataLoader(data, batch_size=4, shuffle=True)
+    >>> [inputs.shape for inputs, targets in loader]
+    [(4, 3), (4, 3), (2, 3)]
+    >>> loader.state_dict()
+    {'epoch': 1, 'position': 0}
+    """
+
+    def __init__(
+        self,
+        dataset: Dataset,
+        batch_size: int,
+        shuffle: bool = False,
+        drop_last: bool = False,
+        seed: int = 0,
+    ):
+        if batch_size < 1:
+            raise ArgumentError("DataLoader", f"batch_size must be at least 1, got {batch_size}")
+        if seed < 0:
+            raise ArgumentError("DataLoader", f"seed must be at least 0, got {seed}")
+        if drop_last and batch_size > len(dataset):
+            raise ArgumentError(
+                "DataLoader",
+                f"batch_size must be at most the {len(dataset)} examples of {dataset.name!r} "
+                f"where drop_last is set, got {batch_size}",
+            )
+        self.dataset, self.batch_size = dataset, batch_size
+        self.shuffle, self.drop_last, self.seed = shuffle, drop_last, seed
+        self.epoch = self.position = 0
+        self._resume_at = 0
+        # `take` copies an array that is not contiguous as a whole, every time: do it once.
+        self._inputs = np.ascontiguousarray(dataset.inputs)
+        self._targets = np.ascontiguousarray(dataset.targets)
+
+    def __len__(self) -> int:
+        """The number of batches in an epoch."""
+        full, rest = divmod(len(self.dataset), self.batch_size)
+        return full + (rest > 0 and not self.drop_last)
+
+    def __iter__(self) -> Iterator[Batch]:
+        epoch, first = self.epoch, self._resume_at
+        self._resume_at = 0
+        order = self._order(epoch)
+        for number in range(first, len(self)):
+            self.position = number + 1
+            yield self._batch(order, number)
+        self.epoch, self.position = epoch + 1, 0
+
+    def state_dict(self) -> dict[str, int]:
+        """Where the iteration stands: `epoch`, and its batches handed out so far (`position`)."""
+        return {"epoch": self.epoch, "position": self.position}
+
+    def load_state_dict(self, state: dict[str, int]) -> None:
+        """Make the next pass go on exactly where `state` was taken.
+
+        Raises:
+            CheckpointError: the state is not one of a loader with this many batches.
+        """
+        epoch, position = state.get("epoch", -1), state.get("position", -1)
+        if epoch < 0 or not 0 <= position <= len(self):
+            raise CheckpointError(
+                "DataLoader",
+                f"state must have epoch >= 0 and position in 0..{len(self)}, got {state}",
+                f"{len(self.dataset)} examples in batches of {self.batch_size}",
+            )
+        self.epoch, self.position = epoch, position
+        self._resume_at = position
+
+    def _order(self, epoch: int) -> NDArray[np.int64]:
+        if not self.shuffle:
+            return np.arange(len(self.dataset))
+        # The epoch is a spawn key, not a part of the seed: (seed, 0) would repeat the stream of seed.
+        philox = np.random.Philox(np.random.SeedSequence(self.seed, spawn_key=(epoch,)))
+        return np.random.Generator(philox).permutation(len(self.dataset))
+
+    def _batch(self, order: NDArray[np.int64], number: int) -> Batch:
+        """Batch `number` of an epoch: a pure function of its arguments, ready for another thread."""
+        chosen = order[number * self.batch_size : (number + 1) * self.batch_size]
+        return self._inputs.take(chosen, axis=0), self._targets.take(chosen)

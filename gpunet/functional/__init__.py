@@ -1,0 +1,29 @@
+"""Every differentiable function, as `gpunet.functional.NAME`; PyTorch's names, arguments and defaults.
+
+A family is a module. Its operations (`class ReLU(Op)`) and its public functions stand side by side;
+a function written there is public, and a case in `tests/cases/` is then demanded of it.
+"""
+
+from types import FunctionType as _Function
+from types import ModuleType as _Module
+
+from gpunet.functional.activation import *
+from gpunet.functional.arithmetic import *
+from gpunet.functional.dropout import *
+from gpunet.functional.indexing import *
+from gpunet.functional.linear import *
+from gpunet.functional.loss import *
+from gpunet.functional.reduction import *
+from gpunet.functional.shape import *
+from gpunet.functional.softmax import *
+
+
+def _public(value: object) -> bool:
+    """Functions written in this package, and its modules; not what those modules import."""
+    if isinstance(value, _Function):
+        return value.__module__.startswith(__name__ + ".") and value.__module__ != f"{__name__}.check"
+    return isinstance(value, _Module) and value.__name__.startswith(__name__)
+
+
+for _name in [n for n, v in globals().items() if not n.startswith("_") and not _public(v)]:
+    del globals()[_name]

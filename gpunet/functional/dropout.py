@@ -1,0 +1,36 @@
+"""Dropout. CPU: gpunet/backend/cpu/dropout.py. CUDA: kernels/dropout.cu; same seed, same mask on both."""
+
+from __future__ import annotations
+
+from gpunet.autograd.op import Op, apply
+from gpunet.autograd.tensor import Tensor
+from gpunet.backend import Array, Backend, random
+from gpunet.errors import ArgumentError
+from gpunet.functional.check import floating
+
+
+class Dropout(Op):
+    """Keeps no mask: the backward pass draws the same one again from (seed, counter)."""
+
+    def __init__(self, p: float):
+        self.p = p
+
+    def forward(self, be: Backend, x: Array) -> Array:
+        self.draw = random.next_counter()
+        return be.dropout.dropout(be.contiguous(x), self.p, *self.draw)
+
+    def backward(self, be: Backend, gy: Array) -> Array:
+        return be.dropout.dropout(be.contiguous(gy), self.p, *self.draw)
+
+
+def dropout(x: Tensor, p: float = 0.5, training: bool = True) -> Tensor:
+    """Zeroes each element with probability `p` and scales the others by 1/(1−p); the identity if not `training`.
+
+    Shapes: any. Dtypes: float32, float64. Source: Srivastava et al., JMLR 15, 2014 (inverted form).
+    """
+    floating("dropout", "x", x)
+    if not 0.0 <= p <= 1.0:
+        raise ArgumentError("dropout", f"p must be in [0, 1], got {p}")
+    if not training or p == 0.0:
+        return x
+    return apply(Dropout(p), x)

@@ -1,0 +1,47 @@
+"""Layers and models, with PyTorch's names, arguments and `state_dict` keys."""
+
+from gpunet.nn import init
+from gpunet.nn.activation import (
+    ELU,
+    GELU,
+    LeakyReLU,
+    LogSoftmax,
+    Mish,
+    ReLU,
+    Sigmoid,
+    SiLU,
+    Softmax,
+    Softplus,
+    Tanh,
+)
+from gpunet.nn.container import Sequential
+from gpunet.nn.dropout import Dropout
+from gpunet.nn.flatten import Flatten
+from gpunet.nn.linear import Linear
+from gpunet.nn.loss import BCEWithLogitsLoss, CrossEntropyLoss, MSELoss
+from gpunet.nn.module import Buffer, Module, Parameter
+
+__all__ = [
+    "ELU",
+    "GELU",
+    "BCEWithLogitsLoss",
+    "Buffer",
+    "CrossEntropyLoss",
+    "Dropout",
+    "Flatten",
+    "LeakyReLU",
+    "Linear",
+    "LogSoftmax",
+    "MSELoss",
+    "Mish",
+    "Module",
+    "Parameter",
+    "ReLU",
+    "Sequential",
+    "SiLU",
+    "Sigmoid",
+    "Softmax",
+    "Softplus",
+    "Tanh",
+    "init",
+]

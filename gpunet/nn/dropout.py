@@ -1,0 +1,23 @@
+"""Dropout as a layer."""
+
+from __future__ import annotations
+
+from gpunet import functional as F
+from gpunet.autograd.tensor import Tensor
+from gpunet.errors import ArgumentError
+from gpunet.nn.module import Module
+
+
+class Dropout(Module):
+    """Zeroes elements with probability `p` in training, passes everything in evaluation; see `functional.dropout`."""
+
+    def __init__(self, p: float = 0.5):
+        if not 0.0 <= p <= 1.0:
+            raise ArgumentError("Dropout", f"p must be in [0, 1], got {p}")
+        self.p = p
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.dropout(x, self.p, self.training)
+
+    def extra_repr(self) -> str:
+        return f"p={self.p}"

@@ -1,0 +1,54 @@
+"""The dense layer."""
+
+from __future__ import annotations
+
+import math
+
+from gpunet import backend
+from gpunet.autograd.tensor import Tensor
+from gpunet.errors import ArgumentError
+from gpunet.functional.activation import Activation
+from gpunet.functional.linear import linear
+from gpunet.nn import init
+from gpunet.nn.module import Module, Parameter
+
+
+class Linear(Module):
+    """y = x·Wᵀ + b.
+
+    Shapes: input (..., in_features), output (..., out_features); weight (out_features, in_features), bias (out_features,).
+
+    Weights and bias start uniform in ±1/√in_features, as PyTorch's do.
+    """
+
+    def __init__(
+        self,
+        in_features: int,
+        out_features: int,
+        bias: bool = True,
+        device: str = "cpu",
+        dtype: str = "float32",
+    ):
+        if in_features < 1 or out_features < 1:
+            raise ArgumentError(
+                "Linear", f"in_features and out_features must be at least 1, got {in_features} and {out_features}"
+            )
+        self.in_features, self.out_features = in_features, out_features
+        be = backend.resolve(device)[0]
+        self.weight = Parameter(Tensor(be.empty((out_features, in_features), dtype), be))
+        self.bias = Parameter(Tensor(be.empty((out_features,), dtype), be)) if bias else None
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        """Draws weights and bias anew."""
+        bound = 1.0 / math.sqrt(self.in_features)
+        init.uniform_(self.weight, -bound, bound)
+        if self.bias is not None:
+            init.uniform_(self.bias, -bound, bound)
+
+    def forward(self, x: Tensor, activation: Activation | None = None) -> Tensor:
+        """`activation` is fused onto the result; `Sequential` passes the one of the layer that follows."""
+        return linear(x, self.weight, self.bias, activation=activation)
+
+    def extra_repr(self) -> str:
+        return f"{self.in_features}, {self.out_features}, bias={self.bias is not None}"

@@ -1,0 +1,1 @@
+"""Training: configurations, the loop, checkpoints and what a run writes."""

@@ -1,0 +1,160 @@
+"""Learning curves: how loss and error went from epoch to epoch."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Mapping, Sequence
+from itertools import pairwise
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from gpunet.errors import ArgumentError
+from gpunet.viz import style
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+COLOURS = {"train": style.BLUE, "validation": style.GREEN, "test": style.VERMILLION}
+RING: dict[str, Any] = {
+    "markersize": 10,
+    "markerfacecolor": "none",
+    "color": style.INK,
+    "clip_on": False,
+}
+
+Points = list[tuple[int, float]]  # (epoch, value), in the order of the history
+
+
+def learning_curve(history: Sequence[Mapping[str, Any]], path: str | os.PathLike[str]) -> Path:
+    """Draw loss and error over the epochs of a run, with the best epoch marked; returns `path`.
+
+    The best epoch is the first with the least error (the least loss where there is no accuracy) on
+    the validation part, or on the test set where nothing was held out.
+
+    Args:
+        history: a mapping for each epoch with "epoch" (from 1) and what was measured in it, such as
+            "train_loss", "test_loss", "train_accuracy" and "test_accuracy" (in 0..1; a regression
+            has none, and then only the loss is drawn). The same with "validation_" is drawn too.
+        path: the PNG file to write.
+
+    Raises:
+        ArgumentError: the history holds no loss.
+    """
+    return style.write(_draw(history), path)
+
+
+@style.look()
+def _draw(history: Sequence[Mapping[str, Any]]) -> Figure:
+    """The figure: one panel, or two side by side where accuracies were measured."""
+    loss, accuracy = _measured(history, "loss"), _measured(history, "accuracy")
+    if not loss:
+        problem = f"history must hold a loss, got {len(history)} epochs without one"
+        raise ArgumentError("learning_curve", problem)
+    panels = [("Loss", "{:.3g}", loss)]
+    if accuracy:
+        # Errors, not accuracies: from 98 % to 99 % half of the mistakes are gone, and it shows.
+        error = {part: [(x, 100 - 100 * y) for x, y in line] for part, line in accuracy.items()}
+        panels.append(("Error (%)", "{:.2f} %", error))
+    figure = style.new_figure(5.15 * len(panels), 3.4)
+    judge, best = _best(panels[-1][2])
+    for column, (title, number, lines) in enumerate(panels):
+        axes = style.add_axes(figure, 0.65 + 5.15 * column, 0.55, 3.1, 2.35)
+        axes.set_title(title)
+        _plot(axes, lines)
+        _name_ends(axes, lines, number)
+        if judge and best in dict(lines.get(judge, [])):
+            value = dict(lines[judge])[best]
+            axes.plot(best, value, "o", label="best", **RING)
+    if judge:
+        text = f"○ best on {judge}: {number.format(value)}, epoch {best}"
+        axes.set_title(text, loc="right", x=1.4, fontweight="normal")
+    return figure
+
+
+def _measured(history: Sequence[Mapping[str, Any]], quantity: str) -> dict[str, Points]:
+    """The finite values of `quantity`, for each part of the data that has any."""
+    lines = {}
+    for part in COLOURS:
+        values = [(row["epoch"], row.get(f"{part}_{quantity}")) for row in history]
+        points = [(epoch, value) for epoch, value in values if value is not None]
+        lines[part] = [point for point in points if math.isfinite(point[1])]
+    return {part: points for part, points in lines.items() if points}
+
+
+def _best(lines: dict[str, Points]) -> tuple[str | None, int]:
+    """The part that decides which epoch is best, and that epoch: the first with the least value."""
+    for part in ("validation", "test"):
+        if part in lines:
+            return part, min(lines[part], key=lambda point: point[1])[0]
+    return None, 0
+
+
+def _plot(axes: Axes, lines: dict[str, Points]) -> None:
+    """The lines of one panel, with its axes."""
+    from matplotlib.ticker import MaxNLocator
+
+    everywhere = sorted({epoch for points in lines.values() for epoch, _ in points})
+    for part, points in lines.items():
+        axes.plot(
+            [epoch for epoch, _ in points],
+            [value for _, value in points],
+            label=part,
+            color=COLOURS[part],
+            linewidth=1.8,
+            marker="o",
+            markersize=4,
+            markevery=1 if len(points) <= 15 else [len(points) - 1],
+            clip_on=False,
+        )
+    single = 0.5 if len(everywhere) == 1 else 0.0
+    axes.set_xlim(everywhere[0] - single, everywhere[-1] + single)
+    axes.xaxis.set_major_locator(MaxNLocator(8, steps=(1, 2, 5, 10), integer=True, min_n_ticks=1))
+    axes.set_xlabel("Epoch")
+    axes.grid(axis="y")
+    _scale(axes, [value for points in lines.values() for _, value in points])
+
+
+def _scale(axes: Axes, values: list[float]) -> None:
+    """A logarithmic axis where the values span a factor of ten or more; 0 stands at its foot."""
+    from matplotlib.ticker import FixedLocator, NullLocator, StrMethodFormatter
+
+    positive = [value for value in values if value > 0]
+    if min(values) < 0 or not positive or max(values) < 10 * min(positive):
+        return
+    least = 10.0 ** math.floor(math.log10(min(positive)))
+    if min(values) == 0:
+        axes.set_yscale("symlog", linthresh=least, linscale=0.4)
+    else:
+        axes.set_yscale("log")
+    decades = math.log10(max(values) / min(positive))
+    steps = (1, 2, 5) if decades < 2.5 else (1, 3) if decades < 4 else (1,)
+    powers = range(round(math.log10(least)), math.ceil(math.log10(max(values))) + 1)
+    low, high = axes.get_ylim()
+    ticks = [0.0] + [step * 10.0**power for power in powers for step in steps]
+    axes.yaxis.set_major_locator(FixedLocator([tick for tick in ticks if low <= tick <= high]))
+    axes.yaxis.set_minor_locator(NullLocator())
+    axes.yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
+
+
+def _name_ends(axes: Axes, lines: dict[str, Points], number: str) -> None:
+    """Name and last value at the right end of each line, moved apart where they would overlap."""
+    height = {
+        part: axes.transData.transform(points[-1])[1] * 72 / style.DPI
+        for part, points in lines.items()
+    }
+    place = dict(height)
+    for below, above in 10 * list(pairwise(sorted(lines, key=height.__getitem__))):
+        overlap = max(0.0, place[below] + 1.3 * style.NORMAL - place[above])
+        place[below] -= overlap / 2
+        place[above] += overlap / 2
+    for part, points in lines.items():
+        axes.annotate(
+            f"{part} {number.format(points[-1][1])}",
+            points[-1],
+            (8, place[part] - height[part]),
+            textcoords="offset points",
+            verticalalignment="center",
+            color=COLOURS[part],
+        )

@@ -1,0 +1,120 @@
+"""The one look of all pictures: colours, type, sizes in inches, and how a picture reaches the disk.
+
+Pictures are made with matplotlib's objects alone: `pyplot` would choose a window system and keep
+every figure alive, and a library must leave the caller's own settings of matplotlib as they are.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from gpunet.errors import GpunetError
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+DPI = 150
+
+# Okabe and Ito, "Color Universal Design" (2008): told apart with any kind of colour vision.
+BLUE, GREEN, VERMILLION = "#0072B2", "#009E73", "#D55E00"
+INK, GREY, LIGHT, FAINT = "#1A1A1A", "#666666", "#B8B8B8", "#EBEBEB"
+
+SMALL, NORMAL, LARGE = 8.5, 10.0, 13.0  # points
+
+LOOK = {
+    "font.family": "DejaVu Sans",  # comes with matplotlib, so a picture looks the same everywhere
+    "font.size": NORMAL,
+    "text.color": INK,
+    "text.parse_math": False,  # a class may be called "$5"
+    "axes.edgecolor": LIGHT,
+    "axes.labelcolor": GREY,
+    "axes.axisbelow": True,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.spines.left": False,
+    "axes.titlelocation": "left",
+    "axes.titlesize": NORMAL,
+    "axes.titleweight": "bold",
+    "axes.titlepad": 10,
+    "grid.color": FAINT,
+    "xtick.color": GREY,
+    "ytick.color": GREY,
+    "xtick.labelsize": SMALL,
+    "ytick.labelsize": SMALL,
+    "xtick.major.size": 0,
+    "ytick.major.size": 0,
+    "xtick.minor.size": 0,
+    "ytick.minor.size": 0,
+}
+
+
+class PlotError(GpunetError, ImportError):
+    """matplotlib is not installed."""
+
+
+@contextmanager
+def look() -> Iterator[None]:
+    """Within it, or in a function decorated with it, matplotlib draws in this look.
+
+    Raises:
+        PlotError: matplotlib is not installed.
+    """
+    try:
+        from matplotlib import style
+    except ImportError as error:
+        how = "pip install 'gpunet[plot]'"
+        raise PlotError("viz", f"pictures need matplotlib, which is missing: {how}") from error
+    with style.context(["default", LOOK]):  # "default" undoes what a user's matplotlibrc changes
+        yield
+
+
+def new_figure(width: float, height: float) -> Figure:
+    """An empty figure of `width` × `height` inches."""
+    from matplotlib.figure import Figure
+
+    return Figure(figsize=(width, height), dpi=DPI)
+
+
+def add_axes(figure: Figure, left: float, bottom: float, width: float, height: float) -> Axes:
+    """Axes at a place in inches from the lower left corner: known before anything is drawn."""
+    across, up = figure.get_size_inches()
+    return figure.add_axes((left / across, bottom / up, width / across, height / up))
+
+
+def add_title(figure: Figure, text: str) -> None:
+    """The heading of a picture, in its upper left corner."""
+    across, up = figure.get_size_inches()
+    figure.text(0.25 / across, 1 - 0.4 / up, text, fontsize=LARGE, fontweight="bold")
+
+
+def percent(share: float, digits: int) -> str:
+    """`share` of 1 as text, such as "98.50 %"."""
+    return f"{100 * share:.{digits}f} %"
+
+
+def width_of(text: str, points: float) -> float:
+    """How wide `text` is, in inches, in type of `points`; bold type is up to a sixth wider."""
+    from matplotlib.font_manager import FontProperties
+    from matplotlib.textpath import text_to_path
+
+    font = FontProperties(size=points)
+    return text_to_path.get_text_width_height_descent(text, font, False)[0] / 72
+
+
+@look()
+def write(figure: Figure, path: str | os.PathLike[str]) -> Path:
+    """Write `figure` as PNG at `path`, in one step: nobody ever sees half a picture there."""
+    path = Path(path)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        # Without its version of matplotlib in it, the same picture is the same bytes.
+        figure.savefig(temporary, format="png", dpi=DPI, metadata={"Software": None})
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+    return path
