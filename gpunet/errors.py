@@ -72,3 +72,7 @@ class CheckpointError(GpunetError, ValueError):
 
 class NonFiniteError(GpunetError, ArithmeticError):
     """NaN or Inf turned up where training cannot go on."""
+
+
+class RunError(GpunetError, OSError):
+    """The folder of a run cannot be made, written or read."""

@@ -67,7 +67,11 @@ def gradcheck(
         ends = []
         for step in (STEP, -STEP):
             moved = Tensor(x.array + step * v, be)
-            ends.append(_projected(function, reference, [*inputs[:position], moved, *inputs[position + 1 :]], u))
+            ends.append(
+                _projected(
+                    function, reference, [*inputs[:position], moved, *inputs[position + 1 :]], u
+                )
+            )
         expected = (ends[0] - ends[1]) / (2 * STEP)
         scale = max(abs(got), abs(expected), 1.0)
         if not abs(got - expected) <= tolerance * scale:

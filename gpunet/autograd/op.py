@@ -78,7 +78,8 @@ def apply(op: Op, *inputs: Any) -> Any:
             if x.backend is not be:
                 if be is not None:
                     raise DeviceError(
-                        op.name, f"all tensors must be on one device, got {be.device} and {x.device}"
+                        op.name,
+                        f"all tensors must be on one device, got {be.device} and {x.device}",
                     )
                 be = x.backend
             arrays.append(x.array)

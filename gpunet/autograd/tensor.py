@@ -117,7 +117,9 @@ class Tensor:
         """
         if self.requires_grad:
             raise GradError(
-                "numpy", "must not require a gradient, got a tensor that does", "use x.detach().numpy()"
+                "numpy",
+                "must not require a gradient, got a tensor that does",
+                "use x.detach().numpy()",
             )
         return self.backend.to_host(self.array)
 
@@ -187,7 +189,9 @@ class Tensor:
     def requires_grad_(self, requires_grad: bool = True) -> Tensor:
         """Switches the gradient of a leaf on or off; returns the tensor itself."""
         if self.origin is not None:
-            raise GradError("requires_grad_", "must be a leaf, got the result of " + self.origin[0].name)
+            raise GradError(
+                "requires_grad_", "must be a leaf, got the result of " + self.origin[0].name
+            )
         if requires_grad:
             _check_differentiable(self.dtype)
         self.requires_grad = requires_grad
@@ -236,8 +240,8 @@ def tensor(
 def method(*names: str) -> Callable[[F], F]:
     """Makes a function a method of `Tensor`, under its own name or the given ones (operators).
 
-        @method()                 @method("sum")           @method("__add__", "add")
-        def exp(x): ...           def sum_(x, ...): ...    def add(x, y): ...
+    @method()                 @method("sum")           @method("__add__", "add")
+    def exp(x): ...           def sum_(x, ...): ...    def add(x, y): ...
     """
 
     def install(function: F) -> F:

@@ -128,7 +128,8 @@ class Dataset:
             at = int(outside.argmax())
             raise DataError(
                 "Dataset",
-                f"labels must be in 0..{len(self.classes) - 1}, got {self.targets[at]} at index {at}",
+                f"labels must be in 0..{len(self.classes) - 1}, "
+                f"got {self.targets[at]} at index {at}",
                 self._whose,
             )
 

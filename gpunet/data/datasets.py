@@ -30,7 +30,7 @@ def load(name: str, split: str) -> Dataset:
     | --- | --- | --- | --- | --- |
     | digits | 3,823 | 1,797 | (1, 8, 8) | Alpaydin, Kaynak 1998, doi:10.24432/C50P49 |
     | fashion_mnist | 60,000 | 10,000 | (1, 28, 28) | Xiao, Rasul, Vollgraf, arXiv:1708.07747 |
-    | mnist | 60,000 | 10,000 | (1, 28, 28) | LeCun, Bottou, Bengio, Haffner, Proc. IEEE 86(11), 1998 |
+    | mnist | 60,000 | 10,000 | (1, 28, 28) | LeCun, Bottou, Bengio, Haffner, Proc. IEEE 86, 1998 |
 
     Args:
         name: one of `names()`.

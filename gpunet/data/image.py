@@ -71,7 +71,8 @@ def read_image(
     ink = _ink(np.asarray(picture, np.float32))
     if ink is None:
         raise DataError(
-            "read_image", f"{path} must show a glyph on a plain background, got nothing that stands out"
+            "read_image",
+            f"{path} must show a glyph on a plain background, got nothing that stands out",
         )
     return _place(ink, (height, width), framing)[np.newaxis, np.newaxis]
 
@@ -102,7 +103,8 @@ def _ink(grey: Floats) -> Floats | None:
     """How much ink each pixel holds, 0 (none) to 1; None where no ink can be told from the rest.
 
     The median of the border is the background. Ink is what differs from it as the most different
-    pixel in the middle does, darker or lighter; what differs no more than the border is grain.
+    pixel in the middle does, darker or lighter. What differs no more than the border itself does
+    is grain of the paper or uneven light.
     """
     height, width = grey.shape
     border = np.concatenate([grey[0], grey[-1], grey[1:-1, 0], grey[1:-1, -1]])
@@ -110,7 +112,10 @@ def _ink(grey: Floats) -> Floats | None:
     middle = grey[height // 4 : height - height // 4, width // 4 : width - width // 4]
     darker, lighter = background - middle.min(), middle.max() - background
     contrast = darker if darker > lighter else -lighter
-    grain = 4 * np.median(np.abs(border - background))
+    deviation = np.abs(border - background)
+    grain = np.quantile(deviation, 0.98)
+    if grain > abs(contrast) / 2:  # ink reaches the border: go by its paler half
+        grain = 4 * np.median(deviation)
     if grain >= abs(contrast):
         return None
     threshold = grain / abs(contrast)

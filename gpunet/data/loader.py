@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from gpunet.data.dataset import Dataset
 from gpunet.errors import ArgumentError, CheckpointError
 
+Transform = Callable[[NDArray[np.float32], np.random.Generator], NDArray[np.float32]]
 Batch = tuple[NDArray[np.float32], NDArray[np.int64]]
 
 
@@ -26,6 +27,8 @@ class DataLoader:
         shuffle: draw a new order for every epoch; otherwise keep the set's own order.
         drop_last: leave out the last batch where it is smaller than the others.
         seed: of the orders, at least 0. Epoch e is shuffled by Philox seeded with (seed, e).
+        transform: changes the inputs of a batch, as `augment.Affine` does; called with them and a
+            generator seeded with (seed, epoch, number of the batch).
 
     Attributes:
         epoch: the epoch under way, or the one that comes next between two passes.
@@ -49,6 +52,7 @@ class DataLoader:
         shuffle: bool = False,
         drop_last: bool = False,
         seed: int = 0,
+        transform: Transform | None = None,
     ):
         if batch_size < 1:
             raise ArgumentError("DataLoader", f"batch_size must be at least 1, got {batch_size}")
@@ -62,6 +66,7 @@ class DataLoader:
             )
         self.dataset, self.batch_size = dataset, batch_size
         self.shuffle, self.drop_last, self.seed = shuffle, drop_last, seed
+        self.transform = transform
         self.epoch = self.position = 0
         self._resume_at = 0
         # `take` copies an array that is not contiguous as a whole, every time: do it once.
@@ -79,7 +84,7 @@ class DataLoader:
         order = self._order(epoch)
         for number in range(first, len(self)):
             self.position = number + 1
-            yield self._batch(order, number)
+            yield self._batch(order, epoch, number)
         self.epoch, self.position = epoch + 1, 0
 
     def state_dict(self) -> dict[str, int]:
@@ -105,11 +110,18 @@ class DataLoader:
     def _order(self, epoch: int) -> NDArray[np.int64]:
         if not self.shuffle:
             return np.arange(len(self.dataset))
-        # The epoch is a spawn key, not a part of the seed: (seed, 0) would repeat the stream of seed.
-        philox = np.random.Philox(np.random.SeedSequence(self.seed, spawn_key=(epoch,)))
-        return np.random.Generator(philox).permutation(len(self.dataset))
+        return self._generator(epoch).permutation(len(self.dataset))
 
-    def _batch(self, order: NDArray[np.int64], number: int) -> Batch:
-        """Batch `number` of an epoch: a pure function of its arguments, ready for another thread."""
+    def _generator(self, *key: int) -> np.random.Generator:
+        # As a spawn key, and not in the seed, where (seed, 0) would repeat the stream of seed.
+        return np.random.Generator(
+            np.random.Philox(np.random.SeedSequence(self.seed, spawn_key=key))
+        )
+
+    def _batch(self, order: NDArray[np.int64], epoch: int, number: int) -> Batch:
+        """Batch `number` of an epoch; depends on its arguments alone, so any thread may make it."""
         chosen = order[number * self.batch_size : (number + 1) * self.batch_size]
-        return self._inputs.take(chosen, axis=0), self._targets.take(chosen)
+        inputs, targets = self._inputs.take(chosen, axis=0), self._targets.take(chosen)
+        if self.transform is not None:
+            inputs = self.transform(inputs, self._generator(epoch, number))
+        return inputs, targets

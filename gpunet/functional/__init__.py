@@ -21,7 +21,9 @@ from gpunet.functional.softmax import *
 def _public(value: object) -> bool:
     """Functions written in this package, and its modules; not what those modules import."""
     if isinstance(value, _Function):
-        return value.__module__.startswith(__name__ + ".") and value.__module__ != f"{__name__}.check"
+        return (
+            value.__module__.startswith(__name__ + ".") and value.__module__ != f"{__name__}.check"
+        )
     return isinstance(value, _Module) and value.__name__.startswith(__name__)
 
 

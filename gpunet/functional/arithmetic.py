@@ -73,7 +73,9 @@ class Divide(_Broadcast):
     def backward(self, be: Backend, g: Array) -> Any:
         y, z = self.saved
         gx = be.xp.divide(g, y)
-        return self.reduced(be, gx, be.xp.negative(be.xp.multiply(gx, z)) if self.needs[1] else None)
+        return self.reduced(
+            be, gx, be.xp.negative(be.xp.multiply(gx, z)) if self.needs[1] else None
+        )
 
 
 class Power(_Broadcast):

@@ -11,7 +11,9 @@ from gpunet.errors import ArgumentError, DTypeError, ShapeError
 def describe(**tensors: Any) -> str:
     """`x is (8, 128) float32 on cpu`, for the context of a message."""
     return ", ".join(
-        f"{name} is {x.shape} {x.dtype} on {x.device}" for name, x in tensors.items() if isinstance(x, Tensor)
+        f"{name} is {x.shape} {x.dtype} on {x.device}"
+        for name, x in tensors.items()
+        if isinstance(x, Tensor)
     )
 
 
@@ -20,7 +22,9 @@ def floating(operation: str, name: str, x: Any) -> None:
     if not isinstance(x, Tensor):
         raise DTypeError(operation, f"{name} must be a gpunet.Tensor, got {type(x).__name__}")
     if x.array.dtype.char not in "fd":
-        raise DTypeError(operation, f"{name} must be float32 or float64, got {x.dtype}", describe(**{name: x}))
+        raise DTypeError(
+            operation, f"{name} must be float32 or float64, got {x.dtype}", describe(**{name: x})
+        )
 
 
 def same_dtype(operation: str, **tensors: Any) -> None:
@@ -34,7 +38,9 @@ def same_dtype(operation: str, **tensors: Any) -> None:
             first = x
         elif x.array.dtype != first.array.dtype:
             raise DTypeError(
-                operation, f"{name} must be {first.dtype} as the others, got {x.dtype}", describe(**tensors)
+                operation,
+                f"{name} must be {first.dtype} as the others, got {x.dtype}",
+                describe(**tensors),
             )
 
 
@@ -46,7 +52,9 @@ def shape_error(operation: str, rule: str, **tensors: Any) -> NoReturn:
 def axis(operation: str, x: Tensor, dim: int) -> int:
     """`dim` counted from the front; it must be an axis of x."""
     if not -x.ndim <= dim < x.ndim:
-        raise ShapeError(operation, f"dim must be in [{-x.ndim}, {x.ndim}), got {dim}", describe(x=x))
+        raise ShapeError(
+            operation, f"dim must be in [{-x.ndim}, {x.ndim}), got {dim}", describe(x=x)
+        )
     return dim % x.ndim
 
 

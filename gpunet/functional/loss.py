@@ -37,7 +37,11 @@ class CrossEntropy(Op):
         p, arguments, totals = self.saved
         if self.reduction == "mean":
             gy = gy / totals[1]
-        return be.softmax.cross_entropy_bwd(be.contiguous(gy.reshape(-1)), p, *arguments), None, None
+        return (
+            be.softmax.cross_entropy_bwd(be.contiguous(gy.reshape(-1)), p, *arguments),
+            None,
+            None,
+        )
 
 
 def cross_entropy(
@@ -64,9 +68,13 @@ def cross_entropy(
     same_dtype("cross_entropy", x=x, weight=weight)
     one_of("cross_entropy", "reduction", reduction, _REDUCTIONS)
     if not 0.0 <= label_smoothing <= 1.0:
-        raise ArgumentError("cross_entropy", f"label_smoothing must be in [0, 1], got {label_smoothing}")
+        raise ArgumentError(
+            "cross_entropy", f"label_smoothing must be in [0, 1], got {label_smoothing}"
+        )
     if not isinstance(target, Tensor):
-        raise DTypeError("cross_entropy", f"target must be a gpunet.Tensor, got {type(target).__name__}")
+        raise DTypeError(
+            "cross_entropy", f"target must be a gpunet.Tensor, got {type(target).__name__}"
+        )
     if x.ndim == 0:
         shape_error("cross_entropy", "x must have a class axis", x=x)
     class_axis = 0 if x.ndim == 1 else 1
@@ -98,7 +106,9 @@ def _cross_entropy_soft(
 ) -> Tensor:
     """Targets given as probabilities: composed, since no gradient of a gather is needed."""
     if target.shape != x.shape:
-        shape_error("cross_entropy", f"target must have x's shape {x.shape}, got {target.shape}", x=x)
+        shape_error(
+            "cross_entropy", f"target must have x's shape {x.shape}, got {target.shape}", x=x
+        )
     class_axis = 0 if x.ndim == 1 else 1
     classes = x.shape[class_axis]
     if label_smoothing:
@@ -138,7 +148,9 @@ def binary_cross_entropy_with_logits(
     Args:
         weight: of each element. pos_weight: of the first term, to balance rare positives.
     """
-    same_dtype("binary_cross_entropy_with_logits", x=x, target=target, weight=weight, pos_weight=pos_weight)
+    same_dtype(
+        "binary_cross_entropy_with_logits", x=x, target=target, weight=weight, pos_weight=pos_weight
+    )
     _same_shape("binary_cross_entropy_with_logits", x, target)
     # −t·log σ(x) = t·softplus(−x), and softplus(x) = x + softplus(−x)
     likelihood = softplus(neg(x))

@@ -58,7 +58,9 @@ def flatten(x: Tensor, start_dim: int = 0, end_dim: int = -1) -> Tensor:
         return reshape(x, (1,))
     start, end = axis("flatten", x, start_dim), axis("flatten", x, end_dim)
     if start > end:
-        shape_error("flatten", f"start_dim must not be behind end_dim, got {start_dim} and {end_dim}", x=x)
+        shape_error(
+            "flatten", f"start_dim must not be behind end_dim, got {start_dim} and {end_dim}", x=x
+        )
     if start == end:
         return x
     joined = math.prod(x.shape[start : end + 1])

@@ -37,7 +37,9 @@ class Sequential(Module):
             if type(layer) is Linear and i < len(layers):
                 after = layers[i]
                 # Somebody who listens to either layer gets to see it alone.
-                if isinstance(after, ActivationLayer) and not (layer._forward_hooks or after._forward_hooks):
+                if isinstance(after, ActivationLayer) and not (
+                    layer._forward_hooks or after._forward_hooks
+                ):
                     x = layer(x, activation=after.op())
                     i += 1
                     continue

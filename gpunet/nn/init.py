@@ -21,7 +21,9 @@ def calculate_gain(nonlinearity: str, param: float = 0.01) -> float:
         return math.sqrt(2.0 / (1.0 + param**2))
     if nonlinearity not in _GAINS:
         known = ", ".join(sorted([*_GAINS, "leaky_relu"]))
-        raise ArgumentError("calculate_gain", f"nonlinearity must be one of {known}, got {nonlinearity!r}")
+        raise ArgumentError(
+            "calculate_gain", f"nonlinearity must be one of {known}, got {nonlinearity!r}"
+        )
     return _GAINS[nonlinearity]
 
 

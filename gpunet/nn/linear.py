@@ -31,7 +31,8 @@ class Linear(Module):
     ):
         if in_features < 1 or out_features < 1:
             raise ArgumentError(
-                "Linear", f"in_features and out_features must be at least 1, got {in_features} and {out_features}"
+                "Linear",
+                f"in_features and out_features must be at least 1, got {in_features} and {out_features}",
             )
         self.in_features, self.out_features = in_features, out_features
         be = backend.resolve(device)[0]

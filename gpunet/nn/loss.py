@@ -21,7 +21,10 @@ class BCEWithLogitsLoss(Module):
     """See `functional.binary_cross_entropy_with_logits`."""
 
     def __init__(
-        self, weight: Tensor | None = None, reduction: str = "mean", pos_weight: Tensor | None = None
+        self,
+        weight: Tensor | None = None,
+        reduction: str = "mean",
+        pos_weight: Tensor | None = None,
     ):
         self.weight, self.reduction, self.pos_weight = weight, reduction, pos_weight
 

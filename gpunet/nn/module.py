@@ -72,7 +72,9 @@ class Module:
                     break
         error.layer = self
 
-    def register_forward_hook(self, hook: Callable[[Module, tuple[Any, ...], Any], None]) -> Callable[[], None]:
+    def register_forward_hook(
+        self, hook: Callable[[Module, tuple[Any, ...], Any], None]
+    ) -> Callable[[], None]:
         """Calls `hook(module, inputs, output)` after each forward; returns a function that removes it again."""
         self._forward_hooks = (*self._forward_hooks, hook)
 

@@ -31,7 +31,9 @@ class Adam(Optimizer):
         maximize: bool = False,
     ):
         if len(betas) != 2 or not all(0.0 <= beta < 1.0 for beta in betas):
-            raise ArgumentError(type(self).__name__, f"betas must be two numbers in [0, 1), got {betas}")
+            raise ArgumentError(
+                type(self).__name__, f"betas must be two numbers in [0, 1), got {betas}"
+            )
         super().__init__(
             params,
             lr=lr,
@@ -52,7 +54,13 @@ class Adam(Optimizer):
         }
 
     def update(
-        self, be: Any, group: dict[str, Any], lr: Any, parameters: list[Any], gradients: list[Any], states: list[Any]
+        self,
+        be: Any,
+        group: dict[str, Any],
+        lr: Any,
+        parameters: list[Any],
+        gradients: list[Any],
+        states: list[Any],
     ) -> None:
         names = ("exp_avg", "exp_avg_sq", "max_exp_avg_sq", "step")
         be.optim.adam_step(

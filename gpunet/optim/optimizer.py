@@ -26,7 +26,9 @@ class Optimizer:
     def __init__(self, params: Iterable[Tensor] | Iterable[dict[str, Any]], **defaults: Any):
         given = list(params)
         if not given:
-            raise ArgumentError(type(self).__name__, "params must hold at least one parameter, got none")
+            raise ArgumentError(
+                type(self).__name__, "params must hold at least one parameter, got none"
+            )
         groups: list[Any] = given if isinstance(given[0], dict) else [{"params": given}]
         self.param_groups: list[dict[str, Any]] = []
         self.state: dict[Tensor, dict[str, Any]] = {}
@@ -35,7 +37,8 @@ class Optimizer:
             unknown = group.keys() - defaults.keys() - {"params"}
             if unknown:
                 raise ArgumentError(
-                    type(self).__name__, f"group options must be among {sorted(defaults)}, got {sorted(unknown)}"
+                    type(self).__name__,
+                    f"group options must be among {sorted(defaults)}, got {sorted(unknown)}",
                 )
             options = {**defaults, **group, "params": list(group["params"])}
             self._check_group(options)
@@ -45,9 +48,13 @@ class Optimizer:
         name = type(self).__name__
         for x in group["params"]:
             if not isinstance(x, Tensor) or not x.requires_grad or not x.is_leaf:
-                raise ArgumentError(name, "params must be leaves that require a gradient, got another")
+                raise ArgumentError(
+                    name, "params must be leaves that require a gradient, got another"
+                )
             if x in self.state:
-                raise ArgumentError(name, f"a parameter must stand once, got one of shape {x.shape} twice")
+                raise ArgumentError(
+                    name, f"a parameter must stand once, got one of shape {x.shape} twice"
+                )
             self.state[x] = {}
         for option, value in group.items():
             if option in ("lr", "weight_decay", "eps", "momentum") and not value >= 0:
@@ -71,14 +78,17 @@ class Optimizer:
                     state.update(self.fresh(x, group))
                 if x.grad.array.shape != x.array.shape:
                     raise ShapeError(
-                        "step", f"a gradient must have its parameter's shape {x.shape}, got {x.grad.shape}"
+                        "step",
+                        f"a gradient must have its parameter's shape {x.shape}, got {x.grad.shape}",
                     )
                 parameters.append(x.array)
                 gradients.append(x.backend.contiguous(x.grad.array))
                 states.append(state)
             if parameters:
                 be = group["params"][0].backend
-                self.update(be, group, self._rate(be, index, group["lr"]), parameters, gradients, states)
+                self.update(
+                    be, group, self._rate(be, index, group["lr"]), parameters, gradients, states
+                )
 
     def _rate(self, be: Any, index: int, lr: float) -> Any:
         """The learning rate as a device array, written anew only when it changed."""
@@ -95,7 +105,13 @@ class Optimizer:
         raise NotImplementedError
 
     def update(
-        self, be: Any, group: dict[str, Any], lr: Any, parameters: list[Any], gradients: list[Any], states: list[Any]
+        self,
+        be: Any,
+        group: dict[str, Any],
+        lr: Any,
+        parameters: list[Any],
+        gradients: list[Any],
+        states: list[Any],
     ) -> None:
         """Applies the rule to raw arrays, in place."""
         raise NotImplementedError
@@ -126,13 +142,16 @@ class Optimizer:
             for name, value in saved["state"][str(i)].items():
                 if name != "step" and value.size and value.shape != x.shape:
                     raise ShapeError(
-                        "load_state_dict", f"{name} of parameter {i} must have shape {x.shape}, got {value.shape}"
+                        "load_state_dict",
+                        f"{name} of parameter {i} must have shape {x.shape}, got {value.shape}",
                     )
         for group, options in zip(self.param_groups, saved["groups"], strict=True):
             group.update(options)
         for i, x in enumerate(parameters):
             loaded = saved["state"][str(i)]
-            self.state[x] = {name: x.backend.copy(x.backend.asarray(value)) for name, value in loaded.items()}
+            self.state[x] = {
+                name: x.backend.copy(x.backend.asarray(value)) for name, value in loaded.items()
+            }
 
     def _parameters(self) -> list[Tensor]:
         return [x for group in self.param_groups for x in group["params"]]

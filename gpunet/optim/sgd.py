@@ -30,7 +30,8 @@ class SGD(Optimizer):
     ):
         if nesterov and (momentum <= 0 or dampening != 0):
             raise ArgumentError(
-                "SGD", f"nesterov needs momentum > 0 and dampening 0, got momentum {momentum}, dampening {dampening}"
+                "SGD",
+                f"nesterov needs momentum > 0 and dampening 0, got momentum {momentum}, dampening {dampening}",
             )
         super().__init__(
             params,
@@ -45,10 +46,19 @@ class SGD(Optimizer):
     def fresh(self, parameter: Tensor, group: dict[str, Any]) -> dict[str, Any]:
         be = parameter.backend
         shape = parameter.shape if group["momentum"] else (0,)
-        return {"step": be.full((1,), 0.0, "float64"), "velocity": be.full(shape, 0.0, parameter.dtype)}
+        return {
+            "step": be.full((1,), 0.0, "float64"),
+            "velocity": be.full(shape, 0.0, parameter.dtype),
+        }
 
     def update(
-        self, be: Any, group: dict[str, Any], lr: Any, parameters: list[Any], gradients: list[Any], states: list[Any]
+        self,
+        be: Any,
+        group: dict[str, Any],
+        lr: Any,
+        parameters: list[Any],
+        gradients: list[Any],
+        states: list[Any],
     ) -> None:
         be.optim.sgd_step(
             parameters,

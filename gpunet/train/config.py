@@ -65,6 +65,7 @@ Device = Annotated[
 ]
 Positive = Annotated[int, Rule("at least 1", lambda value: value >= 1)]
 NotNegative = Annotated[int, Rule("at least 0", lambda value: value >= 0)]
+Amount = Annotated[float, Rule("at least 0", lambda value: value >= 0)]
 Fraction = Annotated[float, Rule("at least 0 and less than 1", lambda value: 0 <= value < 1)]
 
 REST = {"rest": True}  # marks the field that takes the keys of a table that no other field names
@@ -90,11 +91,22 @@ class OptimizerConfig(Component):
 
 
 @dataclass(frozen=True)
+class AugmentConfig:
+    """Random changes of each training picture; see `data.augment.Affine` for the units."""
+
+    shift: Amount = 0.0
+    rotate: Amount = 0.0
+    zoom: Fraction = 0.0
+    shear: Amount = 0.0
+
+
+@dataclass(frozen=True)
 class DataConfig:
-    """The data set, and the fraction of its training part that is held out for validation."""
+    """The data set, the fraction of its training part held out for validation, and how it is augmented."""
 
     set: Literal["digits", "mnist", "fashion_mnist"]
     validation: Fraction = 0.0
+    augment: AugmentConfig = AugmentConfig()
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from gpunet.errors import ArgumentError, ShapeError
+from gpunet.errors import ArgumentError, DTypeError, ShapeError
 from gpunet.viz import style
 
 if TYPE_CHECKING:
@@ -42,6 +42,7 @@ def confusion_matrix(
 
     Raises:
         ShapeError: the two are empty, or differ in shape.
+        DTypeError: they are no integers.
         ArgumentError: a label is not in 0..K-1.
     """
     return style.write(_draw(targets, predictions, classes), path)
@@ -54,7 +55,7 @@ def _draw(targets: Sequence[int], predictions: Sequence[int], classes: Sequence[
     right, total = np.trace(counts), counts.sum()
     title = f"Accuracy {style.percent(right / total, 2)}  ({right:,} of {total:,})"
     cell = min(0.5, 12 / len(classes))  # inches
-    points = min(style.NORMAL, 72 * 0.8 * cell)
+    points = min(style.NORMAL, 72 * 0.7 * cell)
     longest = max(style.width_of(name, points) for name in classes)
     slanted = longest > 0.9 * cell
     side, left, below = (
@@ -112,8 +113,15 @@ def _count(targets: np.ndarray, predictions: np.ndarray, size: int) -> np.ndarra
     if targets.shape != predictions.shape or targets.ndim != 1 or not targets.size:
         rule = "targets and predictions must both have shape (N,), N > 0"
         raise ShapeError("confusion_matrix", f"{rule}, got {targets.shape} and {predictions.shape}")
-    for name, labels in (("targets", targets), ("predictions", predictions)):
-        if labels.min() < 0 or labels.max() >= size:
-            problem = f"{name} must be in 0..{size - 1}, got {labels.min()}..{labels.max()}"
-            raise ArgumentError("confusion_matrix", problem)
+    check_labels("confusion_matrix", "targets", targets, size)
+    check_labels("confusion_matrix", "predictions", predictions, size)
     return np.bincount(targets * size + predictions, minlength=size * size).reshape(size, size)
+
+
+def check_labels(operation: str, name: str, labels: np.ndarray, size: int) -> None:
+    """Refuse labels that are not the number of one of `size` classes."""
+    if labels.dtype.kind not in "iu":
+        raise DTypeError(operation, f"{name} must be integers, got {labels.dtype}")
+    if labels.min() < 0 or labels.max() >= size:
+        problem = f"{name} must be in 0..{size - 1}, got {labels.min()}..{labels.max()}"
+        raise ArgumentError(operation, problem)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -52,25 +52,28 @@ def _draw(history: Sequence[Mapping[str, Any]]) -> Figure:
     if not loss:
         problem = f"history must hold a loss, got {len(history)} epochs without one"
         raise ArgumentError("learning_curve", problem)
-    panels = [("Loss", "{:.3g}", loss)]
+    panels = [("Loss", _three_digits, loss)]
     if accuracy:
         # Errors, not accuracies: from 98 % to 99 % half of the mistakes are gone, and it shows.
-        error = {part: [(x, 100 - 100 * y) for x, y in line] for part, line in accuracy.items()}
-        panels.append(("Error (%)", "{:.2f} %", error))
-    figure = style.new_figure(5.15 * len(panels), 3.4)
-    judge, best = _best(panels[-1][2])
-    for column, (title, number, lines) in enumerate(panels):
-        axes = style.add_axes(figure, 0.65 + 5.15 * column, 0.55, 3.1, 2.35)
+        panels.append(("Error (%)", "{:.2f} %".format, _errors(accuracy)))
+    judge, best, least = _best(panels[-1][-1])
+    figure = style.new_figure(5.35 * len(panels), 3.4)
+    for column, (title, text_of, lines) in enumerate(panels):
+        axes = style.add_axes(figure, 0.65 + 5.35 * column, 0.55, 3.1, 2.35)
         axes.set_title(title)
         _plot(axes, lines)
-        _name_ends(axes, lines, number)
-        if judge and best in dict(lines.get(judge, [])):
-            value = dict(lines[judge])[best]
-            axes.plot(best, value, "o", label="best", **RING)
+        _name_ends(axes, lines, text_of)
+        values = dict(lines.get(judge, []))
+        if best in values:
+            axes.plot(best, values[best], "o", label="best", **RING)
     if judge:
-        text = f"○ best on {judge}: {number.format(value)}, epoch {best}"
+        text = f"○ best on {judge}: {text_of(least)}, epoch {best}"
         axes.set_title(text, loc="right", x=1.4, fontweight="normal")
     return figure
+
+
+def _three_digits(value: float) -> str:
+    return f"{value:#.3g}".rstrip(".")
 
 
 def _measured(history: Sequence[Mapping[str, Any]], quantity: str) -> dict[str, Points]:
@@ -83,12 +86,20 @@ def _measured(history: Sequence[Mapping[str, Any]], quantity: str) -> dict[str, 
     return {part: points for part, points in lines.items() if points}
 
 
-def _best(lines: dict[str, Points]) -> tuple[str | None, int]:
-    """The part that decides which epoch is best, and that epoch: the first with the least value."""
+def _errors(accuracy: dict[str, Points]) -> dict[str, Points]:
+    """Per cent wrong; rounded, as a mean that misses 1 by an ulp would show on a log scale."""
+    return {
+        part: [(epoch, round(100 - 100 * value, 9)) for epoch, value in points]
+        for part, points in accuracy.items()
+    }
+
+
+def _best(lines: dict[str, Points]) -> tuple[str, int, float]:
+    """The part that decides which epoch is best, that epoch, and its value: the first least one."""
     for part in ("validation", "test"):
         if part in lines:
-            return part, min(lines[part], key=lambda point: point[1])[0]
-    return None, 0
+            return part, *min(lines[part], key=lambda point: point[1])
+    return "", 0, math.nan
 
 
 def _plot(axes: Axes, lines: dict[str, Points]) -> None:
@@ -108,12 +119,16 @@ def _plot(axes: Axes, lines: dict[str, Points]) -> None:
             markevery=1 if len(points) <= 15 else [len(points) - 1],
             clip_on=False,
         )
-    single = 0.5 if len(everywhere) == 1 else 0.0
-    axes.set_xlim(everywhere[0] - single, everywhere[-1] + single)
+    _scale(axes, [value for points in lines.values() for _, value in points])
+    if len(everywhere) > 1:
+        axes.set_xlim(everywhere[0], everywhere[-1])
+    else:
+        axes.set_xlim(everywhere[0] - 0.5, everywhere[0] + 0.5)
+        if axes.get_yscale() == "linear":  # nothing else to compare the points with
+            axes.set_ylim(bottom=min(0.0, axes.get_ylim()[0]))
     axes.xaxis.set_major_locator(MaxNLocator(8, steps=(1, 2, 5, 10), integer=True, min_n_ticks=1))
     axes.set_xlabel("Epoch")
     axes.grid(axis="y")
-    _scale(axes, [value for points in lines.values() for _, value in points])
 
 
 def _scale(axes: Axes, values: list[float]) -> None:
@@ -138,7 +153,7 @@ def _scale(axes: Axes, values: list[float]) -> None:
     axes.yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
 
 
-def _name_ends(axes: Axes, lines: dict[str, Points], number: str) -> None:
+def _name_ends(axes: Axes, lines: dict[str, Points], text_of: Callable[[float], str]) -> None:
     """Name and last value at the right end of each line, moved apart where they would overlap."""
     height = {
         part: axes.transData.transform(points[-1])[1] * 72 / style.DPI
@@ -151,7 +166,7 @@ def _name_ends(axes: Axes, lines: dict[str, Points], number: str) -> None:
         place[above] += overlap / 2
     for part, points in lines.items():
         axes.annotate(
-            f"{part} {number.format(points[-1][1])}",
+            f"{part} {text_of(points[-1][1])}",
             points[-1],
             (8, place[part] - height[part]),
             textcoords="offset points",

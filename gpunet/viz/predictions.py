@@ -12,6 +12,7 @@ import numpy as np
 
 from gpunet.errors import ShapeError
 from gpunet.viz import style
+from gpunet.viz.confusion import check_labels
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -22,6 +23,7 @@ PICTURE, TILE_WIDTH, TILE_HEIGHT = 1.3, 1.5, 2.15
 BARS_TOP, BARS_HEIGHT = PICTURE + 0.07, 0.25
 FIRST_LINE, SECOND_LINE = PICTURE + 0.57, PICTURE + 0.72
 MARGIN, TITLE, HEADING, LEGEND = 0.25, 0.65, 0.3, 0.4
+LEAST_WIDTH = 5.0  # for the title and the legend
 
 Corners = np.ndarray  # (n, 2) the upper left corner of each tile, in inches from that of the page
 
@@ -78,6 +80,8 @@ def prediction_page(
 
     Raises:
         ShapeError: the shapes do not fit together.
+        DTypeError: the targets are no integers.
+        ArgumentError: a target is not in 0..K-1.
     """
     _check(images, targets, probabilities, classes)
     if sections is None:
@@ -97,7 +101,7 @@ def _draw(
     """The figure: one pair of axes over the whole page, in inches from its upper left corner."""
     right, total = int((probabilities.argmax(1) == targets).sum()), len(targets)
     chosen, corners, headings, bottom = _arrange(sections, columns)
-    width = 2 * MARGIN + columns * TILE_WIDTH - (TILE_WIDTH - PICTURE)
+    width = max(LEAST_WIDTH, 2 * MARGIN + columns * TILE_WIDTH - (TILE_WIDTH - PICTURE))
     figure = style.new_figure(width, bottom + LEGEND)
     axes = style.add_axes(figure, 0, 0, width, bottom + LEGEND)
     style.add_title(
@@ -131,16 +135,17 @@ def _arrange(
             chosen.append(int(index))
             corners.append((MARGIN + column * TILE_WIDTH, top + row * TILE_HEIGHT))
         top += math.ceil(len(indices) / columns) * TILE_HEIGHT
-    return np.array(chosen), np.array(corners), headings, top
+    return np.array(chosen, dtype=int), np.array(corners).reshape(-1, 2), headings, top
 
 
 def _add_pictures(axes: Axes, images: np.ndarray, corners: Corners, wrong: np.ndarray) -> None:
     """The pictures, as large as the square allows, and a frame that is thick around mistakes."""
     height, width = np.array(images.shape[2:]) * PICTURE / max(images.shape[2:])
-    for image, (left, top) in zip(images.transpose(0, 2, 3, 1), corners, strict=True):
+    pixels = np.rint(255 * np.clip(images, 0, 1)).astype(np.uint8).transpose(0, 2, 3, 1)
+    pixels = np.broadcast_to(pixels, (*pixels.shape[:3], 3))  # grey is equal red, green and blue
+    for image, (left, top) in zip(pixels, corners, strict=True):
         x, y = left + (PICTURE - width) / 2, top + (PICTURE - height) / 2
-        extent = (x, x + width, y + height, y)
-        axes.imshow(image, cmap="gray", vmin=0, vmax=1, extent=extent, aspect="auto")
+        axes.imshow(image, extent=(x, x + width, y + height, y), aspect="auto")
     frames = _boxes(corners[:, 0], corners[:, 1], PICTURE, PICTURE)
     _add_boxes(axes, frames[~wrong], facecolor="none", edgecolor=style.LIGHT, linewidth=0.6)
     _add_boxes(axes, frames[wrong], facecolor="none", edgecolor=style.VERMILLION, linewidth=3)
@@ -175,11 +180,9 @@ def _add_captions(
     for target, row, (left, top) in zip(targets, probabilities, corners, strict=True):
         guess = row.argmax()
         right, sure = guess == target, style.percent(row[guess], 0)
-        text, colour = (
-            (names[guess], style.INK) if right else (f"✗ {names[guess]}", style.VERMILLION)
-        )
-        look: dict[str, Any] = {"fontsize": style.SMALL, "color": colour}
-        axes.text(left, top + FIRST_LINE, text, **look)
+        look: dict[str, Any] = {"fontsize": style.SMALL}
+        look["color"] = style.INK if right else style.VERMILLION
+        axes.text(left, top + FIRST_LINE, ("" if right else "✗ ") + names[guess], **look)
         axes.text(left + PICTURE, top + FIRST_LINE, sure, horizontalalignment="right", **look)
         if not right:
             look["color"] = style.BLUE
@@ -230,3 +233,4 @@ def _check(
     if probabilities.shape != (count, size):
         rule = f"probabilities must have shape (N, K) = ({count}, {size})"
         raise ShapeError("prediction_page", f"{rule}, got {probabilities.shape}")
+    check_labels("prediction_page", "targets", targets, size)

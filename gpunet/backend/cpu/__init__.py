@@ -76,7 +76,9 @@ def _cached(ufunc: np.ufunc) -> Any:
                 large = True
         if not large:
             return ufunc(*operands)
-        key = tuple(x.dtype if isinstance(x, (np.ndarray, np.generic)) else type(x) for x in operands)
+        key = tuple(
+            x.dtype if isinstance(x, (np.ndarray, np.generic)) else type(x) for x in operands
+        )
         dtype = result_dtype.get(key)
         if dtype is None:
             dtype = result_dtype[key] = ufunc.resolve_dtypes((*key, None))[-1]

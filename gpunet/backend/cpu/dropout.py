@@ -17,7 +17,11 @@ _WEYL_0 = np.uint64(0x9E3779B9)
 _WEYL_1 = np.uint64(0xBB67AE85)
 _LOW = np.uint64(0xFFFFFFFF)
 _HALF = np.uint64(32)
-_ONE, _TWO, _THREE = np.uint64(1), np.uint64(2), np.uint64(3)  # unsigned: no check for negative indices
+_ONE, _TWO, _THREE = (
+    np.uint64(1),
+    np.uint64(2),
+    np.uint64(3),
+)  # unsigned: no check for negative indices
 
 
 @kernel(inline=True)
@@ -62,5 +66,7 @@ def dropout(x: Array, p: float, seed: int, counter: int) -> Array:
     y = cache.empty(x.shape, x.dtype)
     threshold = np.uint64(round(p * 2**32))
     scale = x.dtype.type(1.0 / (1.0 - p) if p < 1.0 else 0.0)
-    _dropout[x.dtype](x.reshape(-1), y.reshape(-1), threshold, scale, np.uint64(seed), np.uint64(counter))
+    _dropout[x.dtype](
+        x.reshape(-1), y.reshape(-1), threshold, scale, np.uint64(seed), np.uint64(counter)
+    )
     return y

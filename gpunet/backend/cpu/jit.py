@@ -70,7 +70,9 @@ class _Compiler:
         finally:
             config.CACHE_DIR = before
 
-    def compile(self, function: FunctionType, fastmath: frozenset[str], inline: bool) -> Callable[..., Any]:
+    def compile(
+        self, function: FunctionType, fastmath: frozenset[str], inline: bool
+    ) -> Callable[..., Any]:
         from numba import njit
 
         options = {
@@ -127,7 +129,12 @@ class Kernel:
         constants = tuple(dtype.type(c) if type(c) is float else c for c in code.co_consts)
         variant = FunctionType(
             code.replace(co_consts=constants, co_name=self.name),
-            {"__builtins__": __builtins__, "__name__": self.function.__module__, **used, "T": dtype.type},
+            {
+                "__builtins__": __builtins__,
+                "__name__": self.function.__module__,
+                **used,
+                "T": dtype.type,
+            },
             f"{self.name}_{dtype.name}",
             self.function.__defaults__,
         )

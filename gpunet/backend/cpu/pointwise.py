@@ -57,7 +57,9 @@ def forward(formula: Callable[..., Any]) -> Callable[..., Array]:
     """
     kernel = _in_loop(_forward_loop, formula)
 
-    def run(x: Array, *parameters: float, bias: Array | None = None, out: Array | None = None) -> Array:
+    def run(
+        x: Array, *parameters: float, bias: Array | None = None, out: Array | None = None
+    ) -> Array:
         dtype = x.dtype
         if out is None:
             out = cache.empty(x.shape, dtype)
@@ -92,5 +94,9 @@ def _in_loop(loop: Callable[..., Any], formula: Callable[..., Any]) -> Kernel:
 
 
 def _named(run: Callable[..., Array], formula: Callable[..., Any]) -> Callable[..., Array]:
-    run.__name__, run.__doc__, run.__module__ = formula.__name__, formula.__doc__, formula.__module__
+    run.__name__, run.__doc__, run.__module__ = (
+        formula.__name__,
+        formula.__doc__,
+        formula.__module__,
+    )
     return run

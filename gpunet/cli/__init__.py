@@ -1,0 +1,96 @@
+"""The command line: `gpunet COMMAND`. One function a command, each in the module of its name."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+from gpunet import __version__
+from gpunet.errors import GpunetError
+
+EXAMPLES = """examples:
+  gpunet train configs/digits.toml                 train, and write runs/digits/
+  gpunet train configs/digits.toml --set train.epochs=3 --set optimizer.lr=1e-3
+  gpunet train --resume runs/digits                go on where a run was stopped
+  gpunet eval runs/digits                          accuracy on the test set, class by class
+  gpunet predict runs/digits seven.png             what is on this picture?
+  gpunet summary configs/digits.toml               layers, shapes, parameters, multiply-adds
+  gpunet info                                      versions, devices, and why no GPU
+  gpunet ops                                       every operation and its kernels
+"""
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="gpunet",
+        description="Train neural networks, on a GPU or without one, and see how it is done.",
+        epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--version", action="version", version=f"gpunet {__version__}")
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
+
+    def command(name: str, help: str) -> argparse.ArgumentParser:
+        return commands.add_parser(name, help=help, description=help[0].upper() + help[1:] + ".")
+
+    def add_device(sub: argparse.ArgumentParser) -> None:
+        sub.add_argument("--device", help="auto, cpu, cuda or cuda:N; overrides the configuration")
+
+    def add_settings(sub: argparse.ArgumentParser) -> None:
+        sub.add_argument(
+            "--set", action="append", default=[], metavar="KEY=VALUE", dest="overrides",
+            help="change one value of the configuration; may be repeated",
+        )  # fmt: skip
+
+    train = command("train", "train a network as a configuration describes")
+    train.add_argument("config", nargs="?", help="a .toml file, e.g. configs/digits.toml")
+    train.add_argument(
+        "--out", metavar="RUN", help="folder to write; default runs/NAME, numbered if taken"
+    )
+    train.add_argument(
+        "--resume", metavar="RUN", help="go on with a run that was stopped, bit for bit"
+    )
+    add_settings(train)
+    add_device(train)
+
+    evaluate = command("eval", "measure a trained network on the test set")
+    evaluate.add_argument("run", help="folder of a run, e.g. runs/digits")
+    add_device(evaluate)
+
+    predict = command("predict", "classify pictures of any size")
+    predict.add_argument("run", help="folder of a run, e.g. runs/digits")
+    predict.add_argument("images", nargs="+", metavar="IMAGE", help="picture files")
+    add_device(predict)
+
+    summary = command("summary", "show layers, output shapes, parameters and multiply-adds")
+    summary.add_argument("config", help="a .toml file")
+    add_settings(summary)
+
+    command("info", "show versions, devices, the kernel cache, and why there is no GPU")
+    command("ops", "list every operation, its kernels, dtypes and source")
+    return parser
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs the command line; returns the exit status: 0, 1 after an error, 130 after Ctrl-C."""
+    options: Any = _parser().parse_args(arguments)
+    module = importlib.import_module(f"gpunet.cli.{options.command}")
+    try:
+        return module.run(options)
+    except GpunetError as error:
+        from gpunet.cli.console import errors
+
+        errors.print(f"[bold red]error[/] {_escaped(error)}")
+        return 1
+    except KeyboardInterrupt:
+        print("stopped", file=sys.stderr)
+        return 130
+
+
+def _escaped(error: GpunetError) -> str:
+    from rich.markup import escape
+
+    return escape(str(error))

@@ -1,0 +1,77 @@
+"""`gpunet info`: what is installed, which devices work, and why others do not."""
+
+from __future__ import annotations
+
+import os
+import platform
+from importlib import metadata
+from typing import Any
+
+from rich.table import Table
+
+from gpunet import __version__
+from gpunet.backend.cpu import jit
+from gpunet.backend.cpu.blas import threads
+from gpunet.backend.cuda import folder, probe
+from gpunet.cli.console import console
+
+PACKAGES = (
+    "numpy",
+    "numba",
+    "llvmlite",
+    "rich",
+    "safetensors",
+    "matplotlib",
+    "pillow",
+    "cupy-cuda12x",
+    "cupy-cuda13x",
+)
+
+
+def run(options: Any) -> int:
+    table = Table(show_header=False, box=None, padding=(0, 2, 0, 0))
+    table.add_column(style="dim")
+    table.add_row(
+        "gpunet",
+        f"{__version__}, Python {platform.python_version()}, {platform.system()} {platform.machine()}",
+    )
+    table.add_row("packages", ", ".join(_installed()))
+    table.add_row(
+        "cpu",
+        f"{_processor()}, {os.cpu_count()} cores; BLAS with {threads() or 'an unknown number of'} threads",
+    )
+    table.add_row("cuda", probe())
+    table.add_row("cpu kernels", _cache())
+    table.add_row("cuda sources", str(folder()))
+    console.print(table)
+    return 0
+
+
+def _installed() -> list[str]:
+    found = []
+    for name in PACKAGES:
+        try:
+            found.append(f"{name} {metadata.version(name)}")
+        except metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+def _processor() -> str:
+    try:
+        with open("/proc/cpuinfo", encoding="utf-8") as file:
+            for line in file:
+                if line.startswith("model name"):
+                    return line.split(":", 1)[1].strip()
+    except OSError:
+        pass
+    return platform.processor() or "unknown processor"
+
+
+def _cache() -> str:
+    folder = jit.compiler.folder
+    if folder is None:
+        return f"{jit.cache_folder()} cannot be written: kernels are compiled anew at every start"
+    files = [file for file in folder.rglob("*.nbc") if file.is_file()]
+    size = sum(file.stat().st_size for file in files)
+    return f"{len(files)} compiled, {size / 1e6:.1f} MB in {folder}"

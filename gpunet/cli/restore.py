@@ -1,0 +1,26 @@
+"""A trained network taken from the folder of its run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from gpunet import backend, nn
+from gpunet.backend import Backend
+from gpunet.train import checkpoint
+from gpunet.train.build import build_model
+from gpunet.train.config import Config
+from gpunet.train.run import Run
+
+
+def restore(folder: str, device: str | None) -> tuple[nn.Module, Config, Backend]:
+    """The model of a run in evaluation mode, its configuration, and the backend it is on.
+
+    Raises:
+        CheckpointError: the folder holds no run, or a damaged one.
+    """
+    run, config = Run.open(Path(folder))
+    be, _ = backend.resolve(device or config.device)
+    saved = checkpoint.load(run.checkpoint)
+    model = build_model(config)
+    checkpoint.restore_model(run.checkpoint, saved, model)
+    return model.to(be.device).eval(), config, be

@@ -1,0 +1,132 @@
+"""`gpunet train`: from a configuration to a folder with a trained network and its pictures."""
+
+from __future__ import annotations
+
+import signal
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import gpunet
+from gpunet import backend
+from gpunet.cli.console import TrainingBars, console
+from gpunet.errors import ArgumentError
+from gpunet.train.build import build_data, build_loader, build_model, build_optimizer
+from gpunet.train.config import Config, load
+from gpunet.train.run import Run
+from gpunet.train.trainer import Trainer
+from gpunet.viz.style import PlotError
+
+
+PICTURES = 48  # on the page of predictions
+
+
+def run(options: Any) -> int:
+    started = time.perf_counter()
+    if options.resume:
+        if options.config or options.out or options.overrides:
+            raise ArgumentError(
+                "train", "--resume must stand alone: the run has its own configuration"
+            )
+        folder, config = Run.open(Path(options.resume))
+        overrides = []
+    elif options.config:
+        overrides = options.overrides + ([f"device={options.device}"] if options.device else [])
+        config = load(Path(options.config), overrides)
+    else:
+        raise ArgumentError(
+            "train", "needs a configuration, or --resume RUN", "for example configs/digits.toml"
+        )
+
+    be, reason = backend.resolve(options.device or config.device)
+    gpunet.manual_seed(config.seed)
+    model = build_model(config).to(be.device)
+    optimizer = build_optimizer(config, model)
+    parameters = sum(p.numel() for p in model.parameters())
+    if not options.resume:
+        folder = Run.create(_folder(options.out, config), config, 4 * parameters)
+    train, name, held_out = build_data(config.data, config.seed)
+    loader = build_loader(config, train)
+    trainer = Trainer(
+        model, optimizer, loader, (name, held_out), config.train, be, [TrainingBars(), folder]
+    )
+    if options.resume:
+        folder.restore(trainer)
+
+    console.print(
+        f"[bold]{config.name}[/]  {len(train):,} training and {len(held_out):,} {name} examples, {parameters:,} parameters"
+    )
+    console.print(f"[dim]{reason}; ready after {time.perf_counter() - started:.1f} s[/]")
+    return _train(trainer, folder, config, started)
+
+
+def _train(trainer: Trainer, folder: Run, config: Config, started: float) -> int:
+    with _stop_on_interrupt(trainer):
+        finished = trainer.fit()
+    if not finished:
+        console.print(
+            f"stopped in epoch {trainer.loader.epoch + 1}, batch {trainer.loader.position}; go on with"
+        )
+        console.print(f"  gpunet train --resume {folder.folder}")
+        return 130
+    if trainer.evaluation is None:
+        console.print(f"{folder.folder} is already trained to epoch {config.train.epochs}")
+        return 0
+    accuracy, name = trainer.evaluation.accuracy, trainer.held_out_name
+    console.print(
+        f"\n{name} accuracy [bold green]{accuracy:.2%}[/] in {time.perf_counter() - started:.1f} s"
+    )
+    console.print(
+        f"written to {folder.folder}/: config.toml, metrics.jsonl, checkpoint.safetensors"
+    )
+    try:
+        names = _pictures(trainer, folder.folder)
+        console.print(f"pictures, open them: {', '.join(names)}")
+    except PlotError as error:
+        console.print(f"no pictures: {error}", markup=False)
+    return 0
+
+
+def _folder(out: str | None, config: Config) -> Path:
+    """The folder asked for, or the first free one of runs/NAME, runs/NAME-2, ..."""
+    if out:
+        return Path(out)
+    folder, number = Path("runs") / config.name, 2
+    while folder.exists():
+        folder, number = Path("runs") / f"{config.name}-{number}", number + 1
+    return folder
+
+
+@contextmanager
+def _stop_on_interrupt(trainer: Trainer) -> Iterator[None]:
+    """The first Ctrl-C ends training after the batch under way, the second at once."""
+
+    def ask(*_: object) -> None:
+        if trainer.stop:
+            raise KeyboardInterrupt
+        trainer.stop = True
+
+    before = signal.signal(signal.SIGINT, ask)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def _pictures(trainer: Trainer, folder: Path) -> list[str]:
+    """Draws what was learned; returns the files' names."""
+    from gpunet import viz
+
+    assert trainer.evaluation is not None
+    data, result = trainer.held_out, trainer.evaluation
+    targets, probabilities, classes = data.targets, result.probabilities, data.classes
+    sections = viz.choose(targets, probabilities, PICTURES, trainer.loader.seed)
+    page, matrix = folder / "predictions.png", folder / "confusion_matrix.png"
+    written = [
+        viz.learning_curve(trainer.progress.history, folder / "learning_curve.png"),
+        viz.confusion_matrix(targets, result.predictions, classes, matrix),
+        viz.prediction_page(data.inputs, targets, probabilities, classes, page, sections=sections),
+    ]
+    return [path.name for path in written]

@@ -1,0 +1,27 @@
+"""What may happen beside the training loop: a callback is told of named events."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from gpunet.train.trainer import Trainer
+
+
+class Callback:
+    """Told by the trainer what happens; a subclass overrides what it wants to hear of."""
+
+    def on_start(self, trainer: Trainer) -> None:
+        """Training is about to begin, or to go on after a resume."""
+
+    def on_batch(self, trainer: Trainer) -> None:
+        """A batch has been trained on; `trainer.progress` counts it."""
+
+    def on_epoch(self, trainer: Trainer, record: dict[str, Any]) -> None:
+        """An epoch has ended and been evaluated; `record` holds its figures."""
+
+    def on_stop(self, trainer: Trainer) -> None:
+        """Training was asked to stop, between two batches."""
+
+    def on_end(self, trainer: Trainer) -> None:
+        """The last thing heard, however training ended."""

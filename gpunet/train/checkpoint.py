@@ -1,0 +1,134 @@
+"""Checkpoints: one safetensors file with weights, optimizer state and, as JSON in its header, all the rest.
+
+Written whole or not at all: to a temporary file first, flushed to the disk, then renamed over the old one.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from gpunet import __version__, nn, optim
+from gpunet.errors import CheckpointError, GpunetError, RunError
+
+_MODEL, _OPTIMIZER = "model.", "optimizer."
+
+
+@dataclass
+class Checkpoint:
+    """What a file holds.
+
+    Attributes:
+        tensors: host arrays by name, those of the model under "model.", of the optimizer under "optimizer.".
+        state: JSON-compatible values: groups of the optimizer, progress, random state.
+    """
+
+    tensors: dict[str, Any]
+    state: dict[str, Any]
+
+
+def save(
+    path: Path, model: nn.Module, optimizer: optim.Optimizer, progress: dict[str, Any]
+) -> None:
+    """Writes a checkpoint; `progress` is any JSON-compatible dictionary.
+
+    Raises:
+        RunError: the disk is full or not writable; an older checkpoint at `path` is then untouched.
+    """
+    from safetensors.numpy import save as pack
+
+    optimizer_state = optimizer.state_dict()
+    tensors = {_MODEL + name: array for name, array in model.state_dict().items()}
+    for index, arrays in optimizer_state["state"].items():
+        tensors.update({f"{_OPTIMIZER}{index}.{name}": array for name, array in arrays.items()})
+    state = {"version": __version__, "groups": optimizer_state["groups"], **progress}
+    write_atomically(path, pack(tensors, {"gpunet": json.dumps(state)}))
+
+
+def write_atomically(path: Path, content: bytes) -> None:
+    """Replaces the file at `path` in one step, or leaves it as it was.
+
+    Raises:
+        RunError: it cannot be written.
+    """
+    temporary = path.with_name(path.name + ".tmp")
+    try:
+        with open(temporary, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    except OSError as error:
+        temporary.unlink(missing_ok=True)
+        raise RunError(
+            "checkpoint",
+            f"{path} must be writable, got: {error.strerror or error}",
+            "what was there is untouched",
+        ) from error
+
+
+def load(path: Path) -> Checkpoint:
+    """Reads a checkpoint.
+
+    Raises:
+        CheckpointError: there is none, or it is truncated or damaged, or not one of gpunet's.
+    """
+    from safetensors import SafetensorError, safe_open
+
+    if not path.is_file():
+        raise CheckpointError("checkpoint", f"must be a file, got {path}, which is not")
+    try:
+        with safe_open(path, framework="numpy") as file:
+            metadata = file.metadata() or {}
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    except (SafetensorError, OSError, ValueError) as error:
+        size = path.stat().st_size
+        raise CheckpointError(
+            "checkpoint",
+            f"{path} must be a whole safetensors file, got {size:,} bytes that are not: {error}",
+        ) from error
+    if "gpunet" not in metadata:
+        raise CheckpointError(
+            "checkpoint", f"{path} must be written by gpunet, got a file of something else"
+        )
+    return Checkpoint(tensors, json.loads(metadata["gpunet"]))
+
+
+def restore_model(path: Path, checkpoint: Checkpoint, model: nn.Module) -> None:
+    """Puts the weights of a checkpoint into a model.
+
+    Raises:
+        CheckpointError: they belong to another model; the model is then unchanged.
+    """
+    weights = {
+        n.removeprefix(_MODEL): a for n, a in checkpoint.tensors.items() if n.startswith(_MODEL)
+    }
+    try:
+        model.load_state_dict(weights)
+    except GpunetError as error:
+        raise CheckpointError(
+            "checkpoint", f"{path} must be of this model, got another: {error}"
+        ) from error
+
+
+def restore_optimizer(path: Path, checkpoint: Checkpoint, optimizer: optim.Optimizer) -> None:
+    """Puts the optimizer's state of a checkpoint back.
+
+    Raises:
+        CheckpointError: it belongs to another optimizer or other parameters.
+    """
+    count = sum(len(group["params"]) for group in optimizer.param_groups)
+    state: dict[str, dict[str, Any]] = {str(i): {} for i in range(count)}
+    for name, array in checkpoint.tensors.items():
+        if name.startswith(_OPTIMIZER):
+            index, key = name.removeprefix(_OPTIMIZER).split(".", 1)
+            state.setdefault(index, {})[key] = array
+    try:
+        optimizer.load_state_dict({"groups": checkpoint.state["groups"], "state": state})
+    except (GpunetError, KeyError) as error:
+        raise CheckpointError(
+            "checkpoint", f"{path} must be of this optimizer, got another: {error}"
+        ) from error

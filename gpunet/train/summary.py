@@ -1,0 +1,62 @@
+"""What a model is made of: layers, output shapes, parameters, multiply-adds."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+from gpunet import nn
+from gpunet.autograd import Tensor, no_grad
+from gpunet.backend import Shape
+
+
+@dataclass(frozen=True)
+class LayerSummary:
+    """One layer: dotted name, class with settings, shape of its output for one example, and its numbers."""
+
+    name: str
+    kind: str
+    output: Shape
+    weights: int
+    biases: int
+    multiply_adds: int
+
+
+def summarize(model: nn.Module, example: Tensor) -> list[LayerSummary]:
+    """A line for each innermost layer, in the order they run on `example`, a batch of one.
+
+    >>> import gpunet
+    >>> from gpunet import nn
+    >>> model = nn.Sequential(nn.Linear(3, 5), nn.ReLU())
+    >>> [(line.name, line.weights, line.biases, line.multiply_adds) for line in summarize(model, gpunet.tensor([[0.0] * 3]))]
+    [('0', 15, 5, 15), ('1', 0, 0, 0)]
+    """
+    names = {id(module): name for name, module in model.named_modules()}
+    lines: list[LayerSummary] = []
+
+    def note(layer: nn.Module, inputs: tuple[Any, ...], output: Tensor) -> None:
+        sizes = {name: p.numel() for name, p in layer.named_parameters()}
+        biases = sum(size for name, size in sizes.items() if name.startswith("bias"))
+        weights = sum(sizes.values()) - biases
+        # Each weight of a dense layer meets each of the vectors that pass through it once.
+        vectors = math.prod(output.shape[1:-1]) if isinstance(layer, nn.Linear) else 0
+        kind = f"{type(layer).__name__}({layer.extra_repr()})"
+        lines.append(
+            LayerSummary(
+                names[id(layer)], kind, output.shape[1:], weights, biases, vectors * weights
+            )
+        )
+
+    removers = [
+        m.register_forward_hook(note) for m in model.modules() if not any(m.named_children())
+    ]
+    training = model.training
+    try:
+        with no_grad():
+            model.eval()(example)
+    finally:
+        model.train(training)
+        for remove in removers:
+            remove()
+    return lines

@@ -1,0 +1,155 @@
+"""Data sets by name: where the files are looked for, and what is refused."""
+
+import gzip
+import hashlib
+import struct
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from gpunet import data
+from gpunet.data.catalogue import CATALOGUE, IDX_FILES, Description
+from gpunet.errors import ArgumentError, DataError
+
+IMAGES = np.arange(48, dtype=np.uint8).reshape(4, 3, 4)
+LABELS = np.array([0, 1, 1, 0], np.uint8)
+
+
+def packed(array: np.ndarray) -> bytes:
+    header = bytes([0, 0, 8, array.ndim]) + struct.pack(f">{array.ndim}I", *array.shape)
+    return gzip.compress(header + array.tobytes(), mtime=0)
+
+
+FILES = dict(
+    zip(
+        IDX_FILES,
+        (packed(IMAGES), packed(LABELS), packed(IMAGES[:2]), packed(LABELS[:2])),
+        strict=True,
+    )
+)
+
+
+@pytest.fixture
+def tiny(mirrors, monkeypatch) -> str:
+    """A data set of 4 + 2 pictures in the catalogue, which the second mirror has."""
+    description = Description(
+        shape=(1, 3, 4),
+        white=255,
+        classes=("low", "high"),
+        framing=None,
+        digests={name: hashlib.sha256(content).hexdigest() for name, content in FILES.items()},
+        mirrors=tuple(mirror.url() for mirror in mirrors),
+    )
+    monkeypatch.setitem(CATALOGUE, "tiny", description)
+    mirrors[1].files.update(FILES)
+    return "tiny"
+
+
+def put(folder: Path, **changed: bytes) -> None:
+    folder.mkdir(parents=True)
+    for name, content in (FILES | changed).items():
+        (folder / name).write_bytes(content)
+
+
+def assert_is_training_set(loaded: data.Dataset) -> None:
+    assert (loaded.inputs.dtype, loaded.targets.dtype) == (np.float32, np.int64)
+    expected = (IMAGES.astype(np.float64) / 255).astype(np.float32)[:, np.newaxis]
+    np.testing.assert_array_equal(loaded.inputs, expected)
+    np.testing.assert_array_equal(loaded.targets, LABELS)
+    assert (loaded.name, loaded.classes) == ("tiny", ("low", "high"))
+
+
+def test_missing_files_are_downloaded_into_the_cache_once(tiny, mirrors, cache) -> None:
+    assert_is_training_set(data.load(tiny, "train"))
+    assert sorted(f.name for f in (cache / "tiny").iterdir()) == sorted(IDX_FILES[:2])
+    assert len(data.load(tiny, "test")) == 2
+    asked = len(mirrors[1].requests)
+    assert asked == 4
+    assert_is_training_set(data.load(tiny, "train"))
+    assert len(mirrors[1].requests) == asked
+
+
+def test_gpunet_data_comes_before_the_cache(tiny, mirrors, cache, tmp_path, monkeypatch) -> None:
+    put(cache / "tiny", **dict.fromkeys(IDX_FILES, b"must not be read"))
+    put(tmp_path / "given" / "tiny")
+    monkeypatch.setenv("GPUNET_DATA", str(tmp_path / "given"))
+    assert_is_training_set(data.load(tiny, "train"))
+    assert mirrors[1].requests == []
+
+
+def test_what_gpunet_data_lacks_is_read_from_the_cache(
+    tiny, mirrors, cache, tmp_path, monkeypatch
+) -> None:
+    put(cache / "tiny")
+    monkeypatch.setenv("GPUNET_DATA", str(tmp_path))
+    assert_is_training_set(data.load(tiny, "train"))
+    assert mirrors[1].requests == []
+
+
+def test_the_cache_is_in_the_home_folder_by_default(tiny, monkeypatch, tmp_path) -> None:
+    monkeypatch.delenv("GPUNET_DATA", raising=False)
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+    monkeypatch.setattr(Path, "home", lambda: tmp_path)
+    data.load(tiny, "test")
+    assert (tmp_path / ".cache" / "gpunet" / "data" / "tiny" / IDX_FILES[2]).is_file()
+
+
+@pytest.mark.parametrize("place", ["given", "cache/gpunet/data"])
+@pytest.mark.parametrize("damage", [lambda c: c[:-5], lambda c: c[:-1] + b"?", lambda c: b""])
+def test_a_damaged_file_is_named_and_kept(
+    place, damage, tiny, mirrors, cache, tmp_path, monkeypatch
+) -> None:
+    name = IDX_FILES[0]
+    damaged = damage(FILES[name])
+    put(tmp_path / place / "tiny", **{name: damaged})
+    monkeypatch.setenv("GPUNET_DATA", str(tmp_path / "given"))
+    with pytest.raises(DataError) as caught:
+        data.load(tiny, "train")
+    path = tmp_path / place / "tiny" / name
+    message = str(caught.value)
+    assert f"{path} must have SHA-256 {hashlib.sha256(FILES[name]).hexdigest()}" in message
+    assert f"got {hashlib.sha256(damaged).hexdigest()} ({len(damaged):,} bytes)" in message
+    assert "delete it to have it downloaded again" in message
+    assert path.read_bytes() == damaged
+    assert mirrors[1].requests == []
+
+
+def test_images_and_labels_of_different_number_are_refused(tiny, cache, monkeypatch) -> None:
+    short = packed(LABELS[:3])
+    monkeypatch.setitem(CATALOGUE[tiny].digests, IDX_FILES[1], hashlib.sha256(short).hexdigest())
+    put(cache / "tiny", **{IDX_FILES[1]: short})
+    with pytest.raises(DataError, match=r"got \(3,\) for \(4, 1, 3, 4\); data set 'tiny'"):
+        data.load(tiny, "train")
+
+
+def test_without_a_mirror_the_folder_for_the_files_is_named(tiny, mirrors, cache) -> None:
+    mirrors[1].files.clear()
+    with pytest.raises(DataError) as caught:
+        data.load(tiny, "train")
+    for mirror in mirrors:
+        assert f"{mirror.url(IDX_FILES[0])} (HTTP Error 404: Not Found)" in str(caught.value)
+    assert f"you may put the file into {cache / 'tiny'} by hand" in str(caught.value)
+
+
+def test_an_unknown_name_lists_the_known_and_the_nearest() -> None:
+    with pytest.raises(ArgumentError) as caught:
+        data.load("minst", "train")
+    assert "must be one of digits, fashion_mnist, mnist, got 'minst'" in str(caught.value)
+    assert str(caught.value).endswith("did you mean 'mnist'?")
+    with pytest.raises(ArgumentError, match=r"got 'zzz'$"):
+        data.describe("zzz")
+
+
+def test_an_unknown_split_is_refused() -> None:
+    with pytest.raises(ArgumentError, match='split must be "train" or "test", got \'valid\''):
+        data.load("digits", "valid")
+
+
+@pytest.mark.parametrize("name", data.names())
+def test_the_catalogue_is_complete(name) -> None:
+    description = data.describe(name)
+    assert len(description.classes) == len(set(description.classes)) == 10
+    assert all(len(bytes.fromhex(digest)) == 32 for digest in description.digests.values())
+    assert len(set(description.digests.values())) == len(description.digests)
+    assert all(mirror.endswith("/") for mirror in description.mirrors)

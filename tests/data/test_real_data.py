@@ -1,0 +1,83 @@
+"""The real sets, number by number: the packed digits always, the others where they are at hand."""
+
+import hashlib
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from gpunet import data
+from gpunet.errors import DataError
+
+GIVEN = os.environ.get("GPUNET_DATA")
+needs_data = pytest.mark.skipif(not GIVEN, reason="GPUNET_DATA is not set: no raw files to read")
+
+
+def test_the_digits_are_those_that_were_packed() -> None:
+    content = hashlib.sha256()
+    for split in ("train", "test"):
+        digits = data.load("digits", split)
+        content.update((digits.inputs * 16).astype(np.uint8).tobytes())
+        content.update(digits.targets.astype(np.uint8).tobytes())
+    assert content.hexdigest() == "3ec8e42fc84dcd1331e3178ceac8ab51dfa0e753d4680138b6698884029e2592"
+
+
+@pytest.mark.parametrize(
+    ("split", "counts"),
+    [
+        ("train", [376, 389, 380, 389, 387, 376, 377, 387, 380, 382]),
+        ("test", [178, 182, 177, 183, 181, 182, 181, 179, 174, 180]),
+    ],
+)
+def test_the_digits_have_the_published_class_counts(split: str, counts: list[int]) -> None:
+    digits = data.load("digits", split)
+    assert digits.inputs.shape == (sum(counts), 1, 8, 8)
+    np.testing.assert_array_equal(np.bincount(digits.targets), counts)
+    assert (digits.inputs.min(), digits.inputs.max()) == (0, 1)
+    assert digits.classes == tuple("0123456789")
+
+
+def test_the_nearest_neighbour_reaches_its_published_accuracy() -> None:
+    train, test = (data.load("digits", split) for split in ("train", "test"))
+    known, asked = (d.inputs.reshape(len(d), -1).astype(np.float64) for d in (train, test))
+    distance = (known**2).sum(1) - 2 * asked @ known.T
+    accuracy = (train.targets[distance.argmin(1)] == test.targets).mean()
+    assert round(100 * accuracy, 2) == 98.00  # optdigits.names, k = 1
+
+
+def test_a_damaged_package_asks_to_be_installed_again(monkeypatch) -> None:
+    read_bytes = Path.read_bytes
+    monkeypatch.setattr(Path, "read_bytes", lambda path: read_bytes(path)[:-1])
+    with pytest.raises(DataError, match=r"digits\.npz must have SHA-256 .* install gpunet again"):
+        data.load("digits", "train")
+
+
+@needs_data
+@pytest.mark.parametrize(("split", "file"), [("train", "optdigits.tra"), ("test", "optdigits.tes")])
+def test_the_digits_are_the_raw_files(split: str, file: str) -> None:
+    table = np.loadtxt(Path(GIVEN) / "uci_tabular" / file, delimiter=",", dtype=np.int64)
+    digits = data.load("digits", split)
+    np.testing.assert_array_equal(digits.inputs.reshape(-1, 64) * 16, table[:, :64])
+    np.testing.assert_array_equal(digits.targets, table[:, 64])
+
+
+@needs_data
+@pytest.mark.parametrize(
+    ("name", "split", "count", "first", "mean", "deviation"),
+    [
+        ("mnist", "train", 60_000, [5, 0, 4, 1, 9, 2], 0.1307, 0.3081),
+        ("mnist", "test", 10_000, [7, 2, 1, 0, 4, 1], 0.1325, 0.3105),
+        ("fashion_mnist", "train", 60_000, [9, 0, 0, 3, 0, 2], 0.2860, 0.3530),
+        ("fashion_mnist", "test", 10_000, [9, 2, 1, 1, 6, 1], 0.2868, 0.3524),
+    ],
+)
+def test_the_downloaded_sets_have_their_known_numbers(
+    name: str, split: str, count: int, first: list[int], mean: float, deviation: float
+) -> None:
+    loaded = data.load(name, split)
+    assert loaded.inputs.shape == (count, 1, 28, 28)
+    assert loaded.targets[:6].tolist() == first
+    assert round(float(loaded.inputs.mean(dtype=np.float64)), 4) == mean
+    assert round(float(loaded.inputs.std(dtype=np.float64)), 4) == deviation
+    assert (loaded.inputs.min(), loaded.inputs.max()) == (0, 1)
