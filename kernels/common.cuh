@@ -1,0 +1,175 @@
+// What every kernel file is written with: types, loops, wide loads, reductions and random words.
+//
+// This text is pasted in front of each .cu file before NVRTC compiles it (not #included: CuPy's
+// kernel cache does not notice changes in included files), once for each dtype, with
+//     -DDTYPE=float | double | __half | __nv_bfloat16
+// NVRTC knows the CUDA language and its mathematical functions, but no <math.h> and no INFINITY.
+//
+// Names that every file shares:
+//     T        the dtype of the arrays
+//     acc_t    what sums and formulas are computed in: float for the half types, else T itself
+//     x, y     input and output;  g is put in front of a gradient (gy is the gradient of y)
+//     n        number of elements, also of rows; all index arithmetic is 64 bits wide
+//
+// Every kernel is deterministic: sums have a fixed order, and no float is added atomically.
+
+// ------------------------------------------------------------------------------------------------
+// Types
+
+// DTYPE is a word to the preprocessor; glued to a prefix it tells which header its type comes from.
+#define GLUE_WORDS(a, b) a##b
+#define GLUE(a, b) GLUE_WORDS(a, b)
+#define HALF_KIND___half 1
+#define HALF_KIND___nv_bfloat16 2
+
+#if GLUE(HALF_KIND_, DTYPE) == 1
+#include <cuda_fp16.h>
+typedef float acc_t;
+#elif GLUE(HALF_KIND_, DTYPE) == 2
+#include <cuda_bf16.h>
+typedef float acc_t;
+#else
+typedef DTYPE acc_t;
+#endif
+
+typedef DTYPE T;
+
+// A constant with a fraction, as acc_t: a bare 0.5 is a double and would drag float arithmetic to
+// double precision, 2 to 64 times as slow. Whole numbers need no C(); they convert for free.
+#define C(constant) static_cast<acc_t>(constant)
+
+// ------------------------------------------------------------------------------------------------
+// Loops: the only places where an index is compared with a length
+//
+// The Python side finds kernels by KERNEL( at the start of a line, and launches them by that name.
+#define KERNEL(name) extern "C" __global__ void name
+
+// This thread's number in the grid, and how many there are.
+__device__ long long grid_thread() { return blockIdx.x * (long long)blockDim.x + threadIdx.x; }
+__device__ long long grid_threads() { return gridDim.x * (long long)blockDim.x; }
+
+// All threads of the grid share [0, n): neighbouring threads take neighbouring i, then all move on
+// by the size of the grid. Right for any launch, even one thread.
+#define GRID_STRIDE(i, n) \
+    _Pragma("unroll 1") \
+    for (long long i = grid_thread(), i##_end = (n); i < i##_end; i += grid_threads())
+
+// All blocks of the grid share the rows; a whole block works on row i. The bounds are the same for
+// every thread of a block, so the body may hold barriers.
+#define BLOCK_PER_ROW(i, rows) \
+    for (long long i = blockIdx.x, i##_end = (rows); i < i##_end; i += gridDim.x)
+
+// All threads of one block share [0, n).
+#define BLOCK_STRIDE(j, n) \
+    for (long long j = threadIdx.x, j##_end = (n); j < j##_end; j += blockDim.x)
+
+// ------------------------------------------------------------------------------------------------
+// Wide loads: 16 bytes at a time is what it takes to keep the memory busy
+//
+// Values<N> are N neighbours in registers, already converted to acc_t. load<N> and store<N> need an
+// address divisible by N * sizeof(T), or by 16 where that is less.
+
+constexpr int WIDE = 16 / sizeof(T);  // elements in 16 bytes
+
+template <int N>
+struct Values {
+    acc_t at[N];
+};
+
+template <int N>
+struct alignas(N * sizeof(T) < 16 ? N * sizeof(T) : 16) Packed {
+    T at[N];
+};
+
+template <int N>
+__device__ Values<N> load(const T* from) {
+    const Packed<N> packed = *reinterpret_cast<const Packed<N>*>(from);
+    Values<N> values;
+#pragma unroll
+    for (int k = 0; k < N; ++k) values.at[k] = static_cast<acc_t>(packed.at[k]);
+    return values;
+}
+
+template <int N>
+__device__ void store(T* to, const Values<N>& values) {
+    Packed<N> packed;
+#pragma unroll
+    for (int k = 0; k < N; ++k) packed.at[k] = static_cast<T>(values.at[k]);
+    *reinterpret_cast<Packed<N>*>(to) = packed;
+}
+
+// Whether wide loads may start here. A null pointer is aligned: nothing will be loaded from it.
+__device__ bool is_aligned(const void* address) {
+    return reinterpret_cast<unsigned long long>(address) % 16 == 0;
+}
+
+// ------------------------------------------------------------------------------------------------
+// Reductions over a warp and over a block; every thread gets the result, the same to the last bit
+
+constexpr int WARP = 32;
+constexpr int MAX_WARPS = 32;  // of a block: CUDA allows 1024 threads
+constexpr unsigned ALL_LANES = 0xffffffff;
+
+// A block is a whole number of warps, in one dimension.
+__device__ int lane() { return threadIdx.x % WARP; }
+__device__ int warp() { return threadIdx.x / WARP; }
+__device__ int warps() { return blockDim.x / WARP; }
+
+struct Sum {
+    __device__ acc_t operator()(acc_t a, acc_t b) const { return a + b; }
+};
+
+struct Maximum {  // fmax passes over NaN; the sum of exponentials that follows brings it back
+    __device__ acc_t operator()(acc_t a, acc_t b) const { return fmax(a, b); }
+};
+
+template <typename Combine>
+__device__ acc_t warp_reduce(acc_t value, Combine combine) {
+    // A butterfly: after exchanging with the lanes 16, 8, 4, 2 and 1 away, each lane holds it all.
+    for (int distance = WARP / 2; distance > 0; distance /= 2)
+        value = combine(value, __shfl_xor_sync(ALL_LANES, value, distance));
+    return value;
+}
+
+// To be called by all threads of the block together.
+template <typename Combine>
+__device__ acc_t block_reduce(acc_t value, Combine combine) {
+    __shared__ acc_t partial[MAX_WARPS];
+    value = warp_reduce(value, combine);
+    __syncthreads();  // the reduction before this one may still be reading its partial results
+    if (lane() == 0) partial[warp()] = value;
+    __syncthreads();
+    value = partial[0];
+    for (int w = 1; w < warps(); ++w) value = combine(value, partial[w]);
+    return value;
+}
+
+__device__ acc_t block_sum(acc_t value) { return block_reduce(value, Sum()); }
+__device__ acc_t block_max(acc_t value) { return block_reduce(value, Maximum()); }
+
+// ------------------------------------------------------------------------------------------------
+// Philox 4x32-10 (Salmon et al., SC 2011): a counter and a key give four random words, and nothing
+// needs to be remembered. The CPU twin computes the same bits.
+
+struct RandomWords {
+    unsigned at[4];
+};
+
+__device__ RandomWords philox(unsigned long long low, unsigned long long high,
+                              unsigned long long key) {
+    const auto lower = [](unsigned long long word) { return static_cast<unsigned>(word); };
+    const auto upper = [](unsigned long long word) { return static_cast<unsigned>(word >> 32); };
+    unsigned c0 = lower(low), c1 = upper(low), c2 = lower(high), c3 = upper(high);
+    unsigned k0 = lower(key), k1 = upper(key);
+    for (int round = 0; round < 10; ++round) {
+        const unsigned long long product_0 = 0xD2511F53ull * c0;
+        const unsigned long long product_1 = 0xCD9E8D57ull * c2;
+        c0 = upper(product_1) ^ c1 ^ k0;
+        c1 = lower(product_1);
+        c2 = upper(product_0) ^ c3 ^ k1;
+        c3 = lower(product_0);
+        k0 += 0x9E3779B9u;
+        k1 += 0xBB67AE85u;
+    }
+    return {{c0, c1, c2, c3}};
+}

@@ -52,14 +52,20 @@ def backward(root: Tensor, gradient: Array, *, retain_graph: bool = False) -> No
         if type(gxs) is not tuple:
             gxs = (gxs,)
         for edge, g in zip(op.edges, gxs, strict=True):
-            if edge is not None and g is not None:
-                # A leaf owns its gradient; an array passed on, or a view, may belong to others.
-                if type(edge) is not tuple and (_shared(g) or any(g is gy for gy in gys)):
-                    g = op.backend.copy(g)
-                send(edge, g)
+            if edge is None or g is None:
+                continue
+            if type(edge) is not tuple and not _owned(g, gys):
+                g = op.backend.copy(g)  # a leaf keeps its gradient, so nobody else may hold it
+            send(edge, g)
         if not retain_graph:
             op.saved, op.edges = None, ()
 
 
-def _shared(array: Array) -> bool:
-    return type(array.base) is type(array)
+def _owned(g: Array, gys: list[Array | None]) -> bool:
+    """Whether an operation made `g` afresh, neither passing on what it got nor viewing another array."""
+    if type(g.base) is type(g):
+        return False
+    for gy in gys:
+        if g is gy:
+            return False
+    return True

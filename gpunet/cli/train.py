@@ -19,7 +19,6 @@ from gpunet.train.run import Run
 from gpunet.train.trainer import Trainer
 from gpunet.viz.style import PlotError
 
-
 PICTURES = 48  # on the page of predictions
 
 

@@ -127,9 +127,9 @@ def _place(ink: Floats, size: tuple[int, int], framing: Framing) -> Floats:
     """The glyph in a frame of `size`, by scaling the rectangle of `ink` that the frame shows."""
     from PIL import Image
 
+    glyph = _crop(ink)
     if framing.upright:
-        ink = _upright(ink)
-    glyph = ink[_extent(ink.sum(1)), _extent(ink.sum(0))]
+        glyph = _crop(_upright(glyph))
     # Pixels of the picture per pixel of the frame, down and across.
     scale = np.divide(glyph.shape, framing.box)
     scale = np.maximum(scale, scale.max() / framing.stretch)
@@ -164,10 +164,10 @@ def _upright(ink: Floats) -> Floats:
     return np.array(rows, np.float32)
 
 
-def _extent(profile: Floats) -> slice:
-    """From the first to the last row (or column) whose ink is more than a speck."""
-    inked = np.flatnonzero(profile > SPECK * profile.max())
-    return slice(int(inked[0]), int(inked[-1]) + 1)
+def _crop(ink: Floats) -> Floats:
+    """From the first to the last row and column whose ink is more than a speck."""
+    rows, columns = (np.flatnonzero(sums > SPECK * sums.max()) for sums in (ink.sum(1), ink.sum(0)))
+    return ink[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
 
 
 def _centre_of_mass(ink: Floats) -> NDArray[np.float64]:

@@ -26,7 +26,7 @@ class Activation(Op):
         """Calls the forward kernel; `fused` may hold `bias` and `out`."""
         raise NotImplementedError
 
-    def bwd(self, be: Backend, gy: Array, kept: Array, **fused: Any) -> Array:
+    def bwd(self, be: Backend, gy: Array, kept: Array, /, **fused: Any) -> Array:
         """Calls the backward kernel on what was kept; `fused` may hold `bias`."""
         raise NotImplementedError
 

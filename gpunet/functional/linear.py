@@ -98,14 +98,35 @@ def linear(
         activation: an operation of `gpunet.functional.activation`, such as `ReLU()`; the result is the same
             as that of the function called afterwards. `nn.Sequential` fuses by itself.
     """
-    same_dtype("linear", x=x, weight=weight, bias=bias)
-    w_shape, x_shape = weight.array.shape, x.array.shape
-    if len(w_shape) != 2:
-        shape_error("linear", f"weight must have shape (out, in), got {w_shape}", x=x)
-    if not x_shape or x_shape[-1] != w_shape[1]:
-        rule = f"x must have shape (..., in) = (..., {w_shape[1]}), got {x_shape}"
-        shape_error("linear", rule, weight=weight)
-    if bias is not None and bias.array.shape != w_shape[:1]:
-        rule = f"bias must have shape (out,) = ({w_shape[0]},), got {bias.shape}"
-        shape_error("linear", rule, weight=weight)
+    if not _fits(x, weight, bias):
+        _refuse(x, weight, bias)
     return apply(Linear(activation), x, weight, bias)
+
+
+def _fits(x: Tensor, weight: Tensor, bias: Tensor | None) -> bool:
+    """All rules in one glance: small networks spend their time in checks."""
+    try:
+        x_array, w_array = x.array, weight.array
+        dtype, (out, features) = w_array.dtype, w_array.shape
+        return (
+            x_array.dtype is dtype
+            and dtype.char in "fd"
+            and x_array.shape[-1] == features
+            and (bias is None or (bias.array.dtype is dtype and bias.array.shape == (out,)))
+        )
+    except (AttributeError, ValueError, IndexError):
+        return False
+
+
+def _refuse(x: Tensor, weight: Tensor, bias: Tensor | None) -> None:
+    """The same rules in words."""
+    same_dtype("linear", x=x, weight=weight, bias=bias)
+    if weight.ndim != 2:
+        shape_error("linear", f"weight must have shape (out, in), got {weight.shape}", x=x)
+    out, features = weight.shape
+    if not x.ndim or x.shape[-1] != features:
+        rule = f"x must have shape (..., in) = (..., {features}), got {x.shape}"
+        shape_error("linear", rule, weight=weight)
+    if bias is not None and bias.shape != (out,):
+        rule = f"bias must have shape (out,) = ({out},), got {bias.shape}"
+        shape_error("linear", rule, weight=weight)

@@ -102,7 +102,7 @@ class AugmentConfig:
 
 @dataclass(frozen=True)
 class DataConfig:
-    """The data set, the fraction of its training part held out for validation, and how it is augmented."""
+    """The data set, the fraction of its training part held out to validate, and its changes."""
 
     set: Literal["digits", "mnist", "fashion_mnist"]
     validation: Fraction = 0.0

@@ -69,7 +69,7 @@ def test_frames_of_the_digits_are_filled_from_top_to_bottom(digit: str, read) ->
     assert (framed.shape, framed.dtype) == ((1, 1, 8, 8), np.float32)
     pixels = framed[0, 0]
     assert extent(pixels, 1) == 8
-    assert extent(pixels, 0) <= 6  # 5 columns, which begin and end in the middle of a pixel
+    assert extent(pixels, 0) <= 6  # 5.5 columns, which begin and end within a pixel
     assert pixels[:, [0, 7]].max() < 0.1
 
 
@@ -130,8 +130,9 @@ def test_a_slanted_bar_is_straightened_for_the_digits(read) -> None:
 def test_mnist_digits_come_back_as_they_were(read) -> None:
     """A 20-pixel glyph, placed as MNIST does, needs no scaling: the frame is the glyph itself."""
     glyph = np.zeros((28, 28))
-    glyph[4:24, 10:14] = np.linspace(0.4, 1, 20)[:, None]
+    glyph[4:24, 10:14] = 1 - np.abs(np.linspace(-0.6, 0.6, 20))[:, None]
     glyph[4:8, 10:20] = 0.8
+    glyph[12, 12] = 1
     mass = glyph.sum(1) @ np.arange(28) / glyph.sum(), glyph.sum(0) @ np.arange(28) / glyph.sum()
     placed = np.roll(glyph, (14 - round(mass[0]), 14 - round(mass[1])), (0, 1))
     framed = read(on_paper(placed, 1, (7, 2, 30, 11)))
@@ -146,7 +147,7 @@ def test_pictures_of_the_digits_are_still_recognised(read) -> None:
     for image, label in zip(test.inputs[:100, 0], test.targets[:100], strict=True):
         framed = read(on_paper(image, 20, (60, 30, 90, 40)), DIGITS)
         right += train.targets[((known - framed.reshape(-1)) ** 2).sum(1).argmin()] == label
-    assert right >= 93  # untouched, these 100 give 98
+    assert right >= 90  # as they are in the set, these 100 give 96
 
 
 def test_without_framing_a_picture_is_scaled_as_it_is(tmp_path: Path) -> None:

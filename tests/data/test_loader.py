@@ -121,6 +121,26 @@ def test_a_pass_that_was_left_starts_again_at_the_first_batch() -> None:
     assert loader.epoch == 1
 
 
+def test_a_transform_changes_an_interrupted_epoch_as_it_would_a_whole_one() -> None:
+    def noisy(seed: int) -> DataLoader:
+        return DataLoader(
+            numbers(),
+            batch_size=5,
+            shuffle=True,
+            seed=seed,
+            transform=lambda inputs, rng: inputs + rng.random(inputs.shape, np.float32),
+        )
+
+    whole = [inputs for inputs, _ in noisy(3)]
+    resumed = noisy(3)
+    resumed.load_state_dict({"epoch": 0, "position": 2})
+    for expected, (inputs, _) in zip(whole[2:], resumed, strict=True):
+        np.testing.assert_array_equal(inputs, expected)
+    noise = [inputs % 1 for inputs, _ in noisy(3)]
+    assert not np.allclose(noise[0], noise[1])
+    assert not np.allclose(noise[0], next(iter(resumed))[0] % 1)
+
+
 @pytest.mark.parametrize(
     "state",
     [{}, {"epoch": 1}, {"epoch": -1, "position": 0}, {"epoch": 0, "position": 6}],

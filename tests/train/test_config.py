@@ -8,6 +8,7 @@ import pytest
 
 from gpunet.errors import ConfigError
 from gpunet.train.config import (
+    AugmentConfig,
     Config,
     DataConfig,
     LayerConfig,
@@ -29,6 +30,7 @@ device = "cuda:1"
 [data]
 set = "digits"
 validation = 0.1
+augment = { shift = 1, rotate = 12.5 }
 
 [model]
 init = "kaiming_normal"
@@ -94,7 +96,7 @@ def test_every_key_is_read(digits):
         name="digits",
         seed=7,
         device="cuda:1",
-        data=DataConfig(set="digits", validation=0.1),
+        data=DataConfig("digits", 0.1, AugmentConfig(shift=1.0, rotate=12.5)),
         model=ModelConfig(
             layers=(
                 LayerConfig("Flatten", {}),
@@ -115,7 +117,7 @@ def test_defaults(tmp_path):
     file.write_text(MINIMAL)
     config = load(str(file))
     assert (config.seed, config.device) == (1, "auto")
-    assert config.data == DataConfig("mnist", 0.0)
+    assert config.data == DataConfig("mnist", 0.0, AugmentConfig(0.0, 0.0, 0.0, 0.0))
     assert config.model == ModelConfig((LayerConfig("Flatten"),), "default")
     assert config.optimizer.arguments == {}
     assert config.train == TrainConfig(1, 32, 0.0, "constant", 0)
@@ -137,6 +139,7 @@ def test_written_text_has_every_default_and_one_line_a_layer(tmp_path):
     assert to_toml(load(file, ['model.layers=[{kind="Flatten"}, {kind="ReLU"}]'])) == (
         'name = "least"\nseed = 1\ndevice = "auto"\n'
         '\n[data]\nset = "mnist"\nvalidation = 0.0\n'
+        "\n[data.augment]\nshift = 0.0\nrotate = 0.0\nzoom = 0.0\nshear = 0.0\n"
         '\n[model]\nlayers = [\n    { kind = "Flatten" },\n    { kind = "ReLU" },\n]\n'
         'init = "default"\n'
         '\n[optimizer]\nkind = "SGD"\n'
@@ -251,6 +254,8 @@ def test_an_error_says_which_override_it_came_from(digits):
 MISTAKES = """
 seed = 7 -> sead = 7
     sead is no known key; did you mean "seed"?
+rotate = 12.5 -> rotation = 12.5
+    data.augment.rotation is no known key; did you mean "rotate"?
 [data] -> [dataset]
     dataset is no known key; did you mean "data"?
 epochs = 30 -> epoch = 30
@@ -300,6 +305,10 @@ validation = 0.1 -> validation = 1.0
     data.validation must be at least 0 and less than 1, got 1.0
 validation = 0.1 -> validation = -0.1
     data.validation must be at least 0 and less than 1, got -0.1
+rotate = 12.5 -> rotate = -12.5
+    data.augment.rotate must be at least 0, got -12.5
+rotate = 12.5 -> zoom = 1
+    data.augment.zoom must be at least 0 and less than 1, got 1
 warmup_epochs = 2 -> warmup_epochs = -1
     train.warmup_epochs must be at least 0, got -1
 seed = 7 -> seed = -7
@@ -356,18 +365,18 @@ def test_an_int_is_fine_for_a_float(digits):
         (
             "epochs = 30",
             "epochs = = 30",
-            "line 24, column 10 is not valid TOML: Invalid value; the line is `epochs = = 30`",
+            "line 25, column 10 is not valid TOML: Invalid value; the line is `epochs = = 30`",
         ),
         (
             "[train]",
             "[data]",
-            "line 23, column 6 is not valid TOML: Cannot declare ('data',) twice; "
+            "line 24, column 6 is not valid TOML: Cannot declare ('data',) twice; "
             "the line is `[data]`",
         ),
         (
             "warmup_epochs = 2\n",
             "warmup_epochs = [2,",
-            "line 28 is not valid TOML: Invalid value (at end of document)",
+            "line 29 is not valid TOML: Invalid value (at end of document)",
         ),
     ],
 )

@@ -23,7 +23,7 @@ class CPUBackend(Backend):
         self.xp = _CachedNumPy()
         self.empty = cache.empty  # type: ignore[method-assign]  # spares a call on the hottest path
 
-    def empty(self, shape: Shape, dtype: DType) -> Array:  # noqa: D102
+    def empty(self, shape: Shape, dtype: DType) -> Array:
         return cache.empty(shape, dtype)
 
     def asarray(self, values: Any, dtype: DType | None = None) -> Array:

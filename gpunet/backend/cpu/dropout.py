@@ -8,7 +8,7 @@ from __future__ import annotations
 import numpy as np
 
 from gpunet.backend.base import Array
-from gpunet.backend.cpu.jit import T, kernel
+from gpunet.backend.cpu.jit import kernel
 from gpunet.backend.cpu.memory import cache
 
 _MULTIPLIER_0 = np.uint64(0xD2511F53)

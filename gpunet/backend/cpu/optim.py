@@ -15,14 +15,14 @@ from gpunet.backend.cpu.jit import T, kernel
 @kernel
 def _sgd_step(p, g, velocity, step, lr, sign, momentum, dampening, weight_decay, nesterov):
     step[0] += 1
-    rate = T(lr[0])
+    rate, sign, weight_decay = T(lr[0]), T(sign), T(weight_decay)
     if velocity.size == 0:
         for i in range(p.size):
             p[i] -= rate * (sign * g[i] + weight_decay * p[i])
         return
     # The first velocity is the gradient itself, undampened.
-    fresh, kept = (T(1.0), T(0.0)) if step[0] == 1 else (T(1.0) - dampening, momentum)
-    through, carried = (T(1.0), momentum) if nesterov else (T(0.0), T(1.0))
+    fresh, kept = (T(1), T(0)) if step[0] == 1 else (T(1 - dampening), T(momentum))
+    through, carried = (T(1), T(momentum)) if nesterov else (T(0), T(1))
     for i in range(p.size):
         gradient = sign * g[i] + weight_decay * p[i]
         v = fresh * gradient if kept == 0.0 else kept * velocity[i] + fresh * gradient
@@ -36,6 +36,7 @@ def _adam_step(p, g, m, v, v_max, step, lr, sign, beta1, beta2, eps, coupled, de
     rate = T(lr[0] / (1 - math.pow(beta1, step[0])))
     root_correction = T(1 / math.sqrt(1 - math.pow(beta2, step[0])))
     b1, b2, new1, new2 = T(beta1), T(beta2), T(1 - beta1), T(1 - beta2)
+    sign, eps, coupled = T(sign), T(eps), T(coupled)
     shrink = T(1 - lr[0] * decoupled)
     amsgrad = v_max.size > 0
     for i in range(p.size):
@@ -68,9 +69,9 @@ def sgd_step(
     All arrays C-contiguous; each velocity has its parameter's shape, or none of the lists' arrays
     has elements when there is no momentum.
     """
+    sign = -1.0 if maximize else 1.0
+    scalars = (sign, float(momentum), float(dampening), float(weight_decay), bool(nesterov))
     for p, g, velocity, step in zip(parameters, gradients, velocities, steps, strict=True):
-        t = p.dtype.type
-        scalars = (t(-1 if maximize else 1), t(momentum), t(dampening), t(weight_decay), nesterov)
         arrays = (p.reshape(-1), g.reshape(-1), velocity.reshape(-1), step, lr)
         _sgd_step[p.dtype](*arrays, *scalars)
 
@@ -96,10 +97,10 @@ def adam_step(
     `decoupled` weight decay shrinks the parameter (AdamW), otherwise λp joins the gradient (Adam).
     `largest_second_moments` holds max v so far for AMSGrad, empty arrays without it.
     """
+    coupled, shrinking = (0.0, weight_decay) if decoupled else (weight_decay, 0.0)
+    sign = -1.0 if maximize else 1.0
+    scalars = (sign, float(beta1), float(beta2), float(eps), float(coupled), float(shrinking))
     lists = (parameters, gradients, first_moments, second_moments, largest_second_moments, steps)
     for p, g, m, v, v_max, step in zip(*lists, strict=True):
-        t = p.dtype.type
         arrays = [a.reshape(-1) for a in (p, g, m, v, v_max)]
-        coupled, shrinking = (0.0, weight_decay) if decoupled else (weight_decay, 0.0)
-        scalars = (t(-1 if maximize else 1), beta1, beta2, t(eps), t(coupled), shrinking)
         _adam_step[p.dtype](*arrays, step, lr, *scalars)

@@ -1,0 +1,58 @@
+# gpunet: everything a fresh machine needs is Python (3.10 or later) and make.
+#
+#   make train    train a network on handwritten digits, and draw what it learned
+#   make test     run every test
+#   make bench    compare with PyTorch on the CPU (and the GPU where there is one)
+#   make check    what CI runs: style, types, tests
+#   make fmt      put the sources into the project's style
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+
+.PHONY: train test bench check lint fmt clean
+.DEFAULT_GOAL := help
+
+help:
+	@sed -n 's/^#  *make/  make/p' Makefile
+
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' \
+	  || { echo "gpunet needs Python 3.10 or later; name one: make PYTHON=python3.12 $(MAKECMDGOALS)"; exit 1; }
+	@echo "making an environment in $(VENV) with $$($(PYTHON) --version)"
+	@$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); echo "Python's venv module is missing; on Debian: apt install python3-venv"; exit 1; }
+
+# What is installed is written down in a stamp, so that a second run installs nothing.
+$(VENV)/installed-plot: $(BIN)/python pyproject.toml constraints.txt
+	@echo "installing gpunet and matplotlib into $(VENV)"
+	@$(PIP) install -c constraints.txt -e '.[plot]'
+	@touch $@
+
+$(VENV)/installed-dev: $(BIN)/python pyproject.toml constraints.txt
+	@echo "installing gpunet and the tools of its developers into $(VENV)"
+	@$(PIP) install -c constraints.txt -e '.[dev]'
+	@touch $@ $(VENV)/installed-plot
+
+train: $(VENV)/installed-plot
+	$(BIN)/gpunet train configs/digits.toml
+
+test: $(VENV)/installed-dev
+	$(BIN)/python -m pytest
+
+bench: $(VENV)/installed-dev
+	$(BIN)/python -m bench
+
+check: lint test
+
+lint: $(VENV)/installed-dev
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+fmt: $(VENV)/installed-dev
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+clean:
+	rm -rf $(VENV) build dist .mypy_cache .pytest_cache .ruff_cache

@@ -1,0 +1,196 @@
+// Activation functions, forward and backward, with the addition of a bias fused in.
+//
+//     NAME_fwd:  y  = f(x + bias)                NAME_bwd:  gx = f(gy, kept + bias)
+//
+// kept is what the forward pass kept: its output y where that says enough (relu, sigmoid, tanh; then
+// without a bias), otherwise its input x, and then with the forward pass's bias.
+//
+//     x, y, gy, kept, gx   (n,), seen as rows of `columns` elements; y may be x, gx may be gy or kept
+//     bias                 (columns,), or null: none
+//     columns              at least 1; n is a multiple of it where there is a bias
+//
+// Each thread owns the elements that GRID_STRIDE hands it, 16 bytes of each array at a time where
+// all addresses and the rows allow it, otherwise single ones. Any one-dimensional launch is legal;
+// as many threads as the device holds at once is best.
+// Bytes moved per element of s bytes: 2 s forward, 3 s backward, which is the least there is.
+//
+// Twins: gpunet/backend/cpu/activation.py, function by function. To add one, add its two formulas at
+// the bottom: the lambda is the mathematics, in acc_t, and the loop around it is always the same.
+
+// ------------------------------------------------------------------------------------------------
+// The loop
+
+// Elements [start, stop), N at a time. Nothing is declared __restrict__: output may be an input.
+template <int N, typename Formula>
+__device__ void sweep(const T* gy, const T* x, const T* bias, T* out, long long start,
+                      long long stop, long long columns, Formula formula) {
+    // The column of an element is a remainder, and a 64-bit remainder costs more than most formulas.
+    // So it is taken once; from then on the column moves by the same step as the index.
+    long long column = bias ? grid_thread() * N % columns : 0;
+    const long long step = bias ? grid_threads() * N % columns : 0;
+    GRID_STRIDE(k, (stop - start) / N) {
+        const long long i = start + k * N;
+        const Values<N> g = load<N>(gy + i);
+        Values<N> v = load<N>(x + i);
+        if (bias) {
+            const Values<N> b = load<N>(bias + column);
+#pragma unroll
+            for (int m = 0; m < N; ++m) v.at[m] += b.at[m];
+            column += step;
+            column -= column >= columns ? columns : 0;
+        }
+#pragma unroll
+        for (int m = 0; m < N; ++m) v.at[m] = formula(g.at[m], v.at[m]);
+        store<N>(out + i, v);
+    }
+}
+
+template <typename Formula>
+__device__ void backward(const T* gy, const T* kept, const T* bias, T* gx, long long n,
+                         long long columns, Formula formula) {
+    const bool aligned =
+        is_aligned(gy) && is_aligned(kept) && is_aligned(bias) && is_aligned(gx);
+    const bool whole_rows = !bias || columns % WIDE == 0;  // no 16 bytes reach over a row's end
+    const long long wide = aligned && whole_rows ? n / WIDE * WIDE : 0;
+    sweep<WIDE>(gy, kept, bias, gx, 0, wide, columns, formula);
+    sweep<1>(gy, kept, bias, gx, wide, n, columns, formula);  // with a bias: all of it or nothing
+}
+
+template <typename Formula>
+__device__ void forward(const T* x, const T* bias, T* y, long long n, long long columns,
+                        Formula formula) {
+    // The same loop with no gradient to read: x stands in for it, and the compiler loads it once.
+    const auto ignore_gradient = [=](acc_t, acc_t x) { return formula(x); };
+    backward(x, x, bias, y, n, columns, ignore_gradient);
+}
+
+// ------------------------------------------------------------------------------------------------
+// The functions. In a formula x is the input with its bias, y the output, gy the gradient of y.
+
+__device__ acc_t sigmoid(acc_t x) { return 1 / (1 + exp(-x)); }
+
+KERNEL(identity_fwd)(const T* x, const T* bias, T* y, long long n, long long columns) {
+    forward(x, bias, y, n, columns, [](acc_t x) { return x; });
+}
+
+KERNEL(relu_fwd)(const T* x, const T* bias, T* y, long long n, long long columns) {
+    // Written so that NaN, which is not <= 0, stays NaN.
+    forward(x, bias, y, n, columns, [](acc_t x) { return x <= 0 ? 0 : x; });
+}
+
+KERNEL(relu_bwd)(const T* gy, const T* kept, const T* bias, T* gx, long long n, long long columns) {
+    backward(gy, kept, bias, gx, n, columns, [](acc_t gy, acc_t y) { return y > 0 ? gy : 0; });
+}
+
+KERNEL(leaky_relu_fwd)(const T* x, const T* bias, T* y, long long n, long long columns,
+                       acc_t negative_slope) {
+    forward(x, bias, y, n, columns, [=](acc_t x) { return x > 0 ? x : negative_slope * x; });
+}
+
+KERNEL(leaky_relu_bwd)(const T* gy, const T* kept, const T* bias, T* gx, long long n,
+                       long long columns, acc_t negative_slope) {
+    backward(gy, kept, bias, gx, n, columns,
+             [=](acc_t gy, acc_t x) { return x > 0 ? gy : negative_slope * gy; });
+}
+
+KERNEL(elu_fwd)(const T* x, const T* bias, T* y, long long n, long long columns, acc_t alpha) {
+    // expm1 is e^x - 1 without the cancellation near 0.
+    forward(x, bias, y, n, columns, [=](acc_t x) { return x > 0 ? x : alpha * expm1(x); });
+}
+
+KERNEL(elu_bwd)(const T* gy, const T* kept, const T* bias, T* gx, long long n, long long columns,
+                acc_t alpha) {
+    backward(gy, kept, bias, gx, n, columns,
+             [=](acc_t gy, acc_t x) { return x > 0 ? gy : gy * alpha * exp(x); });
+}
+
+KERNEL(sigmoid_fwd)(const T* x, const T* bias, T* y, long long n, long long columns) {
+    forward(x, bias, y, n, columns, [](acc_t x) { return sigmoid(x); });
+}
+
+KERNEL(sigmoid_bwd)(const T* gy, const T* kept, const T* bias, T* gx, long long n,
+                    long long columns) {
+    backward(gy, kept, bias, gx, n, columns, [](acc_t gy, acc_t y) { return gy * y * (1 - y); });
+}
+
+KERNEL(tanh_fwd)(const T* x, const T* bias, T* y, long long n, long long columns) {
+    forward(x, bias, y, n, columns, [](acc_t x) { return tanh(x); });
+}
+
+KERNEL(tanh_bwd)(const T* gy, const T* kept, const T* bias, T* gx, long long n, long long columns) {
+    backward(gy, kept, bias, gx, n, columns, [](acc_t gy, acc_t y) { return gy * (1 - y * y); });
+}
+
+// GELU: x times the normal distribution function. 0.7071... is 1/sqrt(2), 0.3989... 1/sqrt(2 pi).
+
+KERNEL(gelu_fwd)(const T* x, const T* bias, T* y, long long n, long long columns) {
+    forward(x, bias, y, n, columns, [](acc_t x) {
+        return C(0.5) * x * (1 + erf(x * C(0.7071067811865476)));
+    });
+}
+
+KERNEL(gelu_bwd)(const T* gy, const T* kept, const T* bias, T* gx, long long n, long long columns) {
+    backward(gy, kept, bias, gx, n, columns, [](acc_t gy, acc_t x) {
+        const acc_t distribution = C(0.5) * (1 + erf(x * C(0.7071067811865476)));
+        const acc_t density = C(0.3989422804014327) * exp(C(-0.5) * x * x);
+        return gy * (distribution + x * density);
+    });
+}
+
+// GELU's approximation x (1 + tanh u) / 2, which is x sigmoid(2u); 1.5957... is 2 sqrt(2 / pi).
+
+KERNEL(gelu_tanh_fwd)(const T* x, const T* bias, T* y, long long n, long long columns) {
+    forward(x, bias, y, n, columns, [](acc_t x) {
+        return x * sigmoid(C(1.5957691216057308) * (x + C(0.044715) * x * x * x));
+    });
+}
+
+KERNEL(gelu_tanh_bwd)(const T* gy, const T* kept, const T* bias, T* gx, long long n,
+                      long long columns) {
+    backward(gy, kept, bias, gx, n, columns, [](acc_t gy, acc_t x) {
+        const acc_t u = C(1.5957691216057308) * (x + C(0.044715) * x * x * x);
+        const acc_t slope = C(1.5957691216057308) * (1 + C(0.134145) * x * x);
+        // 1 - sigmoid(u) is sigmoid(-u), without cancellation and without the overflow of e^-u.
+        return gy * sigmoid(u) * (1 + x * slope * sigmoid(-u));
+    });
+}
+
+KERNEL(silu_fwd)(const T* x, const T* bias, T* y, long long n, long long columns) {
+    forward(x, bias, y, n, columns, [](acc_t x) { return x * sigmoid(x); });
+}
+
+KERNEL(silu_bwd)(const T* gy, const T* kept, const T* bias, T* gx, long long n, long long columns) {
+    backward(gy, kept, bias, gx, n, columns,
+             [](acc_t gy, acc_t x) { return gy * sigmoid(x) * (1 + x * sigmoid(-x)); });
+}
+
+KERNEL(softplus_fwd)(const T* x, const T* bias, T* y, long long n, long long columns, acc_t beta) {
+    // log(1 + e^z) = max(z, 0) + log(1 + e^-|z|): no overflow, and log1p keeps the smallest values.
+    forward(x, bias, y, n, columns, [=](acc_t x) {
+        const acc_t z = beta * x;
+        return (fmax(z, C(0)) + log1p(exp(-fabs(z)))) / beta;
+    });
+}
+
+KERNEL(softplus_bwd)(const T* gy, const T* kept, const T* bias, T* gx, long long n,
+                     long long columns, acc_t beta) {
+    backward(gy, kept, bias, gx, n, columns,
+             [=](acc_t gy, acc_t x) { return gy * sigmoid(beta * x); });
+}
+
+// Mish: x tanh(softplus(x)). With e = e^x and m = e (e + 2) the tanh is m / (m + 2), and m' is
+// 2 e (e + 1). Beyond x = 20 the tanh is 1 to the last bit; stopping e there keeps it finite.
+
+KERNEL(mish_fwd)(const T* x, const T* bias, T* y, long long n, long long columns) {
+    forward(x, bias, y, n, columns, [](acc_t x) {
+        const acc_t e = exp(fmin(x, C(20))), m = e * (e + 2);
+        return x * (m / (m + 2));
+    });
+}
+
+KERNEL(mish_bwd)(const T* gy, const T* kept, const T* bias, T* gx, long long n, long long columns) {
+    backward(gy, kept, bias, gx, n, columns, [](acc_t gy, acc_t x) {
+        const acc_t e = exp(fmin(x, C(20))), m = e * (e + 2), d = 1 / (m + 2);
+        return gy * d * (m + 4 * x * e * (e + 1) * d);
+    });
+}
