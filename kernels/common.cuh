@@ -86,7 +86,7 @@ __device__ Values<N> load(const T* from) {
     const Packed<N> packed = *reinterpret_cast<const Packed<N>*>(from);
     Values<N> values;
 #pragma unroll
-    for (int k = 0; k < N; ++k) values.at[k] = static_cast<acc_t>(packed.at[k]);
+    for (int k = 0; k < N; ++k) values.at[k] = acc_t(packed.at[k]);
     return values;
 }
 
@@ -94,7 +94,7 @@ template <int N>
 __device__ void store(T* to, const Values<N>& values) {
     Packed<N> packed;
 #pragma unroll
-    for (int k = 0; k < N; ++k) packed.at[k] = static_cast<T>(values.at[k]);
+    for (int k = 0; k < N; ++k) packed.at[k] = T(values.at[k]);
     *reinterpret_cast<Packed<N>*>(to) = packed;
 }
 

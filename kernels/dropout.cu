@@ -35,7 +35,7 @@ KERNEL(dropout)(const T* x, T* y, long long n, unsigned long long threshold, acc
         } else {
 #pragma unroll
             for (int k = 0; k < GROUP; ++k)
-                if (k < n - i) y[i + k] = static_cast<T>(static_cast<acc_t>(x[i + k]) * factor.at[k]);
+                if (k < n - i) y[i + k] = T(acc_t(x[i + k]) * factor.at[k]);
         }
     }
 }

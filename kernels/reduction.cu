@@ -26,7 +26,7 @@ __device__ void sum_rows(const In* x, Out* total, long long first, long long las
     LANE_COLUMN(j, columns) {
         acc_t sum = 0;
         for (long long i = first + warp(); i < last; i += warps())
-            sum += static_cast<acc_t>(x[i * columns + j]);
+            sum += acc_t(x[i * columns + j]);
         partial[warp()][lane()] = sum;
     }
     __syncthreads();
@@ -34,7 +34,7 @@ __device__ void sum_rows(const In* x, Out* total, long long first, long long las
         LANE_COLUMN(j, columns) {
             acc_t sum = partial[0][lane()];
             for (int w = 1; w < warps(); ++w) sum += partial[w][lane()];
-            total[j] = static_cast<Out>(sum);
+            total[j] = Out(sum);
         }
     }
 }

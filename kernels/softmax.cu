@@ -31,13 +31,13 @@ struct SoftmaxRow {
     acc_t total;  // the sum of e^(x - top), which lies between 1 and columns
 
     __device__ SoftmaxRow(const T* row, long long columns) : x(row) {
-        acc_t largest = static_cast<acc_t>(x[0]);  // there is no -infinity to start from
-        BLOCK_STRIDE(j, columns) largest = fmax(largest, static_cast<acc_t>(x[j]));
+        acc_t largest = acc_t(x[0]);  // there is no -infinity to start from
+        BLOCK_STRIDE(j, columns) largest = fmax(largest, acc_t(x[j]));
         top = block_max(largest);
         total = row_sum(columns, [&](long long j) { return exp(shifted(j)); });
     }
 
-    __device__ acc_t shifted(long long j) const { return static_cast<acc_t>(x[j]) - top; }
+    __device__ acc_t shifted(long long j) const { return acc_t(x[j]) - top; }
 };
 
 // ------------------------------------------------------------------------------------------------
@@ -48,7 +48,7 @@ KERNEL(softmax_fwd)(const T* x, T* y, long long rows, long long columns) {
         T* yi = y + i * columns;
         const SoftmaxRow row(x + i * columns, columns);
         const acc_t scale = 1 / row.total;
-        BLOCK_STRIDE(j, columns) yi[j] = static_cast<T>(exp(row.shifted(j)) * scale);
+        BLOCK_STRIDE(j, columns) yi[j] = T(exp(row.shifted(j)) * scale);
     }
 }
 
@@ -57,11 +57,11 @@ KERNEL(softmax_bwd)(const T* gy, const T* y, T* gx, long long rows, long long co
         const T *gyi = gy + i * columns, *yi = y + i * columns;
         T* gxi = gx + i * columns;
         const acc_t dot = row_sum(columns, [=](long long j) {
-            return static_cast<acc_t>(gyi[j]) * static_cast<acc_t>(yi[j]);
+            return acc_t(gyi[j]) * acc_t(yi[j]);
         });
         BLOCK_STRIDE(j, columns) {
-            const acc_t centred = static_cast<acc_t>(gyi[j]) - dot;
-            gxi[j] = static_cast<T>(static_cast<acc_t>(yi[j]) * centred);
+            const acc_t centred = acc_t(gyi[j]) - dot;
+            gxi[j] = T(acc_t(yi[j]) * centred);
         }
     }
 }
@@ -75,7 +75,7 @@ KERNEL(log_softmax_fwd)(const T* x, T* y, long long rows, long long columns) {
         const SoftmaxRow row(x + i * columns, columns);
         const acc_t log_total = log(row.total);
         // First x - top, which is exact near the top; top + log(total) would round at the size of x.
-        BLOCK_STRIDE(j, columns) yi[j] = static_cast<T>(row.shifted(j) - log_total);
+        BLOCK_STRIDE(j, columns) yi[j] = T(row.shifted(j) - log_total);
     }
 }
 
@@ -84,10 +84,10 @@ KERNEL(log_softmax_bwd)(const T* gy, const T* y, T* gx, long long rows, long lon
         const T *gyi = gy + i * columns, *yi = y + i * columns;
         T* gxi = gx + i * columns;
         const acc_t total =
-            row_sum(columns, [=](long long j) { return static_cast<acc_t>(gyi[j]); });
+            row_sum(columns, [=](long long j) { return acc_t(gyi[j]); });
         BLOCK_STRIDE(j, columns) {
-            const acc_t p = exp(static_cast<acc_t>(yi[j]));
-            gxi[j] = static_cast<T>(static_cast<acc_t>(gyi[j]) - p * total);
+            const acc_t p = exp(acc_t(yi[j]));
+            gxi[j] = T(acc_t(gyi[j]) - p * total);
         }
     }
 }
@@ -110,7 +110,7 @@ struct Classes {
     __device__ bool has(long long label) const { return 0 <= label && label < count; }
 
     __device__ acc_t weight_of(long long label) const {
-        return weight ? static_cast<acc_t>(weight[label]) : 1;
+        return weight ? acc_t(weight[label]) : 1;
     }
 
     // What a row counts in the mean.
@@ -126,7 +126,7 @@ struct Classes {
 };
 
 __device__ void fill_row(T* row, long long columns, acc_t value) {
-    BLOCK_STRIDE(j, columns) row[j] = static_cast<T>(value);
+    BLOCK_STRIDE(j, columns) row[j] = T(value);
 }
 
 // The loss of one row, which is in every thread, and its softmax in p.
@@ -141,7 +141,7 @@ __device__ acc_t row_loss(const T* x, long long label, const Classes& classes, a
         });
         loss += smoothing / classes.count * (all_weights * log_total - weighted);
     }
-    BLOCK_STRIDE(j, classes.count) p[j] = static_cast<T>(exp(row.shifted(j)) * scale);
+    BLOCK_STRIDE(j, classes.count) p[j] = T(exp(row.shifted(j)) * scale);
     return loss;
 }
 
@@ -165,7 +165,7 @@ KERNEL(cross_entropy_fwd)(const T* x, const long long* target, const T* weight, 
             fill_row(pi, columns, loss);
             if (threadIdx.x == 0) atomicMin(bad_row, static_cast<unsigned long long>(i));
         }
-        if (threadIdx.x == 0) losses[i] = static_cast<T>(loss);
+        if (threadIdx.x == 0) losses[i] = T(loss);
     }
 }
 
@@ -175,13 +175,13 @@ KERNEL(cross_entropy_fwd_finish)(const T* losses, const long long* target, const
                                  T* totals, long long rows, long long columns,
                                  long long ignore_index) {
     const Classes classes = {weight, columns, ignore_index};
-    const acc_t loss = row_sum(rows, [=](long long i) { return static_cast<acc_t>(losses[i]); });
+    const acc_t loss = row_sum(rows, [=](long long i) { return acc_t(losses[i]); });
     const acc_t weights =
         row_sum(rows, [&](long long i) { return classes.row_weight(target[i]); });
     if (threadIdx.x == 0) {
-        totals[0] = static_cast<T>(loss);
-        totals[1] = static_cast<T>(weights);
-        totals[2] = static_cast<T>(loss / weights);
+        totals[0] = T(loss);
+        totals[1] = T(weights);
+        totals[2] = T(loss / weights);
     }
 }
 
@@ -200,12 +200,12 @@ KERNEL(cross_entropy_bwd)(const T* gy, const T* p, const long long* target, cons
             fill_row(gxi, columns, 0);
             continue;
         }
-        const acc_t g = static_cast<acc_t>(gy[i * gy_step]);
+        const acc_t g = acc_t(gy[i * gy_step]);
         const acc_t label_weight = (1 - smoothing) * classes.row_weight(label);
         const acc_t row_weight = label_weight + spread * all_weights;
         BLOCK_STRIDE(j, columns) {
             const acc_t wanted = spread * classes.weight_of(j) + (j == label ? label_weight : 0);
-            gxi[j] = static_cast<T>(g * (row_weight * static_cast<acc_t>(pi[j]) - wanted));
+            gxi[j] = T(g * (row_weight * acc_t(pi[j]) - wanted));
         }
     }
 }

@@ -72,7 +72,8 @@ def read_image(
     if ink is None:
         raise DataError(
             "read_image",
-            f"{path} must show a glyph on a plain background, got nothing that stands out",
+            f"{path} must show a glyph in the middle of a plain background, "
+            "got nothing that stands out",
         )
     return _place(ink, (height, width), framing)[np.newaxis, np.newaxis]
 
@@ -148,7 +149,7 @@ def _place(ink: Floats, size: tuple[int, int], framing: Framing) -> Floats:
 
 
 def _upright(ink: Floats) -> Floats:
-    """Shift the rows sideways until none of the glyph's height goes along with its width."""
+    """Shift the rows sideways until the ink lies no farther right (or left) the lower it lies."""
     height, width = ink.shape
     middle = _centre_of_mass(ink)
     down, across = np.arange(height) + 0.5 - middle[0], np.arange(width) + 0.5 - middle[1]

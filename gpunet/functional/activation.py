@@ -5,7 +5,7 @@ CPU formulas: gpunet/backend/cpu/activation.py. CUDA: kernels/activation.cu.
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from gpunet.autograd.op import Op, apply
 from gpunet.autograd.tensor import Tensor, method
@@ -22,17 +22,17 @@ class Activation(Op):
 
     keeps: ClassVar[str]
 
-    def fwd(self, be: Backend, x: Array, **fused: Any) -> Array:
-        """Calls the forward kernel; `fused` may hold `bias` and `out`."""
+    def fwd(self, be: Backend, x: Array, bias: Array | None, out: Array | None) -> Array:
+        """Calls the forward kernel."""
         raise NotImplementedError
 
-    def bwd(self, be: Backend, gy: Array, kept: Array, /, **fused: Any) -> Array:
-        """Calls the backward kernel on what was kept; `fused` may hold `bias`."""
+    def bwd(self, be: Backend, gy: Array, kept: Array, bias: Array | None, /) -> Array:
+        """Calls the backward kernel on what was kept."""
         raise NotImplementedError
 
     def forward(self, be: Backend, x: Array, bias: Array | None = None) -> Array:
         x = be.contiguous(x)
-        y = self.fwd(be, x, bias=bias)
+        y = self.fwd(be, x, bias, None)
         self.saved = (y, None) if self.keeps == "y" else (x, bias)
         return y
 
@@ -40,23 +40,23 @@ class Activation(Op):
         """`forward` on an array nobody else holds: the result takes its memory if it is not kept."""
         if self.keeps == "x":
             return self.forward(be, x, bias)
-        y = self.fwd(be, x, bias=bias, out=x)
+        y = self.fwd(be, x, bias, x)
         self.saved = y, None
         return y
 
     def backward(self, be: Backend, gy: Array) -> Array:
         kept, bias = self.saved
-        return self.bwd(be, be.contiguous(gy), kept, bias=bias)
+        return self.bwd(be, be.contiguous(gy), kept, bias)
 
 
 class ReLU(Activation):
     keeps = "y"
 
-    def fwd(self, be: Backend, x: Array, **fused: Any) -> Array:
-        return be.activation.relu_fwd(x, **fused)
+    def fwd(self, be: Backend, x: Array, bias: Array | None, out: Array | None) -> Array:
+        return be.activation.relu_fwd(x, bias=bias, out=out)
 
-    def bwd(self, be: Backend, gy: Array, y: Array, **fused: Any) -> Array:
-        return be.activation.relu_bwd(gy, y, **fused)
+    def bwd(self, be: Backend, gy: Array, y: Array, bias: Array | None) -> Array:
+        return be.activation.relu_bwd(gy, y, bias=bias)
 
 
 @method()
@@ -75,11 +75,11 @@ class LeakyReLU(Activation):
     def __init__(self, negative_slope: float = 0.01):
         self.negative_slope = negative_slope
 
-    def fwd(self, be: Backend, x: Array, **fused: Any) -> Array:
-        return be.activation.leaky_relu_fwd(x, self.negative_slope, **fused)
+    def fwd(self, be: Backend, x: Array, bias: Array | None, out: Array | None) -> Array:
+        return be.activation.leaky_relu_fwd(x, self.negative_slope, bias=bias, out=out)
 
-    def bwd(self, be: Backend, gy: Array, x: Array, **fused: Any) -> Array:
-        return be.activation.leaky_relu_bwd(gy, x, self.negative_slope, **fused)
+    def bwd(self, be: Backend, gy: Array, x: Array, bias: Array | None) -> Array:
+        return be.activation.leaky_relu_bwd(gy, x, self.negative_slope, bias=bias)
 
 
 @method()
@@ -98,11 +98,11 @@ class ELU(Activation):
     def __init__(self, alpha: float = 1.0):
         self.alpha = alpha
 
-    def fwd(self, be: Backend, x: Array, **fused: Any) -> Array:
-        return be.activation.elu_fwd(x, self.alpha, **fused)
+    def fwd(self, be: Backend, x: Array, bias: Array | None, out: Array | None) -> Array:
+        return be.activation.elu_fwd(x, self.alpha, bias=bias, out=out)
 
-    def bwd(self, be: Backend, gy: Array, x: Array, **fused: Any) -> Array:
-        return be.activation.elu_bwd(gy, x, self.alpha, **fused)
+    def bwd(self, be: Backend, gy: Array, x: Array, bias: Array | None) -> Array:
+        return be.activation.elu_bwd(gy, x, self.alpha, bias=bias)
 
 
 @method()
@@ -118,11 +118,11 @@ def elu(x: Tensor, alpha: float = 1.0) -> Tensor:
 class Sigmoid(Activation):
     keeps = "y"
 
-    def fwd(self, be: Backend, x: Array, **fused: Any) -> Array:
-        return be.activation.sigmoid_fwd(x, **fused)
+    def fwd(self, be: Backend, x: Array, bias: Array | None, out: Array | None) -> Array:
+        return be.activation.sigmoid_fwd(x, bias=bias, out=out)
 
-    def bwd(self, be: Backend, gy: Array, y: Array, **fused: Any) -> Array:
-        return be.activation.sigmoid_bwd(gy, y, **fused)
+    def bwd(self, be: Backend, gy: Array, y: Array, bias: Array | None) -> Array:
+        return be.activation.sigmoid_bwd(gy, y, bias=bias)
 
 
 @method()
@@ -135,11 +135,11 @@ def sigmoid(x: Tensor) -> Tensor:
 class Tanh(Activation):
     keeps = "y"
 
-    def fwd(self, be: Backend, x: Array, **fused: Any) -> Array:
-        return be.activation.tanh_fwd(x, **fused)
+    def fwd(self, be: Backend, x: Array, bias: Array | None, out: Array | None) -> Array:
+        return be.activation.tanh_fwd(x, bias=bias, out=out)
 
-    def bwd(self, be: Backend, gy: Array, y: Array, **fused: Any) -> Array:
-        return be.activation.tanh_bwd(gy, y, **fused)
+    def bwd(self, be: Backend, gy: Array, y: Array, bias: Array | None) -> Array:
+        return be.activation.tanh_bwd(gy, y, bias=bias)
 
 
 @method()
@@ -152,21 +152,21 @@ def tanh(x: Tensor) -> Tensor:
 class GELU(Activation):
     keeps = "x"
 
-    def fwd(self, be: Backend, x: Array, **fused: Any) -> Array:
-        return be.activation.gelu_fwd(x, **fused)
+    def fwd(self, be: Backend, x: Array, bias: Array | None, out: Array | None) -> Array:
+        return be.activation.gelu_fwd(x, bias=bias, out=out)
 
-    def bwd(self, be: Backend, gy: Array, x: Array, **fused: Any) -> Array:
-        return be.activation.gelu_bwd(gy, x, **fused)
+    def bwd(self, be: Backend, gy: Array, x: Array, bias: Array | None) -> Array:
+        return be.activation.gelu_bwd(gy, x, bias=bias)
 
 
 class GELUTanh(Activation):
     keeps = "x"
 
-    def fwd(self, be: Backend, x: Array, **fused: Any) -> Array:
-        return be.activation.gelu_tanh_fwd(x, **fused)
+    def fwd(self, be: Backend, x: Array, bias: Array | None, out: Array | None) -> Array:
+        return be.activation.gelu_tanh_fwd(x, bias=bias, out=out)
 
-    def bwd(self, be: Backend, gy: Array, x: Array, **fused: Any) -> Array:
-        return be.activation.gelu_tanh_bwd(gy, x, **fused)
+    def bwd(self, be: Backend, gy: Array, x: Array, bias: Array | None) -> Array:
+        return be.activation.gelu_tanh_bwd(gy, x, bias=bias)
 
 
 @method()
@@ -183,11 +183,11 @@ def gelu(x: Tensor, approximate: str = "none") -> Tensor:
 class SiLU(Activation):
     keeps = "x"
 
-    def fwd(self, be: Backend, x: Array, **fused: Any) -> Array:
-        return be.activation.silu_fwd(x, **fused)
+    def fwd(self, be: Backend, x: Array, bias: Array | None, out: Array | None) -> Array:
+        return be.activation.silu_fwd(x, bias=bias, out=out)
 
-    def bwd(self, be: Backend, gy: Array, x: Array, **fused: Any) -> Array:
-        return be.activation.silu_bwd(gy, x, **fused)
+    def bwd(self, be: Backend, gy: Array, x: Array, bias: Array | None) -> Array:
+        return be.activation.silu_bwd(gy, x, bias=bias)
 
 
 @method()
@@ -206,11 +206,11 @@ class Softplus(Activation):
     def __init__(self, beta: float = 1.0):
         self.beta = beta
 
-    def fwd(self, be: Backend, x: Array, **fused: Any) -> Array:
-        return be.activation.softplus_fwd(x, self.beta, **fused)
+    def fwd(self, be: Backend, x: Array, bias: Array | None, out: Array | None) -> Array:
+        return be.activation.softplus_fwd(x, self.beta, bias=bias, out=out)
 
-    def bwd(self, be: Backend, gy: Array, x: Array, **fused: Any) -> Array:
-        return be.activation.softplus_bwd(gy, x, self.beta, **fused)
+    def bwd(self, be: Backend, gy: Array, x: Array, bias: Array | None) -> Array:
+        return be.activation.softplus_bwd(gy, x, self.beta, bias=bias)
 
 
 @method()
@@ -227,11 +227,11 @@ def softplus(x: Tensor, beta: float = 1.0) -> Tensor:
 class Mish(Activation):
     keeps = "x"
 
-    def fwd(self, be: Backend, x: Array, **fused: Any) -> Array:
-        return be.activation.mish_fwd(x, **fused)
+    def fwd(self, be: Backend, x: Array, bias: Array | None, out: Array | None) -> Array:
+        return be.activation.mish_fwd(x, bias=bias, out=out)
 
-    def bwd(self, be: Backend, gy: Array, x: Array, **fused: Any) -> Array:
-        return be.activation.mish_bwd(gy, x, **fused)
+    def bwd(self, be: Backend, gy: Array, x: Array, bias: Array | None) -> Array:
+        return be.activation.mish_bwd(gy, x, bias=bias)
 
 
 @method()

@@ -24,8 +24,8 @@ CENTRE: dict[str, Any] = {
 
 
 def confusion_matrix(
-    targets: Sequence[int],
-    predictions: Sequence[int],
+    targets: Sequence[int] | np.ndarray,
+    predictions: Sequence[int] | np.ndarray,
     classes: Sequence[str],
     path: str | os.PathLike[str],
 ) -> Path:
@@ -49,7 +49,11 @@ def confusion_matrix(
 
 
 @style.look()
-def _draw(targets: Sequence[int], predictions: Sequence[int], classes: Sequence[str]) -> Figure:
+def _draw(
+    targets: Sequence[int] | np.ndarray,
+    predictions: Sequence[int] | np.ndarray,
+    classes: Sequence[str],
+) -> Figure:
     """The figure: the matrix, the names left and below, the recalls right, the accuracy above."""
     counts = _count(np.asarray(targets), np.asarray(predictions), len(classes))
     right, total = np.trace(counts), counts.sum()

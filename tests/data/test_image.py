@@ -207,7 +207,7 @@ def test_a_blank_picture_is_refused(size: tuple[int, int], tmp_path: Path) -> No
     Image.new("L", size, 128).save(path)
     with pytest.raises(DataError) as caught:
         read_image(path, (1, 8, 8), DIGITS.framing)
-    assert f"{path} must show a glyph on a plain background" in str(caught.value)
+    assert f"{path} must show a glyph in the middle of a plain background" in str(caught.value)
     assert read_image(path, (1, 8, 8))[0, 0, 4, 4] == np.float32(128 / 255)
 
 

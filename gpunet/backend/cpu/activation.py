@@ -85,10 +85,11 @@ def gelu_tanh_fwd(x):
 
 @backward
 def gelu_tanh_bwd(gy, x):
-    e = exp(-1.5957691216057308 * (x + 0.044715 * x * x * x))
+    c = min(max(x, -10.0), 10.0)  # beyond, the slope is 0 or 1 to the last bit
+    e = exp(-1.5957691216057308 * (c + 0.044715 * c * c * c))
     s = 1.0 / (1.0 + e)
-    slope = 1.5957691216057308 * (1.0 + 0.134145 * x * x)
-    return gy * s * (1.0 + x * slope * (e * s))  # e·s = 1 − s without the cancellation
+    slope = 1.5957691216057308 * (1.0 + 0.134145 * c * c)
+    return gy * s * (1.0 + c * slope * (e * s))  # e·s = 1 − s without the cancellation
 
 
 @forward
@@ -98,9 +99,10 @@ def silu_fwd(x):
 
 @backward
 def silu_bwd(gy, x):
-    e = exp(-x)
+    c = max(x, -80.0)  # below, the slope is 0, and e would overflow
+    e = exp(-c)
     s = 1.0 / (1.0 + e)
-    return gy * s * (1.0 + x * (e * s))
+    return gy * s * (1.0 + c * (e * s))
 
 
 @forward

@@ -64,18 +64,19 @@ class _Compiler:
         # Numba reads this setting when a function is decorated; other people's functions keep theirs.
         from numba import config
 
-        before, config.CACHE_DIR = config.CACHE_DIR, str(self.folder)
+        before = config.CACHE_DIR  # type: ignore[attr-defined]
+        config.CACHE_DIR = str(self.folder)  # type: ignore[attr-defined]
         try:
             yield
         finally:
-            config.CACHE_DIR = before
+            config.CACHE_DIR = before  # type: ignore[attr-defined]
 
     def compile(
         self, function: FunctionType, fastmath: frozenset[str], inline: bool
     ) -> Callable[..., Any]:
         from numba import njit
 
-        options = {
+        options: dict[str, Any] = {
             # Python's check of every divisor would stop vectorisation (a factor of ten).
             "error_model": "numpy",
             "fastmath": set(fastmath),

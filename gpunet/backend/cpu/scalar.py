@@ -17,6 +17,8 @@ import numpy as np
 
 from gpunet.backend.cpu.jit import ByDtype, T, kernel
 
+_INFINITY = np.float32(np.inf)
+
 
 @kernel(inline=True)
 def _exp(x):
@@ -34,7 +36,10 @@ def _exp(x):
     p = p * r + 5.0000001201e-1
     p = p * r * r + r + 1.0
     half = (T(t).view(np.int32) + np.int32(126)) << np.int32(23)  # 2^(n-1): n may be 128
-    return (p + p) * np.int32(half).view(T) if x == x else x
+    y = (p + p) * np.int32(half).view(T)
+    y = y if x <= 88.72283 else _INFINITY
+    y = y if x >= -87.33654 else 0.0  # subnormal results are flushed, as on a GPU
+    return y if x == x else x
 
 
 @kernel(inline=True)

@@ -1,0 +1,60 @@
+// The part of CUDA C++ that the kernels use, for a host compiler: read before common.cuh and a .cu file.
+//
+// A CUDA thread is a fibre (scheduler.cpp), all of them on one OS thread. So a plain global variable
+// can be threadIdx, atomics need no lock, and thread-local storage, which belongs to that one OS
+// thread, serves as the shared memory of the block that runs at the moment.
+
+#pragma once
+
+#include <cmath>
+#include <cstdint>
+#include <cstring>
+
+#define __global__
+#define __device__ inline
+#define __shared__ static thread_local
+#define __syncthreads() host::wait_for_block(__FILE__, __LINE__)
+
+struct Index {
+    unsigned x, y, z;
+};
+
+extern Index threadIdx, blockIdx, blockDim, gridDim;
+
+namespace host {
+// Returns when all threads of the block are here; an error if they wait at different lines.
+void wait_for_block(const char* file, int line);
+
+// Gives `bits` to the other lanes named in `mask`, and returns what lane `source` gave.
+uint64_t exchange(unsigned mask, uint64_t bits, unsigned source);
+}  // namespace host
+
+template <typename Value>
+Value __shfl_xor_sync(unsigned mask, Value value, int distance) {
+    static_assert(sizeof(Value) <= sizeof(uint64_t));
+    uint64_t bits = 0;
+    std::memcpy(&bits, &value, sizeof(Value));
+    bits = host::exchange(mask, bits, threadIdx.x % 32 ^ distance);
+    std::memcpy(&value, &bits, sizeof(Value));
+    return value;
+}
+
+// Fibres never interrupt one another: reading and then writing is one step. The order in which memory
+// becomes visible to other blocks is always the program's here, so a missing fence does not show.
+inline void __threadfence() {}
+
+inline unsigned long long atomicAdd(unsigned long long* at, unsigned long long value) {
+    const unsigned long long before = *at;
+    *at = before + value;
+    return before;
+}
+
+inline unsigned long long atomicMin(unsigned long long* at, unsigned long long value) {
+    const unsigned long long before = *at;
+    *at = value < before ? value : before;
+    return before;
+}
+
+// float and double have overloads of all of these, as they have on the device.
+using std::erf, std::exp, std::expm1, std::fabs, std::fmax, std::fmin, std::log, std::log1p, std::pow,
+    std::sqrt, std::tanh;

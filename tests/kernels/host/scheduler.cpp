@@ -1,0 +1,222 @@
+// Runs a grid of CUDA threads as fibres, under any of several schedules.
+//
+// Blocks run one after the other. Within a block every thread is a fibre that runs until it ends or
+// has to wait: for its block at a barrier, or for its warp in a shuffle. What runs next is the
+// schedule's choice, and a correct kernel gives the same bits under every schedule. A wrong one may
+// hide its fault from some of them, so there are two kinds:
+//
+//   breadth first   every thread of the block takes one turn after the other: a thread that reads
+//                   what another has yet to write reads it too early
+//   depth first     a warp runs until all of it waits at a barrier, then the next one: a warp that
+//                   overwrites what another has yet to read overwrites it too early
+//
+// each with the threads and blocks in forward, reverse or random order.
+
+#include "device.hpp"
+
+#include <algorithm>
+#include <cstdio>
+#include <link.h>
+#include <random>
+#include <ucontext.h>
+#include <vector>
+
+Index threadIdx, blockIdx, blockDim, gridDim;
+
+namespace host {
+namespace {
+
+constexpr unsigned WARP = 32, MAX_THREADS = 1024;
+constexpr size_t STACK = 64 * 1024;
+
+enum class State { READY, AT_BARRIER, IN_SHUFFLE, DONE };
+
+struct Thread {
+    State state;
+    Index index;
+    const char* file;  // where it waits at a barrier
+    int line;
+    unsigned mask, source;    // what it asked for in a shuffle,
+    uint64_t given, received;  // what it gave and what it got
+    ucontext_t context;
+};
+
+// One launch at a time; the fibres find it here.
+Thread threads[MAX_THREADS];
+std::vector<char> stacks;
+ucontext_t scheduler;
+unsigned running;  // number of the thread whose turn it is
+void (*kernel)(void** arguments);
+void** kernel_arguments;
+char error[400];
+
+// ------------------------------------------------------------------------------------------------
+// A thread's side
+
+void switch_to_scheduler() { swapcontext(&threads[running].context, &scheduler); }
+
+void fibre() {
+    kernel(kernel_arguments);
+    threads[running].state = State::DONE;
+    switch_to_scheduler();
+}
+
+bool all_lanes_are_here(unsigned first_lane, unsigned mask) {
+    for (unsigned lane = 0; lane < WARP; ++lane) {
+        const Thread& other = threads[first_lane + lane];
+        if (mask >> lane & 1 && !(other.state == State::IN_SHUFFLE && other.mask == mask)) return false;
+    }
+    return true;
+}
+
+}  // namespace
+
+void wait_for_block(const char* file, int line) {
+    Thread& me = threads[running];
+    me.state = State::AT_BARRIER;
+    me.file = file;
+    me.line = line;
+    switch_to_scheduler();
+}
+
+uint64_t exchange(unsigned mask, uint64_t bits, unsigned source) {
+    Thread& me = threads[running];
+    me.state = State::IN_SHUFFLE;
+    me.mask = mask;
+    me.source = source;
+    me.given = bits;
+    const unsigned first_lane = running / WARP * WARP;
+    if (all_lanes_are_here(first_lane, mask)) {  // the last to come serves them all
+        for (unsigned lane = 0; lane < WARP; ++lane) {
+            Thread& other = threads[first_lane + lane];
+            if (!(mask >> lane & 1)) continue;
+            other.received = threads[first_lane + other.source].given;
+            other.state = State::READY;
+        }
+    }
+    switch_to_scheduler();
+    return me.received;
+}
+
+// ------------------------------------------------------------------------------------------------
+// The scheduler's side
+
+namespace {
+
+enum Order { FORWARD, REVERSE, RANDOM };
+
+struct Schedule {
+    Order order;
+    bool depth_first;
+    std::mt19937 random;
+
+    std::vector<unsigned> permutation(unsigned count) {
+        std::vector<unsigned> numbers(count);
+        for (unsigned i = 0; i < count; ++i) numbers[i] = i;
+        if (order == REVERSE) std::reverse(numbers.begin(), numbers.end());
+        if (order == RANDOM) std::shuffle(numbers.begin(), numbers.end(), random);
+        return numbers;
+    }
+};
+
+void resume(unsigned number) {
+    running = number;
+    threadIdx = threads[number].index;
+    swapcontext(&scheduler, &threads[number].context);
+}
+
+// Gives turns to threads [first, last) until all of them wait at a barrier, are done, or are stuck.
+void run(unsigned first, unsigned last, Schedule& schedule) {
+    for (bool any_ran = true; any_ran;) {
+        any_ran = false;
+        for (unsigned offset : schedule.permutation(last - first)) {
+            if (threads[first + offset].state != State::READY) continue;
+            resume(first + offset);
+            any_ran = true;
+        }
+    }
+}
+
+// Opens the barrier that all threads wait at. False if the block is done, or if something is wrong.
+bool open_barrier(unsigned count) {
+    const Thread& one = threads[0];
+    for (unsigned i = 0; i < count; ++i) {
+        const Thread& other = threads[i];
+        const bool same = other.state == one.state && other.file == one.file && other.line == one.line;
+        if (same && one.state != State::IN_SHUFFLE) continue;
+        const auto place = [](const Thread& t) {
+            static const char* const names[] = {"ready", "at the barrier of line", "in a shuffle", "done"};
+            return names[int(t.state)];
+        };
+        std::snprintf(error, sizeof error, "block %u: thread 0 is %s %d, thread %u is %s %d", blockIdx.x,
+                      place(one), one.line, i, place(other), other.line);
+        return false;
+    }
+    if (one.state == State::DONE) return false;
+    for (unsigned i = 0; i < count; ++i) threads[i].state = State::READY;
+    return true;
+}
+
+thread_local char shared_memory_exists;  // so that there is such a segment even without __shared__
+
+// Fills shared memory, which is this library's thread-local storage, with NaN: what one block leaves
+// there says nothing to the next one.
+int spoil_shared_memory(dl_phdr_info* library, size_t, void*) {
+    const auto contains = [&](const ElfW(Phdr)& segment) {
+        const uintptr_t start = library->dlpi_addr + segment.p_vaddr;
+        const uintptr_t here = reinterpret_cast<uintptr_t>(&spoil_shared_memory);
+        return segment.p_type == PT_LOAD && start <= here && here < start + segment.p_memsz;
+    };
+    const ElfW(Phdr)*first = library->dlpi_phdr, *last = first + library->dlpi_phnum;
+    if (std::none_of(first, last, contains)) return 0;
+    for (const ElfW(Phdr)* segment = first; segment < last; ++segment)
+        if (segment->p_type == PT_TLS) std::memset(library->dlpi_tls_data, 0xff, segment->p_memsz);
+    return 1;
+}
+
+void run_block(Schedule& schedule) {
+    const unsigned count = blockDim.x;
+    for (unsigned i = 0; i < count; ++i) {
+        Thread& thread = threads[i];
+        thread.state = State::READY;
+        thread.index = {i, 0, 0};
+        thread.file = nullptr;
+        thread.line = 0;
+        getcontext(&thread.context);
+        thread.context.uc_stack.ss_sp = stacks.data() + i * STACK;
+        thread.context.uc_stack.ss_size = STACK;
+        makecontext(&thread.context, fibre, 0);
+    }
+    shared_memory_exists = 1;
+    dl_iterate_phdr(spoil_shared_memory, nullptr);
+    const unsigned group = schedule.depth_first ? WARP : count;
+    do {
+        // Warps are groups of depth-first schedules; otherwise the whole block is one group.
+        for (unsigned g : schedule.permutation((count + group - 1) / group))
+            run(g * group, std::min(count, (g + 1) * group), schedule);
+    } while (open_barrier(count));
+}
+
+}  // namespace
+
+// Runs kernel(arguments) for every thread of the grid. Returns what went wrong, or null.
+extern "C" const char* launch(void (*kernel_)(void**), void** arguments, unsigned grid_x, unsigned grid_y,
+                              unsigned block, int order, int depth_first, unsigned seed) {
+    if (block == 0 || block > MAX_THREADS || grid_x == 0 || grid_y == 0 || grid_y > 65535)
+        return "CUDA does not launch such a grid";
+    kernel = kernel_;
+    kernel_arguments = arguments;
+    error[0] = 0;
+    stacks.resize(std::max(stacks.size(), block * STACK));
+    blockDim = {block, 1, 1};
+    gridDim = {grid_x, grid_y, 1};
+    Schedule schedule = {Order(order), depth_first != 0, std::mt19937(seed)};
+    for (unsigned number : schedule.permutation(grid_x * grid_y)) {
+        blockIdx = {number % grid_x, number / grid_x, 0};
+        run_block(schedule);
+        if (error[0]) return error;
+    }
+    return nullptr;
+}
+
+}  // namespace host
