@@ -191,6 +191,6 @@ KERNEL(mish_fwd)(const T* x, const T* bias, T* y, long long n, long long columns
 KERNEL(mish_bwd)(const T* gy, const T* kept, const T* bias, T* gx, long long n, long long columns) {
     backward(gy, kept, bias, gx, n, columns, [](acc_t gy, acc_t x) {
         const acc_t e = exp(fmin(x, C(20))), m = e * (e + 2), d = 1 / (m + 2);
-        return gy * d * (m + 4 * x * e * (e + 1) * d);
+        return x > 20 ? gy : gy * d * (m + 4 * x * e * (e + 1) * d);
     });
 }

@@ -3,7 +3,8 @@
 // This text is pasted in front of each .cu file before NVRTC compiles it (not #included: CuPy's
 // kernel cache does not notice changes in included files), once for each dtype, with
 //     -DDTYPE=float | double | __half | __nv_bfloat16
-// NVRTC knows the CUDA language and its mathematical functions, but no <math.h> and no INFINITY.
+// (not -DT=: NVRTC's own headers have a T). NVRTC knows the CUDA language and its mathematical
+// functions, but no <math.h> and no INFINITY.
 //
 // Names that every file shares:
 //     T        the dtype of the arrays
@@ -39,17 +40,26 @@ typedef DTYPE T;
 #define C(constant) static_cast<acc_t>(constant)
 
 // ------------------------------------------------------------------------------------------------
-// Loops: the only places where an index is compared with a length
+// Launches and loops
 //
 // The Python side finds kernels by KERNEL( at the start of a line, and launches them by that name.
+// A launch is legal with blocks of one dimension, of whole warps, of at most 256 threads: so many
+// can have 255 registers each, the most there are, so that no kernel asks for more than a device has.
+// What else is legal, a kernel's file says at its top.
 #define KERNEL(name) extern "C" __global__ void name
+
+constexpr int WARP = 32;
+constexpr int MAX_WARPS = 256 / WARP;
 
 // This thread's number in the grid, and how many there are.
 __device__ long long grid_thread() { return blockIdx.x * (long long)blockDim.x + threadIdx.x; }
 __device__ long long grid_threads() { return gridDim.x * (long long)blockDim.x; }
 
+// The three loops below are the only places where an index is compared with a length.
+
 // All threads of the grid share [0, n): neighbouring threads take neighbouring i, then all move on
-// by the size of the grid. Right for any launch, even one thread.
+// by the size of the grid, so any number of blocks is right. Not unrolled: waiting for memory is
+// hidden by the many threads, and the code stays short.
 #define GRID_STRIDE(i, n) \
     _Pragma("unroll 1") \
     for (long long i = grid_thread(), i##_end = (n); i < i##_end; i += grid_threads())
@@ -106,11 +116,8 @@ __device__ bool is_aligned(const void* address) {
 // ------------------------------------------------------------------------------------------------
 // Reductions over a warp and over a block; every thread gets the result, the same to the last bit
 
-constexpr int WARP = 32;
-constexpr int MAX_WARPS = 32;  // of a block: CUDA allows 1024 threads
 constexpr unsigned ALL_LANES = 0xffffffff;
 
-// A block is a whole number of warps, in one dimension.
 __device__ int lane() { return threadIdx.x % WARP; }
 __device__ int warp() { return threadIdx.x / WARP; }
 __device__ int warps() { return blockDim.x / WARP; }

@@ -72,7 +72,8 @@ __device__ void update_chunk(const Rule& rule, const Parameter& t, long long ind
 
 // ------------------------------------------------------------------------------------------------
 // SGD:  v <- momentum v + (1 - dampening) g,  p <- p - lr v,  the first v being g itself.
-// With Nesterov p <- p - lr (g + momentum v). weight_decay p joins g; sign is -1 to climb.
+// With Nesterov p <- p - lr (g + momentum v). weight_decay p joins g; sign is -1 to climb. Without a
+// velocity p <- p - lr g, and momentum is 0.
 
 struct Sgd {
     acc_t rate, sign, weight_decay;
@@ -100,12 +101,10 @@ KERNEL(sgd_step)(const Parameter* table, const Chunk* chunks, long long chunk_si
                  acc_t weight_decay, bool nesterov) {
     const Chunk chunk = chunks[blockIdx.x];
     const Parameter t = table[chunk.parameter];
-    const bool first = count_step(t, chunk_size) == 1;
-    Sgd rule = {acc_t(*lr), sign, weight_decay};
-    rule.kept = first || !t.velocity ? 0 : momentum;
-    rule.fresh = first || !t.velocity ? 1 : 1 - dampening;
-    rule.through = nesterov || !t.velocity ? 1 : 0;
-    rule.carried = !t.velocity ? 0 : nesterov ? momentum : 1;
+    const bool undamped = count_step(t, chunk_size) == 1 || !t.velocity;
+    const acc_t kept = undamped ? 0 : momentum, fresh = undamped ? 1 : 1 - dampening;
+    const acc_t through = nesterov ? 1 : 0, carried = nesterov ? momentum : 1;
+    const Sgd rule = {acc_t(*lr), sign, weight_decay, kept, fresh, through, carried};
     update_chunk(rule, t, chunk.index, chunk_size);
 }
 

@@ -10,7 +10,8 @@
 // A block owns 32 neighbouring columns (blockIdx.x) of one chunk (blockIdx.y, of the first launch): its
 // warps take every warps()-th row, a lane a column, and the warps' sums are added in the order of
 // their numbers. The order of every sum follows from the launch alone: same launch, same bits.
-// Legal launches: ceil(columns / 32) x chunks blocks, then ceil(columns / 32) x 1, of 1 to 32 warps.
+// Legal launches: ceil(columns / 32) x chunks blocks, then ceil(columns / 32) x 1, of any whole number
+// of warps.
 // Bytes moved per element of s bytes: s, which is the least there is, and little for the partial sums.
 //
 // Twin: gpunet/backend/cpu/reduction.py.

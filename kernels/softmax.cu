@@ -1,16 +1,15 @@
 // Softmax, log-softmax and fused cross entropy over rows, forward and backward.
 //
-//     x, y, p, gy, gx     (rows, columns); columns at least 1
-//     target              (rows,) class of each row, 64-bit integers
-//     weight              (columns,) weight of each class, or null: all 1
+//     x, y, p, gy, gx     (rows, columns), columns at least 1; y may be x, gx may be gy, y or p
+//     target              (rows,) the class of each row
+//     weight              (columns,) the weight of each class, or null: all 1
 //
 // One block owns one row at a time. Its threads take every blockDim.x-th element, so neighbours read
-// neighbours, and meet in block_sum and block_max. A row is read from memory once and then again from
-// the caches, which is cheaper than keeping it: rows may have any length.
-// Output may be input, element for element: y may be x, gx may be gy, y or p.
+// neighbours, and meet in block_sum and block_max. A row comes from memory once; what is read again
+// comes from the caches, so a row may have any length.
 //
-// Any number of blocks is legal, of any whole number of warps; one block a row, up to what the device
-// holds at once, is best, with about as many threads as a row has columns.
+// Legal launches: any number of blocks, of any whole number of warps. A block a row, up to
+// what the device holds at once, is best, with about as many threads as a row has columns.
 // Bytes moved per element of s bytes: softmax_fwd and log_softmax_fwd 2 s, their backward passes 3 s,
 // cross_entropy_fwd and cross_entropy_bwd 2 s, which is the least there is.
 //

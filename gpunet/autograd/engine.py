@@ -38,6 +38,8 @@ def backward(root: Tensor, gradient: Array, *, retain_graph: bool = False) -> No
         # Never in place: the array may be the gradient of something else, too.
         slots[index] = g if before is None else op.backend.xp.add(before, g)
 
+    if root.origin is None:
+        gradient = root.backend.copy(gradient)  # it stays the caller's
     send(root.origin or root, gradient)
     while heap:
         op = heappop(heap)[1]
@@ -54,18 +56,21 @@ def backward(root: Tensor, gradient: Array, *, retain_graph: bool = False) -> No
         for edge, g in zip(op.edges, gxs, strict=True):
             if edge is None or g is None:
                 continue
-            if type(edge) is not tuple and not _owned(g, gys):
+            if type(edge) is not tuple and not _owned(g, gys, gxs):
                 g = op.backend.copy(g)  # a leaf keeps its gradient, so nobody else may hold it
             send(edge, g)
         if not retain_graph:
             op.saved, op.edges = None, ()
 
 
-def _owned(g: Array, gys: list[Array | None]) -> bool:
-    """Whether an operation made `g` afresh, neither passing on what it got nor viewing another array."""
+def _owned(g: Array, gys: list[Array | None], gxs: tuple[Array | None, ...]) -> bool:
+    """Whether an operation made `g` afresh and for one input: it is no gradient it got, and no view."""
     if type(g.base) is type(g):
         return False
     for gy in gys:
         if g is gy:
             return False
-    return True
+    found = 0
+    for gx in gxs:
+        found += gx is g
+    return found == 1

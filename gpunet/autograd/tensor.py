@@ -6,13 +6,13 @@ their definition, so `x.sum()` and `functional.sum(x)` are one function.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from gpunet import backend
 from gpunet.autograd import engine
 from gpunet.backend import Array, Backend, DType
-from gpunet.errors import ArgumentError, GradError, ShapeError
+from gpunet.errors import ArgumentError, DTypeError, GradError, ShapeError
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -98,6 +98,9 @@ class Tensor:
             raise ShapeError("len", "must have at least one axis, got a tensor of shape ()")
         return self.array.shape[0]
 
+    def __iter__(self) -> Iterator[Tensor]:
+        return (self[i] for i in range(len(self)))
+
     def __repr__(self) -> str:
         body = repr(self.backend.to_host(self.array)).replace("array(", "tensor(", 1)
         extra = "" if self.device == "cpu" else f", device={self.device!r}"
@@ -150,6 +153,7 @@ class Tensor:
         Raises:
             GradError: nothing here requires a gradient, or the graph was already freed.
             ShapeError: `gradient` is missing or has another shape.
+            DTypeError: it is no tensor, or of another dtype.
 
         >>> import gpunet
         >>> x = gpunet.tensor([1.0, 2.0, 3.0], requires_grad=True)
@@ -168,6 +172,11 @@ class Tensor:
                 )
             weights = self.backend.full(self.shape, 1.0, self.dtype)
         else:
+            if not isinstance(gradient, Tensor) or gradient.dtype != self.dtype:
+                got = gradient.dtype if isinstance(gradient, Tensor) else type(gradient).__name__
+                raise DTypeError(
+                    "backward", f"gradient must be a gpunet.Tensor of {self.dtype}, got {got}"
+                )
             if gradient.shape != self.shape:
                 raise ShapeError(
                     "backward", f"gradient must have shape {self.shape}, got {gradient.shape}"
@@ -216,6 +225,9 @@ def tensor(
         device: `"cpu"`, `"cuda"`, `"cuda:N"` or `"auto"`.
         requires_grad: whether `backward` should leave a gradient in `.grad`.
 
+    Raises:
+        ArgumentError: values that are no numbers, or nested lists of unequal lengths.
+
     >>> import gpunet
     >>> gpunet.tensor([[1.0, 2.0], [3.0, 4.0]])
     tensor([[1., 2.],
@@ -224,12 +236,14 @@ def tensor(
     if isinstance(values, Tensor):
         values = values.array
     be = backend.resolve(device)[0]
-    if dtype is None and not hasattr(values, "dtype"):
-        array = be.asarray(values)
-        if array.dtype.kind == "f":
-            array = array.astype("float32")
-    else:
+    try:
         array = be.asarray(values, dtype)
+    except (TypeError, ValueError) as error:
+        raise ArgumentError(
+            "tensor", f"values must be numbers, or nested lists of one shape, got: {error}"
+        ) from None
+    if dtype is None and not hasattr(values, "dtype") and array.dtype.kind == "f":
+        array = array.astype("float32")
     if array.dtype.kind not in "fiub":
         raise ArgumentError("tensor", f"values must be numbers, got dtype {array.dtype}")
     if requires_grad:

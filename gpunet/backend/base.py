@@ -51,6 +51,10 @@ class Backend(ABC):
     def __repr__(self) -> str:
         return f"<backend {self.device}>"
 
+    def __reduce__(self) -> Any:
+        # A copy of a model is on the very same backend, of which there is one a device.
+        return importlib.import_module("gpunet.backend").get, (self.device,)
+
     @abstractmethod
     def empty(self, shape: Shape, dtype: DType) -> Array:
         """Uninitialised C-contiguous array, 64-byte aligned when large."""

@@ -16,6 +16,10 @@ from typing import Any
 
 import numpy as np
 
+from gpunet.errors import ArgumentError
+
+_PLACE = ("buffer_pos", "has_uint32", "uinteger")  # where NumPy stands within a block of words
+
 
 class RandomState:
     """The process-wide source of randomness; see the module's text."""
@@ -25,6 +29,8 @@ class RandomState:
 
     def seed(self, seed: int) -> None:
         """Starts both streams anew from `seed` (an integer in [0, 2**63))."""
+        if not 0 <= seed < 1 << 63:
+            raise ArgumentError("seed", f"must be in [0, 2**63), got {seed}")
         self.seed_value = int(seed)
         self.counter = 0
         self.host = np.random.Generator(np.random.Philox(self.seed_value))
@@ -37,19 +43,20 @@ class RandomState:
     def state_dict(self) -> dict[str, Any]:
         """All of it as JSON-compatible values, for checkpoints."""
         philox = self.host.bit_generator.state
-        state = {name: [int(word) for word in words] for name, words in philox["state"].items()}
-        rest = {name: int(philox[name]) for name in ("buffer_pos", "has_uint32", "uinteger")}
-        buffer = [int(word) for word in philox["buffer"]]
-        return {"seed": self.seed_value, "counter": self.counter, **rest, **state, "buffer": buffer}
+        words = {**philox["state"], "buffer": philox["buffer"]}
+        host = {name: [int(word) for word in array] for name, array in words.items()}
+        host.update({name: int(philox[name]) for name in _PLACE})
+        return {"seed": self.seed_value, "counter": self.counter, "host": host}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Continues exactly where `state_dict` was taken."""
         self.seed_value, self.counter = state["seed"], state["counter"]
+        host = state["host"]
         self.host.bit_generator.state = {
             "bit_generator": "Philox",
-            "state": {name: np.array(state[name], np.uint64) for name in ("counter", "key")},
-            "buffer": np.array(state["buffer"], np.uint64),
-            **{name: state[name] for name in ("buffer_pos", "has_uint32", "uinteger")},
+            "state": {name: np.array(host[name], np.uint64) for name in ("counter", "key")},
+            "buffer": np.array(host["buffer"], np.uint64),
+            **{name: host[name] for name in _PLACE},
         }
 
 

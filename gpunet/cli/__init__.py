@@ -83,7 +83,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except GpunetError as error:
         from gpunet.cli.console import errors
 
-        errors.print(f"[bold red]error[/] {_escaped(error)}")
+        errors.print(f"[bold red]error[/] {_escaped(error)}", soft_wrap=True)
         return 1
     except KeyboardInterrupt:
         print("stopped", file=sys.stderr)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from rich.markup import escape
+
 from gpunet import data
 from gpunet import functional as F
 from gpunet.autograd import Tensor, no_grad
@@ -19,7 +21,7 @@ def run(options: Any) -> int:
         x = Tensor(be.asarray(data.read_image(image, description.shape, description.framing)), be)
         probabilities = be.to_host(F.softmax(model(x), 1).array)[0]
         answer = description.classes[int(probabilities.argmax())]
-        console.print(f"{image}: [bold green]{answer}[/]", soft_wrap=True)
+        console.print(f"{escape(image)}: [bold green]{escape(answer)}[/]", soft_wrap=True)
         for line in probability_bars(probabilities, description.classes):
             console.print("  " + line, markup=False)
     return 0

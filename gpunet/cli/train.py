@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import signal
 import time
 from collections.abc import Iterator
@@ -20,6 +21,7 @@ from gpunet.train.trainer import Trainer
 from gpunet.viz.style import PlotError
 
 PICTURES = 48  # on the page of predictions
+_LITERAL: Any = {"markup": False, "soft_wrap": True}  # how paths are printed
 
 
 def run(options: Any) -> int:
@@ -68,23 +70,26 @@ def _train(trainer: Trainer, folder: Run, config: Config, started: float) -> int
         console.print(
             f"stopped in epoch {trainer.loader.epoch + 1}, batch {trainer.loader.position}; go on with"
         )
-        console.print(f"  gpunet train --resume {folder.folder}")
+        # Unbroken however narrow the terminal, and quoted: it is there to be copied.
+        console.print(f"  gpunet train --resume {shlex.quote(str(folder.folder))}", **_LITERAL)
         return 130
     if trainer.evaluation is None:
-        console.print(f"{folder.folder} is already trained to epoch {config.train.epochs}")
+        already = f"{folder.folder} is already trained to epoch {config.train.epochs}"
+        console.print(already, **_LITERAL)
         return 0
     accuracy, name = trainer.evaluation.accuracy, trainer.held_out_name
     console.print(
         f"\n{name} accuracy [bold green]{accuracy:.2%}[/] in {time.perf_counter() - started:.1f} s"
     )
     console.print(
-        f"written to {folder.folder}/: config.toml, metrics.jsonl, checkpoint.safetensors"
+        f"written to {folder.folder}/: config.toml, metrics.jsonl, checkpoint.safetensors",
+        **_LITERAL,
     )
     try:
         names = _pictures(trainer, folder.folder)
         console.print(f"pictures, open them: {', '.join(names)}")
     except PlotError as error:
-        console.print(f"no pictures: {error}", markup=False)
+        console.print(f"no pictures: {error}", **_LITERAL)
     return 0
 
 

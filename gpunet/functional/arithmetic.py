@@ -11,24 +11,30 @@ from typing import Any
 from gpunet.autograd.broadcast import unbroadcast
 from gpunet.autograd.op import Op, apply
 from gpunet.autograd.tensor import Tensor, method
-from gpunet.backend import Array, Backend
-from gpunet.errors import ShapeError
-from gpunet.functional.check import describe, floating
+from gpunet.backend import Array, Backend, Shape
+from gpunet.errors import ArgumentError, DTypeError, ShapeError
+from gpunet.functional.check import describe, floating, is_tensor
 
 Number = float | int
 
 
 class _Broadcast(Op):
-    """Base of operations on two operands; remembers their shapes."""
+    """Base of operations on two operands; remembers their shapes and dtypes."""
 
     def shapes(self, x: Any, y: Any) -> None:
         self.x_shape, self.y_shape = getattr(x, "shape", ()), getattr(y, "shape", ())
+        self.x_dtype, self.y_dtype = getattr(x, "dtype", None), getattr(y, "dtype", None)
 
     def reduced(self, be: Backend, gx: Array, gy: Array) -> tuple[Array, Array]:
         return (
-            unbroadcast(be, gx, self.x_shape) if self.needs[0] else None,
-            unbroadcast(be, gy, self.y_shape) if self.needs[1] else None,
+            self._undone(be, gx, self.x_shape, self.x_dtype) if self.needs[0] else None,
+            self._undone(be, gy, self.y_shape, self.y_dtype) if self.needs[1] else None,
         )
+
+    def _undone(self, be: Backend, g: Array, shape: Shape, dtype: Any) -> Array:
+        """`g` without the broadcasting, and without the widening by an operand of another dtype."""
+        g = unbroadcast(be, g, shape)
+        return g if g.dtype == dtype else g.astype(dtype)
 
 
 class Add(_Broadcast):
@@ -88,10 +94,14 @@ class Power(_Broadcast):
     def backward(self, be: Backend, g: Array) -> Any:
         x, y, z = self.saved
         xp = be.xp
-        gx = g * y * xp.power(x, y - 1) if self.needs[0] else None
-        gy = None
+        gx = gy = None
+        if self.needs[0]:  # d/dx x^y = y x^(y−1), which is 0 where y = 0, also at x = 0
+            gx = xp.multiply(xp.multiply(g, y), xp.power(x, y - 1))
+            gx = xp.where(xp.equal(y, 0), xp.zeros_like(gx), gx)
         if self.needs[1]:  # d/dy x^y = x^y log x, taken as 0 where x = 0
-            gy = g * z * xp.log(xp.where(x == 0, xp.ones_like(x), x))
+            base = be.asarray(x, g.dtype)
+            log = xp.log(xp.where(xp.equal(base, 0), xp.ones_like(base), base))
+            gy = xp.multiply(xp.multiply(g, z), log)
         return self.reduced(be, gx, gy)
 
 
@@ -142,10 +152,16 @@ class Abs(Op):
 def _binary(operation: str, op: Op, x: Any, y: Any) -> Tensor:
     for name, operand in (("x", x), ("y", y)):
         if not isinstance(operand, (Tensor, float, int)):
-            floating(operation, name, operand)
+            got = type(operand).__name__
+            raise DTypeError(operation, f"{name} must be a gpunet.Tensor or a number, got {got}")
+    if not isinstance(x, Tensor) and not isinstance(y, Tensor):
+        got = f"{type(x).__name__} and {type(y).__name__}"
+        raise DTypeError(operation, f"x or y must be a gpunet.Tensor, got {got}")
     try:
         return apply(op, x, y)
-    except ValueError:
+    except ValueError as error:
+        if "broadcast" not in str(error):  # integers to negative powers
+            raise ArgumentError(operation, str(error).rstrip("."), describe(x=x, y=y)) from None
         raise ShapeError(
             operation, f"shapes must broadcast, got {x.shape} and {y.shape}", describe(x=x, y=y)
         ) from None
@@ -202,26 +218,27 @@ def _rpow(exponent: Tensor, x: Number) -> Tensor:
 @method("neg", "__neg__")
 def neg(x: Tensor) -> Tensor:
     """−x, elementwise. Shapes: any."""
+    is_tensor("neg", "x", x)
     return apply(Negate(), x)
 
 
 @method()
 def exp(x: Tensor) -> Tensor:
-    """e to the power of x, elementwise. Shapes: any."""
+    """e to the power of x, elementwise. Shapes: any. Dtypes: float32, float64."""
     floating("exp", "x", x)
     return apply(Exp(), x)
 
 
 @method()
 def log(x: Tensor) -> Tensor:
-    """Natural logarithm, elementwise. Shapes: any."""
+    """Natural logarithm, elementwise. Shapes: any. Dtypes: float32, float64."""
     floating("log", "x", x)
     return apply(Log(), x)
 
 
 @method()
 def sqrt(x: Tensor) -> Tensor:
-    """Square root, elementwise. Shapes: any."""
+    """Square root, elementwise. Shapes: any. Dtypes: float32, float64."""
     floating("sqrt", "x", x)
     return apply(Sqrt(), x)
 
@@ -229,4 +246,5 @@ def sqrt(x: Tensor) -> Tensor:
 @method("abs", "__abs__")
 def abs(x: Tensor) -> Tensor:
     """Absolute value, elementwise; its gradient at 0 is 0. Shapes: any."""
+    is_tensor("abs", "x", x)
     return apply(Abs(), x)

@@ -17,10 +17,15 @@ def describe(**tensors: Any) -> str:
     )
 
 
-def floating(operation: str, name: str, x: Any) -> None:
-    """`x` must be a tensor of float32 or float64."""
+def is_tensor(operation: str, name: str, x: Any) -> None:
+    """`x` must be a tensor."""
     if not isinstance(x, Tensor):
         raise DTypeError(operation, f"{name} must be a gpunet.Tensor, got {type(x).__name__}")
+
+
+def floating(operation: str, name: str, x: Any) -> None:
+    """`x` must be a tensor of float32 or float64."""
+    is_tensor(operation, name, x)
     if x.array.dtype.char not in "fd":
         raise DTypeError(
             operation, f"{name} must be float32 or float64, got {x.dtype}", describe(**{name: x})

@@ -8,7 +8,7 @@ from gpunet.autograd.op import Op, apply
 from gpunet.autograd.tensor import Tensor, method
 from gpunet.backend import Array, Backend
 from gpunet.errors import ShapeError
-from gpunet.functional.check import describe
+from gpunet.functional.check import describe, is_tensor
 
 
 class Index(Op):
@@ -31,10 +31,11 @@ def getitem(x: Tensor, key: Any) -> Tensor:
 
     Shapes: x any; the result as NumPy's.
     """
+    is_tensor("getitem", "x", x)
     raw = tuple(_array(k) for k in key) if isinstance(key, tuple) else _array(key)
     try:
         return apply(Index(raw), x)
-    except IndexError as error:
+    except (IndexError, ValueError) as error:  # a ValueError is a step of 0
         raise ShapeError("getitem", f"key must fit the shape: {error}", describe(x=x)) from None
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from gpunet.autograd.broadcast import unbroadcast
@@ -9,7 +10,7 @@ from gpunet.autograd.op import Op, apply
 from gpunet.autograd.tensor import Tensor, method
 from gpunet.backend import Array, Backend
 from gpunet.functional.activation import Activation
-from gpunet.functional.check import same_dtype, shape_error
+from gpunet.functional.check import is_tensor, same_dtype, shape_error
 
 
 class MatMul(Op):
@@ -64,7 +65,7 @@ class Linear(Op):
         self.activation = activation
 
     def forward(self, be: Backend, x: Array, w: Array, b: Array | None) -> Array:
-        rows = x if x.ndim == 2 else x.reshape(-1, x.shape[-1])
+        rows = x if x.ndim == 2 else x.reshape(math.prod(x.shape[:-1]), x.shape[-1])
         y = be.matmul(rows, w.T)
         if self.activation is not None:
             y = self.activation.forward_in_place(be, y, b)
@@ -76,7 +77,7 @@ class Linear(Op):
 
     def backward(self, be: Backend, gy: Array) -> Any:
         rows, w = self.saved
-        gz = gy.reshape(-1, w.shape[0])
+        gz = gy.reshape(rows.shape[0], w.shape[0])
         if self.activation is not None:
             gz = self.activation.backward(be, gz)
             self.activation.saved = None
@@ -120,6 +121,7 @@ def _fits(x: Tensor, weight: Tensor, bias: Tensor | None) -> bool:
 
 def _refuse(x: Tensor, weight: Tensor, bias: Tensor | None) -> None:
     """The same rules in words."""
+    is_tensor("linear", "weight", weight)
     same_dtype("linear", x=x, weight=weight, bias=bias)
     if weight.ndim != 2:
         shape_error("linear", f"weight must have shape (out, in), got {weight.shape}", x=x)

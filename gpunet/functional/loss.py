@@ -6,11 +6,11 @@ from typing import Any
 
 from gpunet.autograd.op import Op, apply
 from gpunet.autograd.tensor import Tensor
-from gpunet.backend import Array, Backend
+from gpunet.backend import Array, Backend, Shape
 from gpunet.errors import ArgumentError, DTypeError
 from gpunet.functional.activation import softplus
 from gpunet.functional.arithmetic import mul, neg
-from gpunet.functional.check import describe, floating, one_of, same_dtype, shape_error
+from gpunet.functional.check import describe, one_of, same_dtype, shape_error
 from gpunet.functional.reduction import mean, sum
 from gpunet.functional.shape import permute, reshape
 from gpunet.functional.softmax import log_softmax
@@ -26,6 +26,7 @@ class CrossEntropy(Op):
 
     def forward(self, be: Backend, x: Array, target: Array, weight: Array | None) -> Array:
         x, target = be.contiguous(x), be.contiguous(target)
+        weight = None if weight is None else be.contiguous(weight)
         arguments = (target, weight, self.ignore_index, self.smoothing)
         rows, totals, p = be.softmax.cross_entropy_fwd(x, *arguments)
         self.saved = p, arguments, totals
@@ -60,7 +61,7 @@ def cross_entropy(
     Args:
         ignore_index: rows with this target count for nothing.
         reduction: "mean" divides by the summed weight of the targets, as PyTorch does.
-        label_smoothing: in [0, 1); this share of the target is spread evenly over the classes
+        label_smoothing: in [0, 1]; this share of the target is spread evenly over the classes
             (Szegedy et al., arXiv:1512.00567, section 7).
     Raises:
         ArgumentError: a target outside [0, C), or an argument outside its range.
@@ -105,6 +106,7 @@ def _cross_entropy_soft(
     x: Tensor, target: Tensor, weight: Tensor | None, reduction: str, label_smoothing: float
 ) -> Tensor:
     """Targets given as probabilities: composed, since no gradient of a gather is needed."""
+    same_dtype("cross_entropy", x=x, target=target)
     if target.shape != x.shape:
         shape_error(
             "cross_entropy", f"target must have x's shape {x.shape}, got {target.shape}", x=x
@@ -148,10 +150,13 @@ def binary_cross_entropy_with_logits(
     Args:
         weight: of each element. pos_weight: of the first term, to balance rare positives.
     """
-    same_dtype(
-        "binary_cross_entropy_with_logits", x=x, target=target, weight=weight, pos_weight=pos_weight
-    )
-    _same_shape("binary_cross_entropy_with_logits", x, target)
+    operation = "binary_cross_entropy_with_logits"
+    _same_shape(operation, x, target)
+    same_dtype(operation, x=x, weight=weight, pos_weight=pos_weight)
+    for name, w in (("weight", weight), ("pos_weight", pos_weight)):
+        if w is not None and not _broadcasts(w.shape, x.shape):
+            rule = f"{name} must broadcast to x's shape {x.shape}, got {w.shape}"
+            shape_error(operation, rule, x=x)
     # −t·log σ(x) = t·softplus(−x), and softplus(x) = x + softplus(−x)
     likelihood = softplus(neg(x))
     if pos_weight is not None:
@@ -159,14 +164,20 @@ def binary_cross_entropy_with_logits(
     loss = (1.0 - target) * x + likelihood
     if weight is not None:
         loss = mul(loss, weight)
-    return _reduce("binary_cross_entropy_with_logits", loss, reduction)
+    return _reduce(operation, loss, reduction)
 
 
 def _same_shape(operation: str, x: Tensor, target: Any) -> None:
-    floating(operation, "x", x)
-    floating(operation, "target", target)
+    same_dtype(operation, x=x, target=target)
     if x.shape != target.shape:
         shape_error(operation, f"target must have x's shape {x.shape}, got {target.shape}", x=x)
+
+
+def _broadcasts(shape: Shape, to: Shape) -> bool:
+    """Whether `shape` repeats to `to`, and to nothing larger."""
+    if len(shape) > len(to):
+        return False
+    return all(n in (1, m) for n, m in zip(reversed(shape), reversed(to)))  # noqa: B905
 
 
 def _reduce(operation: str, loss: Tensor, reduction: str) -> Tensor:

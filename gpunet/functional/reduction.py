@@ -7,7 +7,7 @@ import math
 from gpunet.autograd.op import Op, apply
 from gpunet.autograd.tensor import Tensor, method
 from gpunet.backend import Array, Backend
-from gpunet.functional.check import axis, floating
+from gpunet.functional.check import axis, floating, is_tensor, shape_error
 
 Dim = int | tuple[int, ...] | None
 
@@ -37,9 +37,15 @@ class Mean(Sum):
 
 
 def _axes(operation: str, x: Tensor, dim: Dim) -> tuple[int, ...]:
+    is_tensor(operation, "x", x)
     if dim is None:
         return tuple(range(x.ndim))
-    return tuple(axis(operation, x, d) for d in ((dim,) if isinstance(dim, int) else dim))
+    if isinstance(dim, int):
+        return (axis(operation, x, dim),)
+    axes = tuple(axis(operation, x, d) for d in dim)
+    if len(set(axes)) < len(axes):
+        shape_error(operation, f"dim must name each axis once, got {dim}", x=x)
+    return axes
 
 
 @method()
@@ -56,6 +62,7 @@ def mean(x: Tensor, dim: Dim = None, keepdim: bool = False) -> Tensor:
     """Mean over the axes `dim` (all of them if None); NaN over no elements.
 
     Shapes: x any; the result lacks the axes `dim`, or has length 1 there with `keepdim`.
+    Dtypes: float32, float64.
     """
     floating("mean", "x", x)
     return apply(Mean(_axes("mean", x, dim), keepdim), x)

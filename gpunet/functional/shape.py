@@ -7,7 +7,7 @@ import math
 from gpunet.autograd.op import Op, apply
 from gpunet.autograd.tensor import Tensor, method
 from gpunet.backend import Array, Backend
-from gpunet.functional.check import axis, shape_error
+from gpunet.functional.check import axis, is_tensor, shape_error
 
 
 class Reshape(Op):
@@ -39,6 +39,7 @@ def reshape(x: Tensor, *shape: int | tuple[int, ...]) -> Tensor:
 
     Shapes: x any; the result `shape`, given as separate lengths or one tuple.
     """
+    is_tensor("reshape", "x", x)
     wanted: tuple[int, ...] = shape[0] if len(shape) == 1 and isinstance(shape[0], tuple) else shape  # type: ignore[assignment]
     known = math.prod(n for n in wanted if n != -1)
     unknown = wanted.count(-1)
@@ -54,6 +55,7 @@ def flatten(x: Tensor, start_dim: int = 0, end_dim: int = -1) -> Tensor:
 
     Shapes: x (a, b, c, ...); with start_dim=1 the result is (a, b·c·...).
     """
+    is_tensor("flatten", "x", x)
     if x.ndim == 0:
         return reshape(x, (1,))
     start, end = axis("flatten", x, start_dim), axis("flatten", x, end_dim)
@@ -73,6 +75,7 @@ def permute(x: Tensor, *dims: int | tuple[int, ...]) -> Tensor:
 
     Shapes: x (n_0, n_1, ...); the result (n_dims[0], n_dims[1], ...).
     """
+    is_tensor("permute", "x", x)
     wanted: tuple[int, ...] = dims[0] if len(dims) == 1 and isinstance(dims[0], tuple) else dims  # type: ignore[assignment]
     axes = tuple(axis("permute", x, d) for d in wanted)
     if sorted(axes) != list(range(x.ndim)):
@@ -83,6 +86,7 @@ def permute(x: Tensor, *dims: int | tuple[int, ...]) -> Tensor:
 @method()
 def transpose(x: Tensor, dim0: int, dim1: int) -> Tensor:
     """Axes `dim0` and `dim1` exchanged. Shapes: x (..., n, ..., m, ...); the result (..., m, ..., n, ...)."""
+    is_tensor("transpose", "x", x)
     first, second = axis("transpose", x, dim0), axis("transpose", x, dim1)
     axes = list(range(x.ndim))
     axes[first], axes[second] = second, first

@@ -56,6 +56,7 @@ class Optimizer:
                     name, f"a parameter must stand once, got one of shape {x.shape} twice"
                 )
             self.state[x] = {}
+            x.array = x.backend.contiguous(x.array)  # a rule writes into it as one flat array
         for option, value in group.items():
             if option in ("lr", "weight_decay", "eps", "momentum") and not value >= 0:
                 raise ArgumentError(name, f"{option} must be at least 0, got {value}")
@@ -129,7 +130,8 @@ class Optimizer:
         """Continues from a `state_dict` of an optimizer over the same parameters.
 
         Raises:
-            ArgumentError: another number of groups or parameters. ShapeError: state of another shape.
+            ArgumentError: another number of groups or parameters, or options of another rule.
+            ShapeError: state of another shape.
         """
         parameters = self._parameters()
         if len(saved["groups"]) != len(self.param_groups) or len(saved["state"]) != len(parameters):
@@ -138,6 +140,13 @@ class Optimizer:
                 f"must hold {len(self.param_groups)} groups and {len(parameters)} parameters, "
                 f"got {len(saved['groups'])} and {len(saved['state'])}",
             )
+        for group, options in zip(self.param_groups, saved["groups"], strict=True):
+            own = group.keys() - {"params"}
+            if options.keys() != own:
+                raise ArgumentError(
+                    "load_state_dict",
+                    f"options must be {type(self).__name__}'s {sorted(own)}, got {sorted(options)}",
+                )
         for i, x in enumerate(parameters):
             for name, value in saved["state"][str(i)].items():
                 if name != "step" and value.size and value.shape != x.shape:

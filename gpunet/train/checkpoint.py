@@ -5,6 +5,7 @@ Written whole or not at all: to a temporary file first, flushed to the disk, the
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 from dataclasses import dataclass
@@ -62,7 +63,8 @@ def write_atomically(path: Path, content: bytes) -> None:
             os.fsync(file.fileno())
         os.replace(temporary, path)
     except OSError as error:
-        temporary.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # a disk that has become read-only refuses this, too
+            temporary.unlink()
         raise RunError(
             "checkpoint",
             f"{path} must be writable, got: {error.strerror or error}",

@@ -16,6 +16,14 @@ def _bad(tensor: Tensor) -> str:
     return "NaN" if bool(xp.isnan(tensor.array).any()) else "Inf"
 
 
+def non_finite_parameter(model: nn.Module) -> str:
+    """Names the first parameter that holds a NaN or Inf; nothing if all are finite."""
+    for name, parameter in model.named_parameters():
+        if kind := _bad(parameter):
+            return f"parameter {name} holds {kind} (the step before made it)"
+    return ""
+
+
 def first_non_finite(model: nn.Module, x: Tensor) -> str:
     """Names the first thing that is not finite when `model` runs on `x`: input, parameter, or a layer's output.
 
@@ -29,9 +37,8 @@ def first_non_finite(model: nn.Module, x: Tensor) -> str:
     """
     if kind := _bad(x):
         return f"the input holds {kind}"
-    for name, parameter in model.named_parameters():
-        if kind := _bad(parameter):
-            return f"parameter {name} holds {kind} (the step before made it)"
+    if fault := non_finite_parameter(model):
+        return fault
     found: list[str] = []
     names = {id(module): name for name, module in model.named_modules()}
 

@@ -48,15 +48,17 @@ class Run(Callback):
             raise RunError(
                 "train", f"--out must be a new or empty folder, got {folder}, which holds files"
             )
+        # Weights and two moments, in a new checkpoint beside the old one; pictures and metrics are small.
+        needed = 6 * parameter_bytes + (1 << 22)
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            (folder / CONFIG).write_text(to_toml(config), encoding="utf-8")
+            free = shutil.disk_usage(folder).free
+            if free >= needed:
+                (folder / CONFIG).write_text(to_toml(config), encoding="utf-8")
         except OSError as error:
             raise RunError(
                 "train", f"{folder} must be writable, got: {error.strerror or error}"
             ) from error
-        # Weights and two moments, in a new checkpoint beside the old one; pictures and metrics are small.
-        needed, free = 6 * parameter_bytes + (1 << 22), shutil.disk_usage(folder).free
         if free < needed:
             raise RunError(
                 "train",

@@ -20,7 +20,7 @@ from gpunet.data import DataLoader, Dataset
 from gpunet.errors import NonFiniteError
 from gpunet.train.callbacks import Callback
 from gpunet.train.config import TrainConfig
-from gpunet.train.diagnostics import first_non_finite
+from gpunet.train.diagnostics import first_non_finite, non_finite_parameter
 from gpunet.train.metrics import Evaluation, evaluate
 
 
@@ -87,7 +87,8 @@ class Trainer:
         """Trains to the last epoch; returns False if it was asked to stop before.
 
         Raises:
-            NonFiniteError: the loss became NaN or Inf; the message says at which batch and layer.
+            NonFiniteError: the loss became NaN or Inf; the message says at which batch and layer. No
+                callback hears of the epoch or stop then, so none saves such weights.
         """
         self._tell("on_start")
         try:
@@ -100,6 +101,8 @@ class Trainer:
                     self.progress.seconds, started = self.progress.seconds + now - started, now
                     self._tell("on_batch")
                     if self.stop:
+                        if fault := non_finite_parameter(self.model):
+                            raise self._diverged("weights must be finite to be kept", fault)
                         self._tell("on_stop")
                         return False
                 self._finish_epoch(epoch)
@@ -118,7 +121,9 @@ class Trainer:
         loss = F.cross_entropy(scores, t, label_smoothing=self.config.label_smoothing)
         value = loss.item()
         if not math.isfinite(value):
-            self._explain(value, x)
+            raise self._diverged(
+                f"the loss must be finite, got {value}", first_non_finite(self.model, x)
+            )
         loss.backward()
         self.optimizer.step()
 
@@ -130,6 +135,12 @@ class Trainer:
     def _finish_epoch(self, epoch: int) -> None:
         progress, name = self.progress, self.held_out_name
         self.evaluation = evaluate(self.model, self.held_out, self.be)
+        if not math.isfinite(self.evaluation.loss):
+            x = Tensor(self.be.asarray(self.held_out.inputs), self.be)
+            problem = f"the {name} loss must be finite, got {self.evaluation.loss}"
+            raise self._diverged(
+                problem, first_non_finite(self.model, x), f"after epoch {epoch + 1}"
+            )
         record = {
             "epoch": epoch + 1,
             "lr": self.optimizer.param_groups[0]["lr"],
@@ -143,12 +154,10 @@ class Trainer:
         self.progress = Progress(step=progress.step, history=[*progress.history, record])
         self._tell("on_epoch", record)
 
-    def _explain(self, value: float, x: Tensor) -> None:
-        batch, epoch = self.loader.position, self.loader.epoch + 1
-        raise NonFiniteError(
-            "train",
-            f"the loss must be finite, got {value} at epoch {epoch}, batch {batch}",
-            f"{first_non_finite(self.model, x)}; a smaller learning rate often helps",
+    def _diverged(self, problem: str, fault: str, when: str = "") -> NonFiniteError:
+        when = when or f"at epoch {self.loader.epoch + 1}, batch {self.loader.position}"
+        return NonFiniteError(
+            "train", f"{problem} {when}", f"{fault}; a smaller learning rate often helps"
         )
 
     def _tell(self, event: str, *arguments: Any) -> None:

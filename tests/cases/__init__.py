@@ -1,12 +1,12 @@
-"""The case tables: a module for each family of `gpunet.functional`, a generator for each public function.
+"""The case tables: a module a family of `gpunet.functional`, a generator a public function.
 
     # tests/cases/softmax.py
     def softmax():
         yield Case(_softmax, [normal(4, 33), -1])
-        yield Edge(_softmax, [exactly([1e4, 0.0]), 0], gradient=lambda x, dim: np.zeros(2))
-        yield Invalid([normal(), 0], {}, ShapeError, r"dim must be in \\[0, 0\\), got 0")
+        yield Edge(_softmax, [exactly([1e4, 0.0]), 0], gradient=lambda x, dim: [0, 0])
+        yield Invalid([normal(), 0], ShapeError, "dim must be in [0, 0), got 0")
 
-Here they are found by name: there is no list of them. Generators are tables, plain functions beside
+They are found by name: there is no list of them. Generators are tables, the plain functions beside
 them are oracles; where a table's name would hide a built-in that the module needs, it ends in an
 underscore (`sum_`). The tests made from the rows are in tests/test_cases.py.
 """
@@ -16,44 +16,49 @@ from __future__ import annotations
 import importlib
 import inspect
 import pkgutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from types import FunctionType, ModuleType
 from typing import Any
 
 from gpunet import functional
-from tests.cases.case import Case, Invalid
+from tests.cases.case import Case, Row
+
+Table = Callable[[], Any]
 
 
-def public(package: ModuleType = functional) -> dict[str, FunctionType]:
-    """The public functions of a package, by name."""
-    members = vars(package).items()
+def public(home: ModuleType = functional) -> dict[str, FunctionType]:
+    """The public functions written in a module or in those of a package, by name."""
     return {
-        name: f for name, f in members if isinstance(f, FunctionType) and not name.startswith("_")
+        name: f
+        for name, f in vars(home).items()
+        if isinstance(f, FunctionType)
+        and not name.startswith("_")
+        and f.__module__.startswith(home.__name__)
     }
 
 
 def family(function: Callable[..., Any]) -> str:
-    """The module where a function is written, which is also the name of its case table."""
+    """The module where a function is written, which is also that of its case table and kernels."""
     return function.__module__.rpartition(".")[2]
 
 
-def tables() -> dict[str, dict[str, FunctionType]]:
-    """For each family, the generators of its rows, by the name of the function they are for."""
+def tables() -> dict[tuple[str, str], Table]:
+    """Every table, by family and name of the function it is for."""
+    names = {name for _, name, _ in pkgutil.iter_modules(__path__)} - {family(Case)}
     return {
-        name: {
-            table.__name__.rstrip("_"): table
-            for table in vars(importlib.import_module(f"{__name__}.{name}")).values()
-            if inspect.isgeneratorfunction(table) and not table.__name__.startswith("_")
-        }
-        for _, name, _ in pkgutil.iter_modules(__path__)
-        if name != "case"
+        (name, table.__name__.rstrip("_")): table
+        for name in sorted(names)
+        for table in vars(importlib.import_module(f"{__name__}.{name}")).values()
+        if inspect.isgeneratorfunction(table) and not table.__name__.startswith("_")
     }
 
 
-def rows(kind: type[Case] | type[Invalid]) -> Iterator[tuple[str, FunctionType, Any]]:
-    """Every row of a kind with the public function it is for, and a text that reads like the call."""
+def rows(kind: type[Row]) -> list[tuple[str, FunctionType, Any]]:
+    """Every row of a kind: a text that reads like the call, the function, the row."""
     found = tables()
-    for name, function in public().items():
-        for row in found.get(family(function), {}).get(name, tuple)():
-            if isinstance(row, kind):
-                yield f"{name}({row})", function, row
+    return [
+        (f"{name}({row})", function, row)
+        for name, function in public().items()
+        for row in found.get((family(function), name), tuple)()
+        if isinstance(row, kind)
+    ]

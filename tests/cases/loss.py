@@ -1,6 +1,6 @@
 """Losses, one target at a time."""
 
-import itertools
+from itertools import product
 
 import numpy as np
 
@@ -19,16 +19,14 @@ from tests.cases.case import (
 )
 
 REDUCTIONS = ("mean", "sum", "none")
+NO_SUCH_REDUCTION = "reduction must be one of 'mean', 'sum', 'none', got 'max'"
 
 
 def _reduced(losses, reduction, count=None):
     if reduction == "none":
         return losses
-    return (
-        losses.sum() / (losses.size if count is None else count)
-        if reduction == "mean"
-        else losses.sum()
-    )
+    count = losses.size if count is None else count
+    return losses.sum() / count if reduction == "mean" else losses.sum()
 
 
 def _cross_entropy(
@@ -54,152 +52,128 @@ def _cross_entropy(
 
 
 def cross_entropy():
-    oracle = _cross_entropy
-    options = itertools.product(
-        REDUCTIONS, (None, constant(positive(5))), (-100, 2), (0.0, 0.1, 1.0)
-    )
-    for reduction, weight, ignored, smoothing in options:
-        kwargs = dict(
-            weight=weight, ignore_index=ignored, reduction=reduction, label_smoothing=smoothing
-        )
-        yield Case(oracle, [normal(7, 5), labels(5, 7)], kwargs)
-    for reduction, weight, smoothing in itertools.product(
-        REDUCTIONS, (None, positive(5)), (0.0, 0.1)
-    ):
-        kwargs = dict(weight=weight, reduction=reduction, label_smoothing=smoothing)
-        yield Case(oracle, [normal(7, 5), shares(1, 7, 5)], kwargs)
-        yield Case(oracle, [normal(2, 5, 3), shares(1, 2, 5, 3)], kwargs)
+    yield from _with_labels()
+    yield from _with_probabilities()
+    yield from _at_edges()
+    yield from _refused()
+
+
+def _with_labels():
+    weights, ignored, smoothings = (None, constant(positive(5))), (-100, 2), (0.0, 0.1, 1.0)
+    names = ("reduction", "weight", "ignore_index", "label_smoothing")
+    for options in product(REDUCTIONS, weights, ignored, smoothings):
+        kwargs = dict(zip(names, options, strict=True))
+        yield Case(_cross_entropy, [normal(7, 5), labels(5, 7)], kwargs)
     for reduction in REDUCTIONS:
         kwargs = dict(reduction=reduction)
         for n, classes in ((1, 1), (3, 2), (31, 33), (33, 31)):
-            yield Case(oracle, [normal(n, classes), labels(classes, n)], kwargs)
-        yield Case(oracle, [normal(5), labels(5)], kwargs)
-        yield Case(oracle, [normal(5), shares(0, 5)], kwargs)
-        yield Case(
-            oracle, [normal(2, 5, 3), labels(5, 2, 3)], dict(weight=constant(positive(5)), **kwargs)
-        )
-        yield Case(oracle, [normal(2, 5, 3, 2), labels(5, 2, 3, 2)], kwargs)
-        yield Case(oracle, [normal(2, 3), exactly([-100, 1])], kwargs)
-        # Nothing counts: the mean over it is NaN.
-        yield Edge(oracle, [normal(2, 3), exactly([-100, -100])], kwargs)
-        yield Edge(oracle, [normal(0, 3), exactly(np.zeros(0, int))], kwargs)
-    yield Case(oracle, [normal(260, 127), labels(127, 260)])
+            yield Case(_cross_entropy, [normal(n, classes), labels(classes, n)], kwargs)
+        yield Case(_cross_entropy, [normal(5), labels(5)], kwargs)
+        yield Case(_cross_entropy, [normal(2, 5, 3, 2), labels(5, 2, 3, 2)], kwargs)
+        yield Case(_cross_entropy, [normal(2, 3), exactly([-100, 1])], kwargs)
+        weighted = [normal(2, 5, 3), labels(5, 2, 3), constant(positive(5))]
+        yield Case(_cross_entropy, weighted, kwargs)
+    yield Case(_cross_entropy, [normal(260, 127), labels(127, 260)])
 
-    far, first = (
-        exactly([[1e4, 0.0, -1e4], [0.0, -1e4, 1e4]]),
-        exactly([[1.0, 0.0, 0.0], [0.0, 0.0, 1.0]]),
-    )
+
+def _with_probabilities():
+    names = ("reduction", "weight", "label_smoothing")
+    for options in product(REDUCTIONS, (None, positive(5)), (0.0, 0.1)):
+        kwargs = dict(zip(names, options, strict=True))
+        yield Case(_cross_entropy, [normal(7, 5), shares(1, 7, 5)], kwargs)
+        yield Case(_cross_entropy, [normal(2, 5, 3), shares(1, 2, 5, 3)], kwargs)
+    for reduction in REDUCTIONS:
+        yield Case(_cross_entropy, [normal(5), shares(0, 5)], dict(reduction=reduction))
+
+
+def _at_edges():
+    for reduction in REDUCTIONS:  # nothing counts: the mean over it is NaN
+        kwargs = dict(reduction=reduction)
+        yield Edge(_cross_entropy, [normal(2, 3), exactly([-100, -100])], kwargs)
+        yield Edge(_cross_entropy, [normal(0, 3), exactly(np.zeros(0, int))], kwargs)
+    kwargs = dict(reduction="none")
+    far, highest = exactly([[1e4, 0.0, -1e4], [0.0, -1e4, 1e4]]), np.eye(3)[[0, 2]]
     for target in ([0, 2], [2, 0]):
-        gradient = first.make(None) - np.eye(3)[target]
-        yield Edge(
-            oracle, [far, exactly(target)], dict(reduction="none"), lambda *_, g=gradient, **__: g
-        )
-    yield Edge(
-        oracle, [exactly([[np.nan, 0.0], [1.0, 2.0]]), exactly([0, 1])], dict(reduction="none")
-    )
+        slope = highest - np.eye(3)[target]
+        inputs = [far, exactly(target)]
+        yield Edge(_cross_entropy, inputs, kwargs, gradient=lambda *_, g=slope, **__: g)
+    for width in (2, 33):  # a NaN shows in the loss of its row, wherever it stands, and in no other
+        x = np.ones((width, width))
+        np.fill_diagonal(x[1:], np.nan)
+        yield Edge(_cross_entropy, [exactly(x), exactly(np.zeros(width, int))], kwargs)
+        yield Edge(_cross_entropy, [exactly(x), exactly(np.full(width, width - 1))], kwargs)
 
+
+def _refused():
     x, target = normal(4, 3), labels(3, 4)
+    problem = "target must be in [0, C) = [0, 3), got "
+    yield Invalid([x, exactly([0, 1, 3, 2])], ArgumentError, problem + "3 at index 2")
     yield Invalid(
-        [x, exactly([0, 1, 3, 2])],
-        {},
-        ArgumentError,
-        r"target must be in \[0, C\) = \[0, 3\), got 3 at index 2",
+        [x, exactly([0, -1, 0, 0])], ArgumentError, problem + "-1 at index 1; ignore_index"
     )
+    problem = "target must have shape (4,) (class indices) or (4, 3) (probabilities), got (2,)"
+    yield Invalid([x, exactly([0, 1])], ShapeError, problem + "; x is (4, 3) float64 on cpu")
+    problem = "target must have x's shape (4, 3), got (4, 2)"
+    yield Invalid([x, normal(4, 2)], ShapeError, problem)
+    for dtype in ("int32", "bool"):
+        problem = f"target must be int64 or floating, got {dtype}"
+        yield Invalid([x, exactly(np.zeros(4, dtype))], DTypeError, problem)
+    yield Invalid([x, [0, 1, 2, 0]], DTypeError, "target must be a gpunet.Tensor, got list")
     yield Invalid(
-        [x, exactly([0, -1, 0, 0])], {}, ArgumentError, "got -1 at index 1; ignore_index is -100"
+        [normal(), target], ShapeError, "x must have a class axis; x is () float64 on cpu"
     )
-    yield Invalid(
-        [x, exactly([0, 1])],
-        {},
-        ShapeError,
-        r"target must have shape \(4,\).*got \(2,\); x is \(4, 3\)",
-    )
-    yield Invalid(
-        [x, normal(4, 2)], {}, ShapeError, r"target must have x's shape \(4, 3\), got \(4, 2\)"
-    )
-    yield Invalid(
-        [x, exactly(np.zeros(4, "int32"))],
-        {},
-        DTypeError,
-        "target must be int64 or floating, got int32",
-    )
-    yield Invalid(
-        [x, exactly(np.zeros(4, bool))],
-        {},
-        DTypeError,
-        "target must be int64 or floating, got bool",
-    )
-    yield Invalid([x, [0, 1, 2, 0]], {}, DTypeError, "target must be a gpunet.Tensor, got list")
-    yield Invalid(
-        [labels(3, 4, 3), target], {}, DTypeError, "x must be float32 or float64, got int64"
-    )
-    yield Invalid([normal(), target], {}, ShapeError, r"x must have a class axis; x is \(\)")
-    yield Invalid(
-        [x, target, normal(2)],
-        {},
-        ShapeError,
-        r"weight must have shape \(C,\) = \(3,\), got \(2,\)",
-    )
-    yield Invalid(
-        [x, target, labels(2, 3)], {}, DTypeError, "weight must be float32 or float64, got int64"
-    )
-    message = "reduction must be one of 'mean', 'sum', 'none', got 'max'"
-    yield Invalid([x, target], dict(reduction="max"), ArgumentError, message)
+    problem = "weight must have shape (C,) = (3,), got (2,)"
+    yield Invalid([x, target, normal(2)], ShapeError, problem)
+    problem = "weight must be float32 or float64, got int64"
+    yield Invalid([x, target, labels(2, 3)], DTypeError, problem)
+    yield Invalid([x, target], ArgumentError, NO_SUCH_REDUCTION, dict(reduction="max"))
     for value in (-0.1, 1.5):
-        message = rf"label_smoothing must be in \[0, 1\], got {value}"
-        yield Invalid([x, target], dict(label_smoothing=value), ArgumentError, message)
+        problem = f"label_smoothing must be in [0, 1], got {value}"
+        yield Invalid([x, target], ArgumentError, problem, dict(label_smoothing=value))
 
 
 def _elementwise(loss, target):
-    """The rows that mse_loss and binary_cross_entropy_with_logits share."""
+    """The rows that the losses of each element share."""
     for reduction in REDUCTIONS:
+        kwargs = dict(reduction=reduction)
         for shape in [(), (1,), (31,), (33,), (4, 3), (2, 3, 5), (130, 127)]:
-            yield Case(loss, [normal(*shape), target(*shape)], dict(reduction=reduction))
-        yield Edge(
-            loss, [normal(0, 3), target(0, 3)], dict(reduction=reduction)
-        )  # the mean of nothing is NaN
-        yield Edge(loss, [exactly([np.nan, 1.0]), target(2)], dict(reduction=reduction))
-    rule = r"target must have x's shape \(3,\), got \(3, 1\)"
-    yield Invalid([normal(3), normal(3, 1)], {}, ShapeError, rule)
-    yield Invalid(
-        [normal(3), labels(2, 3)], {}, DTypeError, "target must be float32 or float64, got int64"
-    )
-    yield Invalid(
-        [normal(3), exactly(np.zeros(3, "int32"))],
-        {},
-        DTypeError,
-        "target must be float32 or float64",
-    )
-    message = "reduction must be one of 'mean', 'sum', 'none', got 'max'"
-    yield Invalid([normal(3), unit(3)], dict(reduction="max"), ArgumentError, message)
+            yield Case(loss, [normal(*shape), target(*shape)], kwargs)
+        yield Edge(loss, [normal(0, 3), target(0, 3)], kwargs)  # the mean of nothing is NaN
+        yield Edge(loss, [exactly([np.nan, 1.0]), target(2)], kwargs)
+    rule = "target must have x's shape (3,), got (3, 1); x is (3,) float64 on cpu"
+    yield Invalid([normal(3), target(3, 1)], ShapeError, rule)
+    rule = "target must be float32 or float64, got int64"
+    yield Invalid([normal(3), labels(2, 3)], DTypeError, rule)
+    yield Invalid([normal(3), 0.0], DTypeError, "target must be a gpunet.Tensor, got float")
+    yield Invalid([normal(3), target(3)], ArgumentError, NO_SUCH_REDUCTION, dict(reduction="max"))
 
 
 def mse_loss():
-    yield from _elementwise(
-        lambda x, target, reduction="mean": _reduced((x - target) ** 2, reduction), normal
-    )
+    def loss(x, target, reduction="mean"):
+        return _reduced((x - target) ** 2, reduction)
+
+    yield from _elementwise(loss, normal)
 
 
 def binary_cross_entropy_with_logits():
-    def loss(x, target, weight=None, reduction="mean", pos_weight=None):
-        positive, negative = np.logaddexp(0, -x), np.logaddexp(0, x)  # −log σ(x), −log(1 − σ(x))
-        losses = (1 if pos_weight is None else pos_weight) * target * positive + (
-            1 - target
-        ) * negative
-        return _reduced(losses if weight is None else losses * weight, reduction)
+    def loss(x, target, weight=1, reduction="mean", pos_weight=1):
+        if_true, if_false = np.logaddexp(0, -x), np.logaddexp(0, x)  # −log σ(x), −log (1 − σ(x))
+        return _reduced(
+            weight * (pos_weight * target * if_true + (1 - target) * if_false), reduction
+        )
 
     yield from _elementwise(loss, unit)
-    for reduction, shape in itertools.product(REDUCTIONS, [(), (3,), (4, 1), (4, 3)]):
+    x, target = normal(4, 3), unit(4, 3)
+    for reduction, shape in product(REDUCTIONS, [(), (3,), (4, 1), (4, 3)]):
         for option in ("weight", "pos_weight"):
-            yield Case(
-                loss, [normal(4, 3), unit(4, 3)], {option: positive(*shape), "reduction": reduction}
-            )
+            kwargs = {option: positive(*shape), "reduction": reduction}
+            yield Case(loss, [x, target], kwargs)
     both = dict(weight=positive(3), pos_weight=positive(4, 1))
-    yield Case(loss, [normal(4, 3), exactly(np.eye(4, 3))], both)
-    far, target = exactly([-1e30, -1e4, 1e4, 1e30] * 2), exactly([0.0] * 4 + [1.0] * 4)
-    gradient = [0, 0, 1, 1, -1, -1, 0, 0]
-    yield Edge(loss, [far, constant(target)], dict(reduction="none"), lambda *_, **__: gradient)
-    for option in ("weight", "pos_weight"):
-        rule = rf"{option} must broadcast to x's shape \(3,\), got "
-        yield Invalid([normal(3), unit(3)], {option: normal(2)}, ShapeError, rule + r"\(2,\)")
-        yield Invalid([normal(3), unit(3)], {option: normal(2, 3)}, ShapeError, rule + r"\(2, 3\)")
+    yield Case(loss, [x, exactly(np.eye(4, 3))], both)
+    far, targets = exactly([-1e30, -1e4, 1e4, 1e30] * 2), constant(exactly([0.0] * 4 + [1.0] * 4))
+    slopes = [0, 0, 1, 1, -1, -1, 0, 0]
+    kwargs = dict(reduction="none")
+    yield Edge(loss, [far, targets], kwargs, gradient=lambda *_, **__: slopes)
+    for option, wrong in product(("weight", "pos_weight"), ((2,), (2, 4, 3))):
+        rule = f"{option} must broadcast to x's shape (4, 3), got {wrong}"
+        yield Invalid([x, target], ShapeError, rule, {option: normal(*wrong)})

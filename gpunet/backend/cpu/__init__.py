@@ -75,14 +75,17 @@ def _cached(ufunc: np.ufunc) -> Any:
             if type(x) is np.ndarray and x.nbytes >= SMALL:
                 large = True
         if not large:
-            return ufunc(*operands)
+            y = ufunc(*operands)
+            return y if type(y) is np.ndarray else np.asarray(y)  # ufuncs make scalars of 0-d arrays
         key = tuple(
             x.dtype if isinstance(x, (np.ndarray, np.generic)) else type(x) for x in operands
         )
         dtype = result_dtype.get(key)
         if dtype is None:
-            dtype = result_dtype[key] = ufunc.resolve_dtypes((*key, None))[-1]
+            kinds = [np.dtype(bool) if kind is bool else kind for kind in key]
+            dtype = result_dtype[key] = ufunc.resolve_dtypes((*kinds, None))[-1]
         return ufunc(*operands, out=cache.empty(np.broadcast(*operands).shape, dtype))
 
     call.__name__ = ufunc.__name__
+    call.at = ufunc.at  # type: ignore[attr-defined]
     return call

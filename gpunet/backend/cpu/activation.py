@@ -8,7 +8,7 @@ CUDA twins: kernels/activation.cu.
 from __future__ import annotations
 
 from gpunet.backend.cpu.pointwise import backward, forward
-from gpunet.backend.cpu.scalar import erf, exp, log, sigmoid, tanh
+from gpunet.backend.cpu.scalar import erf, exp, log1p, sigmoid, tanh
 
 
 @forward
@@ -107,9 +107,9 @@ def silu_bwd(gy, x):
 
 @forward
 def softplus_fwd(x, beta):
-    # log(1 + e^z) = max(z, 0) + log(1 + e^-|z|): no overflow, and the argument of log is in (1, 2]
+    # log(1 + e^z) = max(z, 0) + log(1 + e^-|z|): no overflow, and log1p keeps the smallest values
     z = beta * x
-    return (max(z, 0.0) + log(1.0 + exp(-abs(z)))) / beta
+    return (max(z, 0.0) + log1p(exp(-abs(z)))) / beta
 
 
 @backward
@@ -130,4 +130,5 @@ def mish_bwd(gy, x):
     e = exp(min(x, 20.0))
     n = e * (e + 2.0)
     d = 1.0 / (n + 2.0)
-    return gy * d * (n + 4.0 * x * (n + 1.0) * d * (e / (1.0 + e)))
+    slope = d * (n + 4.0 * (n + 1.0) * d * (x * e / (1.0 + e)))
+    return gy if x > 20.0 else gy * slope

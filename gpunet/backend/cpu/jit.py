@@ -72,7 +72,11 @@ class _Compiler:
             config.CACHE_DIR = before  # type: ignore[attr-defined]
 
     def compile(
-        self, function: FunctionType, fastmath: frozenset[str], inline: bool
+        self,
+        function: FunctionType,
+        fastmath: frozenset[str],
+        inline: bool,
+        signature: str | None = None,
     ) -> Callable[..., Any]:
         from numba import njit
 
@@ -83,10 +87,11 @@ class _Compiler:
             "nogil": True,
             "forceinline": inline,
         }
+        signatures = () if signature is None else (signature,)
         if self.folder is None or inline:
-            return njit(**options)(function)
+            return njit(*signatures, **options)(function)
         with self._cache_in_folder():
-            return njit(cache=True, **options)(function)
+            return njit(*signatures, cache=True, **options)(function)
 
 
 compiler = _Compiler()
@@ -107,11 +112,13 @@ class Kernel:
         fastmath: frozenset[str] = FAST,
         inline: bool = False,
         bindings: dict[str, Any] | None = None,
+        signature: Callable[[Any], Any] | None = None,
     ):
         assert isinstance(function, FunctionType)
         self.function, self.fastmath, self.inline = function, fastmath, inline
         self.name = name or function.__name__
         self.bindings = bindings or {}
+        self.signature = signature
         self.variants: dict[np.dtype[Any], Callable[..., Any]] = {}
         self.__doc__ = function.__doc__
 
@@ -141,7 +148,8 @@ class Kernel:
         )
         variant.__qualname__ = variant.__name__  # names the file in the cache
         variant.__module__ = self.function.__module__
-        return compiler.compile(variant, self.fastmath, self.inline)
+        signature = self.signature and self.signature(_numba_type(dtype))
+        return compiler.compile(variant, self.fastmath, self.inline, signature)
 
 
 class ByDtype:
@@ -160,6 +168,12 @@ def kernel(function: Callable[..., Any] | None = None, **options: Any) -> Any:
     if function is None:
         return lambda f: Kernel(f, **options)
     return Kernel(function, **options)
+
+
+def _numba_type(dtype: np.dtype[Any]) -> Any:
+    from numba import from_dtype
+
+    return from_dtype(dtype)
 
 
 T: Any = float  # for readers and type checkers; each variant sees its own dtype under this name

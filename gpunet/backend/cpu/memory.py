@@ -25,7 +25,7 @@ ALWAYS_KEPT = 1 << 26
 HUGE_PAGE = 1 << 21
 
 
-class _Loan(ref):  # type: ignore[type-arg]
+class _Loan(ref):
     """A weak reference to an array, with the buffer under it and the list it goes back to."""
 
     __slots__ = ("buffer", "home")

@@ -23,7 +23,8 @@ def column_sum(x: Array) -> Array:
     Shapes: x (..., C) C-contiguous; result (C,).
     """
     total = cache.empty(x.shape[-1:], x.dtype)
-    _column_sum[x.dtype](x.reshape(-1), total)
+    if total.size:
+        _column_sum[x.dtype](x.reshape(-1), total)
     return total
 
 

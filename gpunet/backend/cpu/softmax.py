@@ -107,7 +107,8 @@ def _cross_entropy_bwd(gy, p, target, weight, ignore_index, smoothing, gx):
 
 
 def _rows(x: Array) -> Array:
-    return x.reshape(-1, x.shape[-1])
+    columns = x.shape[-1]
+    return x.reshape(x.size // columns if columns else 0, columns)  # -1 needs a column to be derived
 
 
 def softmax_fwd(x: Array) -> Array:

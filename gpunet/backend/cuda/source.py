@@ -5,8 +5,6 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-import gpunet
-
 _KERNEL = re.compile(r"^KERNEL\((\w+)", re.MULTILINE)
 
 
@@ -16,7 +14,7 @@ def folder() -> Path:
     Raises:
         FileNotFoundError: the installation is incomplete.
     """
-    package = Path(gpunet.__file__).parent
+    package = Path(__file__).parents[2]
     for candidate in (package / "_kernels", package.parent / "kernels"):
         if (candidate / "common.cuh").is_file():
             return candidate

@@ -13,7 +13,9 @@
 #define __global__
 #define __device__ inline
 #define __shared__ static thread_local
-#define __syncthreads() host::wait_for_block(__FILE__, __LINE__)
+#define WORDS_OF(x) #x
+#define TEXT_OF(x) WORDS_OF(x)
+#define __syncthreads() host::wait_for_block(__FILE__ ":" TEXT_OF(__LINE__))
 
 struct Index {
     unsigned x, y, z;
@@ -22,8 +24,8 @@ struct Index {
 extern Index threadIdx, blockIdx, blockDim, gridDim;
 
 namespace host {
-// Returns when all threads of the block are here; an error if they wait at different lines.
-void wait_for_block(const char* file, int line);
+// Returns when all threads of the block wait here; it is an error if they wait at different places.
+void wait_for_block(const char* place);
 
 // Gives `bits` to the other lanes named in `mask`, and returns what lane `source` gave.
 uint64_t exchange(unsigned mask, uint64_t bits, unsigned source);

@@ -32,7 +32,7 @@ struct alignas(2) __nv_bfloat16 {  // the upper half of a float
 
     explicit __nv_bfloat16(float value) {
         const uint32_t wide = host::bits_of(value);
-        bits = value == value ? host::rounded(wide, 16) : wide >> 16 | 0x40;  // NaN stays NaN
+        bits = value == value ? host::rounded(wide, 16) : (wide >> 16 | 0x40);  // NaN stays NaN
     }
 
     explicit operator float() const { return host::float_of(uint32_t(bits) << 16); }
@@ -55,12 +55,12 @@ struct alignas(2) __half {  // 1 sign, 5 exponent and 10 fraction bits
         } else {  // adding 0.5 aligns the fraction of a subnormal to the lowest bits, rounded
             narrow = host::bits_of(host::float_of(magnitude) + 0.5f) - host::bits_of(0.5f);
         }
-        bits = wide >> 16 & 0x8000 | narrow;
+        bits = (wide >> 16 & 0x8000) | narrow;
     }
 
     explicit operator float() const {
         const uint32_t sign = uint32_t(bits & 0x8000) << 16, magnitude = bits & 0x7fff;
-        if (magnitude >= 0x7c00) return host::float_of(sign | 0x7f800000 | (magnitude & 0x3ff) << 13);
+        if (magnitude >= 0x7c00) return host::float_of(sign | 0x7f800000 | ((magnitude & 0x3ff) << 13));
         const float value = host::float_of(magnitude << 13) * 0x1p112f;  // moves the exponent, also of subnormals
         return host::float_of(sign | host::bits_of(value));
     }

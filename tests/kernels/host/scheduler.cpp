@@ -15,9 +15,9 @@
 #include "device.hpp"
 
 #include <algorithm>
-#include <cstdio>
 #include <link.h>
 #include <random>
+#include <string>
 #include <ucontext.h>
 #include <vector>
 
@@ -26,7 +26,7 @@ Index threadIdx, blockIdx, blockDim, gridDim;
 namespace host {
 namespace {
 
-constexpr unsigned WARP = 32, MAX_THREADS = 1024;
+constexpr unsigned WARP = 32, MAX_THREADS = 256;
 constexpr size_t STACK = 64 * 1024;
 
 enum class State { READY, AT_BARRIER, IN_SHUFFLE, DONE };
@@ -34,9 +34,8 @@ enum class State { READY, AT_BARRIER, IN_SHUFFLE, DONE };
 struct Thread {
     State state;
     Index index;
-    const char* file;  // where it waits at a barrier
-    int line;
-    unsigned mask, source;    // what it asked for in a shuffle,
+    const char* barrier;       // the source line of the one where it waits
+    unsigned mask, source;     // of a shuffle: with whom, from whom,
     uint64_t given, received;  // what it gave and what it got
     ucontext_t context;
 };
@@ -48,7 +47,7 @@ ucontext_t scheduler;
 unsigned running;  // number of the thread whose turn it is
 void (*kernel)(void** arguments);
 void** kernel_arguments;
-char error[400];
+std::string error;
 
 // ------------------------------------------------------------------------------------------------
 // A thread's side
@@ -71,11 +70,10 @@ bool all_lanes_are_here(unsigned first_lane, unsigned mask) {
 
 }  // namespace
 
-void wait_for_block(const char* file, int line) {
+void wait_for_block(const char* place) {
     Thread& me = threads[running];
     me.state = State::AT_BARRIER;
-    me.file = file;
-    me.line = line;
+    me.barrier = place;
     switch_to_scheduler();
 }
 
@@ -137,19 +135,25 @@ void run(unsigned first, unsigned last, Schedule& schedule) {
     }
 }
 
-// Opens the barrier that all threads wait at. False if the block is done, or if something is wrong.
+std::string description(const Thread& thread) {
+    const std::string name = "thread " + std::to_string(thread.index.x);
+    if (thread.state == State::DONE) return name + " has ended";
+    if (thread.state == State::IN_SHUFFLE) return name + " waits for lanes of its warp";
+    return name + " waits at " + thread.barrier;
+}
+
+// Opens the barrier that all threads wait at. False if the block has ended, or will never go on.
 bool open_barrier(unsigned count) {
     const Thread& one = threads[0];
     for (unsigned i = 0; i < count; ++i) {
         const Thread& other = threads[i];
-        const bool same = other.state == one.state && other.file == one.file && other.line == one.line;
-        if (same && one.state != State::IN_SHUFFLE) continue;
-        const auto place = [](const Thread& t) {
-            static const char* const names[] = {"ready", "at the barrier of line", "in a shuffle", "done"};
-            return names[int(t.state)];
-        };
-        std::snprintf(error, sizeof error, "block %u: thread 0 is %s %d, thread %u is %s %d", blockIdx.x,
-                      place(one), one.line, i, place(other), other.line);
+        const bool together = one.state == State::DONE
+                                  ? other.state == State::DONE
+                                  : one.state == State::AT_BARRIER && other.state == State::AT_BARRIER &&
+                                        !std::strcmp(one.barrier, other.barrier);
+        if (together) continue;
+        error = "block (" + std::to_string(blockIdx.x) + ", " + std::to_string(blockIdx.y) + "): " +
+                description(one) + ", " + description(other);
         return false;
     }
     if (one.state == State::DONE) return false;
@@ -157,7 +161,8 @@ bool open_barrier(unsigned count) {
     return true;
 }
 
-thread_local char shared_memory_exists;  // so that there is such a segment even without __shared__
+// Written before shared memory is looked for: it exists from the first access on.
+thread_local volatile char shared_memory_exists;
 
 // Fills shared memory, which is this library's thread-local storage, with NaN: what one block leaves
 // there says nothing to the next one.
@@ -176,12 +181,11 @@ int spoil_shared_memory(dl_phdr_info* library, size_t, void*) {
 
 void run_block(Schedule& schedule) {
     const unsigned count = blockDim.x;
+    for (unsigned i = 0; i < MAX_THREADS; ++i) threads[i].state = State::DONE;
     for (unsigned i = 0; i < count; ++i) {
         Thread& thread = threads[i];
         thread.state = State::READY;
         thread.index = {i, 0, 0};
-        thread.file = nullptr;
-        thread.line = 0;
         getcontext(&thread.context);
         thread.context.uc_stack.ss_sp = stacks.data() + i * STACK;
         thread.context.uc_stack.ss_size = STACK;
@@ -200,13 +204,14 @@ void run_block(Schedule& schedule) {
 }  // namespace
 
 // Runs kernel(arguments) for every thread of the grid. Returns what went wrong, or null.
-extern "C" const char* launch(void (*kernel_)(void**), void** arguments, unsigned grid_x, unsigned grid_y,
-                              unsigned block, int order, int depth_first, unsigned seed) {
-    if (block == 0 || block > MAX_THREADS || grid_x == 0 || grid_y == 0 || grid_y > 65535)
-        return "CUDA does not launch such a grid";
+extern "C" __attribute__((visibility("default")))
+const char* launch(void (*kernel_)(void**), void** arguments, unsigned grid_x, unsigned grid_y,
+                   unsigned block, int order, int depth_first, unsigned seed) {
+    if (block == 0 || block > MAX_THREADS || block % WARP || !grid_x || !grid_y || grid_y > 65535)
+        return "this launch is not legal";
     kernel = kernel_;
     kernel_arguments = arguments;
-    error[0] = 0;
+    error.clear();
     stacks.resize(std::max(stacks.size(), block * STACK));
     blockDim = {block, 1, 1};
     gridDim = {grid_x, grid_y, 1};
@@ -214,7 +219,7 @@ extern "C" const char* launch(void (*kernel_)(void**), void** arguments, unsigne
     for (unsigned number : schedule.permutation(grid_x * grid_y)) {
         blockIdx = {number % grid_x, number / grid_x, 0};
         run_block(schedule);
-        if (error[0]) return error;
+        if (!error.empty()) return error.c_str();
     }
     return nullptr;
 }

@@ -1,0 +1,12 @@
+"""Speed, as ratios against rivals measured in the same run. `python -m bench` prints the table.
+
+Workloads (float32, whole steps, fixed batch, no data loading):
+
+- W1: MLP 784-512-512-10, ReLU, batch 128, cross entropy, Adam: bound by matrix products.
+- W1s: MLP 784-128-10, ReLU, batch 32, cross entropy, SGD: bound by overhead.
+- W7: inference of one example through the network of W1: bound by reading its weights.
+- W9: from the start of the process to the end of its first W1s step, caches warm.
+
+Every framework runs in a process of its own (two thread pools in one process disturb each other), in
+turns with the others, several rounds each; the figure is the median over all rounds.
+"""

@@ -1,0 +1,179 @@
+"""`python -m bench [--quick] [--json FILE]`: measures, prints the table, keeps the figures."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import statistics
+import subprocess
+import sys
+import time
+from datetime import datetime, timezone
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.progress import Progress
+from rich.table import Table
+
+from bench.workloads import THREADS
+
+console = Console(highlight=False)
+RIVALS = {
+    "W1": ("torch", "torch-fused", "jax"),
+    "W1s": ("torch", "jax"),
+    "W7": ("torch", "jax"),
+    "W9": ("torch", "jax"),
+}
+GOALS = {"W1": 1.8, "W1s": 1.8, "W7": 2.0, "W9": 4.0}  # PyTorch's time over gpunet's
+PACKAGE = {"torch": "torch", "torch-fused": "torch", "jax": "jax"}
+
+
+def measure(python: str, framework: str, workload: str, seconds: float) -> dict[str, Any]:
+    """One round in a fresh process: times in ms and peak memory."""
+    arguments = [python, "-m", "bench.worker", framework]
+    start = time.perf_counter()
+    if workload == "W9":
+        result = _worker([*arguments, "W1s", "0"])
+        result["ms"] = [1e3 * (time.perf_counter() - start)]
+        return result
+    return _worker([*arguments, workload, str(seconds)])
+
+
+def _worker(command: list[str]) -> dict[str, Any]:
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise SystemExit(f"{' '.join(command)} failed:\n{done.stderr}")
+    return json.loads(done.stdout)
+
+
+def run(rivals: dict[str, str], seconds: float, rounds: int) -> dict[str, Any]:
+    """All workloads, frameworks in turn; returns {workload: {framework: figures}}.
+
+    Args:
+        rivals: for each rival that is there, the interpreter that has it.
+        seconds: of measuring, a round.
+    """
+    pythons = {"gpunet": sys.executable, **rivals}
+    plan = {w: ("gpunet", *(r for r in names if r in rivals)) for w, names in RIVALS.items()}
+    results: dict[str, Any] = {}
+    with Progress(console=console, transient=True) as bar:
+        task = bar.add_task("", total=sum(len(frameworks) for frameworks in plan.values()) * rounds)
+        for workload, frameworks in plan.items():
+            samples: dict[str, list[dict[str, Any]]] = {name: [] for name in frameworks}
+            if workload == "W9":
+                for name in frameworks:
+                    measure(pythons[name], name, workload, 0)  # files into the system's cache
+            for _ in range(rounds):
+                for name in frameworks:
+                    bar.update(task, description=f"{workload} {name}")
+                    samples[name].append(measure(pythons[name], name, workload, seconds))
+                    bar.advance(task)
+            results[workload] = {name: _figures(found) for name, found in samples.items()}
+    return results
+
+
+def find_rivals(python: str) -> tuple[dict[str, str], dict[str, str]]:
+    """Which rivals `python` has, as {framework: python}, and their versions as {package: version}."""
+    names = sorted(set(PACKAGE.values()))
+    code = f"""if True:
+        import json
+        from importlib import metadata
+        have = {{d.metadata["Name"]: d.version for d in metadata.distributions()}}
+        print(json.dumps({{n: have[n] for n in {names} if n in have}}))"""
+    found = subprocess.run([python, "-c", code], capture_output=True, text=True, check=True)
+    versions = json.loads(found.stdout)
+    return {name: python for name, package in PACKAGE.items() if package in versions}, versions
+
+
+def _figures(rounds: list[dict[str, Any]]) -> dict[str, Any]:
+    medians = [statistics.median(found["ms"]) for found in rounds]
+    return {
+        "median_ms": statistics.median(medians),
+        "fastest_round_ms": min(medians),
+        "slowest_round_ms": max(medians),
+        "steps": sum(len(found["ms"]) for found in rounds),
+        "peak_mib": max(found["peak_mib"] for found in rounds),
+    }
+
+
+def machine(rival_versions: dict[str, str]) -> dict[str, Any]:
+    """Where and with what the figures were measured."""
+    own = {package: metadata.version(package) for package in ("gpunet", "numpy", "numba")}
+    versions = {"python": platform.python_version(), **own, **rival_versions}
+    commit = subprocess.run(
+        ["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=False
+    )
+    return {
+        "date": datetime.now(timezone.utc).strftime("%Y-%m-%d"),
+        "processor": _processor(),
+        "cores": len(os.sched_getaffinity(0)),
+        "threads": THREADS,
+        "versions": versions,
+        "commit": commit.stdout.strip(),
+        "command": "python -m bench",
+    }
+
+
+def _processor() -> str:
+    for line in Path("/proc/cpuinfo").read_text().splitlines():
+        if line.startswith("model name"):
+            return line.split(":", 1)[1].strip()
+    return platform.processor()
+
+
+def show(results: dict[str, Any]) -> None:
+    """The table: times, ratios to gpunet, and the goal."""
+    table = Table(box=None, header_style="dim", padding=(0, 2, 0, 0))
+    for column in ("workload", "framework", "median ms", "rounds", "peak MiB", "ratio", "goal"):
+        table.add_column(column, justify="left" if column in ("workload", "framework") else "right")
+    for workload, frameworks in results.items():
+        own = frameworks["gpunet"]["median_ms"]
+        for name, figures in frameworks.items():
+            ratio = figures["median_ms"] / own
+            spread = f"{figures['fastest_round_ms']:.3f} to {figures['slowest_round_ms']:.3f}"
+            goal = GOALS[workload] if name == "torch" else (1.0 if name != "gpunet" else None)
+            colour = "green" if goal is None or ratio >= goal else "red"
+            table.add_row(
+                workload if name == "gpunet" else "",
+                name,
+                f"{figures['median_ms']:.3f}",
+                spread,
+                f"{figures['peak_mib']:.0f}",
+                "" if name == "gpunet" else f"[{colour}]{ratio:.2f}[/]",
+                "" if goal is None else f"{goal:.1f}",
+            )
+        table.add_section()
+    console.print(table)
+    console.print("[dim]ratio: the rival's time over gpunet's, above 1 gpunet is faster[/]")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
+    parser.add_argument(
+        "--quick", action="store_true", help="one short round: a look, not a result"
+    )
+    parser.add_argument("--json", type=Path, help="keep the figures, e.g. bench/results/NAME.json")
+    parser.add_argument(
+        "--rivals-python", default=sys.executable, metavar="PATH",
+        help="an interpreter that has PyTorch or JAX and NumPy, if this one has not",
+    )  # fmt: skip
+    options = parser.parse_args()
+    rivals, versions = find_rivals(options.rivals_python)
+    for package in sorted(set(PACKAGE.values()) - set(versions)):
+        console.print(
+            f"[yellow]{package} is not installed, so it is left out: pip install {package}[/]"
+        )
+    results = run(rivals, *((0.5, 1) if options.quick else (3.0, 5)))
+    show(results)
+    if options.json:
+        content = {"machine": machine(versions), "workloads": results}
+        options.json.write_text(json.dumps(content, indent=1) + "\n")
+        console.print(f"written to {options.json}")
+
+
+if __name__ == "__main__":
+    main()

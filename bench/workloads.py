@@ -1,0 +1,169 @@
+"""The workloads in each framework: `prepare(framework, workload)` returns a function that does one step.
+
+Frameworks are imported inside the functions, so that a process loads only its own.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+
+import numpy as np
+
+THREADS = 2
+NETWORKS = {"W1": (784, 512, 512, 10), "W1s": (784, 128, 10), "W7": (784, 512, 512, 10)}
+BATCH = {"W1": 128, "W1s": 32, "W7": 1}
+
+Step = Callable[[], object]
+
+
+def limit_threads() -> None:
+    """Must run before a framework is imported."""
+    for name in (
+        "OMP_NUM_THREADS",
+        "OPENBLAS_NUM_THREADS",
+        "MKL_NUM_THREADS",
+        "GPUNET_NUM_THREADS",
+    ):
+        os.environ[name] = str(THREADS)
+    os.environ["JAX_PLATFORMS"] = "cpu"
+    cores = sorted(os.sched_getaffinity(0))[:THREADS]  # JAX takes as many threads as cores
+    os.sched_setaffinity(0, cores)
+
+
+def _batch(workload: str) -> tuple[np.ndarray, np.ndarray]:
+    generator = np.random.default_rng(0)
+    x = generator.standard_normal((BATCH[workload], 784), np.float32)
+    return x, generator.integers(0, 10, BATCH[workload])
+
+
+def prepare(framework: str, workload: str) -> Step:
+    """A function that does one step of a workload and returns when it is finished."""
+    return _PREPARE[framework](workload)
+
+
+def _gpunet(workload: str) -> Step:
+    import gpunet
+    from gpunet import nn, optim
+    from gpunet.functional import cross_entropy
+
+    sizes = NETWORKS[workload]
+    layers: list[nn.Module] = []
+    for n_in, n_out in zip(sizes, sizes[1:], strict=False):
+        layers += [nn.Linear(n_in, n_out), nn.ReLU()]
+    model = nn.Sequential(*layers[:-1])
+    x, t = (gpunet.tensor(array) for array in _batch(workload))
+    if workload == "W7":
+
+        def infer() -> object:
+            with gpunet.no_grad():
+                return model(x)
+
+        return infer
+    kind, lr = (optim.Adam, 1e-3) if workload == "W1" else (optim.SGD, 1e-2)
+    optimizer = kind(model.parameters(), lr=lr)
+
+    def step() -> object:
+        optimizer.zero_grad()
+        loss = cross_entropy(model(x), t)
+        loss.backward()
+        optimizer.step()
+        return loss
+
+    return step
+
+
+def _torch(workload: str, fused: bool = False) -> Step:
+    import torch
+    from torch import nn, optim
+    from torch.nn.functional import cross_entropy
+
+    torch.set_num_threads(THREADS)
+    sizes = NETWORKS[workload]
+    layers: list[nn.Module] = []
+    for n_in, n_out in zip(sizes, sizes[1:], strict=False):
+        layers += [nn.Linear(n_in, n_out), nn.ReLU()]
+    model = nn.Sequential(*layers[:-1])
+    x, t = (torch.from_numpy(array) for array in _batch(workload))
+    if workload == "W7":
+
+        def infer() -> object:
+            with torch.no_grad():
+                return model(x)
+
+        return infer
+    if workload == "W1":
+        optimizer = optim.Adam(model.parameters(), lr=1e-3, **({"fused": True} if fused else {}))
+    else:
+        optimizer = optim.SGD(model.parameters(), lr=1e-2)
+
+    def step() -> object:
+        optimizer.zero_grad()
+        loss = cross_entropy(model(x), t)
+        loss.backward()
+        optimizer.step()
+        return loss
+
+    return step
+
+
+def _torch_fused(workload: str) -> Step:
+    return _torch(workload, fused=True)
+
+
+def _jax(workload: str) -> Step:
+    import jax
+    import jax.numpy as jnp
+
+    sizes = NETWORKS[workload]
+    generator = np.random.default_rng(1)
+    weights = [
+        (jnp.asarray(generator.standard_normal((n, m), np.float32) * n**-0.5), jnp.zeros(m))
+        for n, m in zip(sizes, sizes[1:], strict=False)
+    ]
+    x, t = (jnp.asarray(array) for array in _batch(workload))
+
+    def forward(weights, x):
+        for w, b in weights[:-1]:
+            x = jax.nn.relu(x @ w + b)
+        w, b = weights[-1]
+        return x @ w + b
+
+    def loss(weights):
+        return -jnp.mean(jax.nn.log_softmax(forward(weights, x))[jnp.arange(len(t)), t])
+
+    if workload == "W7":
+        infer = jax.jit(forward)
+        return lambda: infer(weights, x).block_until_ready()
+
+    @jax.jit
+    def sgd(weights):
+        return jax.tree.map(lambda p, g: p - 1e-2 * g, weights, jax.grad(loss)(weights))
+
+    @jax.jit
+    def adam(weights, m, v, k):
+        g = jax.grad(loss)(weights)
+        m = jax.tree.map(lambda m, g: 0.9 * m + 0.1 * g, m, g)
+        v = jax.tree.map(lambda v, g: 0.999 * v + 0.001 * g * g, v, g)
+
+        def move(p, m, v):
+            return p - 1e-3 * (m / (1 - 0.9**k)) / (jnp.sqrt(v / (1 - 0.999**k)) + 1e-8)
+
+        return jax.tree.map(move, weights, m, v), m, v, k + 1
+
+    zeros = jax.tree.map(jnp.zeros_like, weights)
+    state = [(weights, zeros, zeros, jnp.float32(1)) if workload == "W1" else (weights,)]
+
+    def step() -> object:
+        state[0] = adam(*state[0]) if workload == "W1" else (sgd(*state[0]),)
+        return jax.block_until_ready(state[0])
+
+    return step
+
+
+_PREPARE: dict[str, Callable[[str], Step]] = {
+    "gpunet": _gpunet,
+    "torch": _torch,
+    "torch-fused": _torch_fused,
+    "jax": _jax,
+}

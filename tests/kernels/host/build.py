@@ -1,0 +1,121 @@
+"""Compiles a kernel file with the host's C++ compiler, unchanged, and loads it.
+
+What is compiled is device.hpp, then common.cuh and the file just as NVRTC gets them, then for each
+kernel a function that takes its arguments as an array of pointers. The libraries are kept in the
+user's cache under the hash of all that goes into them.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import functools
+import hashlib
+import os
+import re
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from gpunet.backend.cuda.source import folder
+from tests.kernels.dtypes import DType
+
+HERE = Path(__file__).parent
+FLAGS = (
+    *("-std=c++17", "-O1", "-fPIC", "-Wall", "-Wextra", "-Werror", "-Wno-unknown-pragmas"),
+    "-fno-strict-aliasing",  # wide loads read T through another type, which device compilers allow
+    "-fvisibility=hidden",  # or else the loader makes one shared array of two libraries' equal names
+)
+_EXPORT = '__attribute__((visibility("default")))'
+_SIGNATURE = re.compile(r"^KERNEL\((\w+)\)\(([^)]*)\)", re.MULTILINE)
+
+
+@dataclass(frozen=True)
+class Kernel:
+    """A compiled kernel; `parameters` are its (type, name) pairs in the words of the source."""
+
+    name: str
+    parameters: tuple[tuple[str, str], ...]
+    dtype: DType
+    library: ctypes.CDLL
+
+    @property
+    def entry(self) -> Any:
+        """The function that takes the arguments as an array of pointers."""
+        return self.library[f"run_{self.name}"]
+
+
+def compiler() -> str | None:
+    """The C++ compiler of this machine, `$CXX` first; None if there is none."""
+    names = (os.environ.get("CXX", ""), "g++", "clang++", "c++")
+    return next((path for path in map(shutil.which, filter(None, names)) if path), None)
+
+
+def source(family: str) -> str:
+    """The text that is compiled for a family, on the host as on the device."""
+    files = ("common.cuh", f"{family}.cu")
+    return "".join(f'#line 1 "{name}"\n{(folder() / name).read_text()}\n' for name in files)
+
+
+def signatures(text: str) -> dict[str, tuple[tuple[str, str], ...]]:
+    """The kernels in a source, with the type and name of each parameter.
+
+    >>> signatures("KERNEL(scale)(const T* x, T* y, long long n, acc_t factor) {")
+    {'scale': (('const T*', 'x'), ('T*', 'y'), ('long long', 'n'), ('acc_t', 'factor'))}
+    """
+    found = {}
+    for name, parameters in _SIGNATURE.findall(text):
+        pairs = [parameter.rsplit(maxsplit=1) for parameter in parameters.split(",")]
+        found[name] = tuple((" ".join(kind.split()), word) for kind, word in pairs)
+    return found
+
+
+@functools.cache
+def load(family: str, dtype: DType, edit: Callable[[str], str] = str) -> dict[str, Kernel]:
+    """The kernels of a family for a dtype. `edit` may change the source: how tests plant faults."""
+    return load_text(edit(source(family)), dtype)
+
+
+def load_text(text: str, dtype: DType) -> dict[str, Kernel]:
+    """The kernels of a source text for a dtype."""
+    kernels = signatures(text)
+    lines = ['#include "device.hpp"', f"#define DTYPE {dtype.cuda}", text]
+    for name, parameters in kernels.items():
+        arguments = ", ".join(f"*({kind}*)a[{i}]" for i, (kind, _) in enumerate(parameters))
+        lines.append(f'extern "C" {_EXPORT} void run_{name}(void** a) {{ {name}({arguments}); }}')
+    library = ctypes.CDLL(str(_compile("\n".join(lines) + "\n", str(_scheduler()), "-shared")))
+    library.launch.restype = ctypes.c_char_p
+    return {name: Kernel(name, parameters, dtype, library) for name, parameters in kernels.items()}
+
+
+@functools.cache
+def _scheduler() -> Path:
+    return _compile((HERE / "scheduler.cpp").read_text(), "-c")
+
+
+def _compile(text: str, *options: str) -> Path:
+    """The file that the compiler makes of `text`, from the cache if it was made before."""
+    command = [compiler(), *FLAGS, *options, f"-I{HERE}"]
+    version = subprocess.run(
+        [command[0], "--version"], capture_output=True, text=True, check=True
+    ).stdout
+    headers = "".join(header.read_text() for header in sorted(HERE.glob("*.h*")))
+    key = hashlib.sha256("\0".join((version, headers, text, *command)).encode()).hexdigest()[:32]
+    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    path = Path(base) / "gpunet" / "host-kernels" / f"{key}.{'o' if '-c' in options else 'so'}"
+    if not path.exists():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=path.parent) as scratch:
+            unit, made = Path(scratch) / "unit.cpp", Path(scratch) / path.name
+            unit.write_text(text)
+            result = subprocess.run(
+                [*command, str(unit), "-o", str(made)], capture_output=True, text=True
+            )
+            assert result.returncode == 0, (
+                f"the C++ compiler refuses a kernel source:\n{result.stderr}"
+            )
+            made.replace(path)  # at once, also for another process that makes the same
+    return path

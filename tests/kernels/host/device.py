@@ -1,0 +1,145 @@
+"""A pretended GPU: guarded memory, and launches under every schedule of scheduler.cpp."""
+
+from __future__ import annotations
+
+import ctypes
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from tests.kernels.dtypes import Array
+from tests.kernels.host.build import Kernel
+
+FORWARD, REVERSE, RANDOM = range(3)
+GUARD = 64  # random bytes on either side of an array, other ones for each array
+FILL = 0xFF  # in new arrays: as a number of any floating dtype this is NaN
+
+
+class KernelFault(AssertionError):
+    """A kernel did what no kernel may do."""
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """Which thread runs next; see scheduler.cpp."""
+
+    order: int
+    depth_first: bool
+    seed: int = 0
+
+
+SCHEDULES = (
+    *(
+        Schedule(order, depth_first)
+        for order in (FORWARD, REVERSE)
+        for depth_first in (False, True)
+    ),
+    *(Schedule(RANDOM, depth_first, seed) for seed in (1, 2) for depth_first in (False, True)),
+)
+
+
+class Device:
+    """Memory with guards, and launches under one schedule."""
+
+    def __init__(self, schedule: Schedule):
+        self.schedule = schedule
+        self._random = np.random.default_rng(0)
+        self._memory: list[tuple[Array, Array, slice]] = []
+
+    def empty(self, shape: Any, dtype: Any, aligned: bool = True) -> Array:
+        """An array full of NaN between two guards, aligned to 16 bytes or to no more than its dtype."""
+        dtype = np.dtype(dtype)
+        size = int(np.prod(shape)) * dtype.itemsize
+        length = GUARD + 16 + dtype.itemsize + size + GUARD
+        memory = self._random.integers(0, 256, length, np.uint8)
+        start = GUARD + -(memory.ctypes.data + GUARD) % 16 + (0 if aligned else dtype.itemsize)
+        inside = slice(start, start + size)
+        self._memory.append((memory, memory.copy(), inside))
+        memory[inside] = FILL
+        return memory[inside].view(dtype).reshape(shape)
+
+    def array(self, values: Array, aligned: bool = True) -> Array:
+        """A copy of `values` between two guards."""
+        copy = self.empty(values.shape, values.dtype, aligned)
+        copy[...] = values
+        return copy
+
+    def launch(
+        self, kernel: Kernel, grid: int | tuple[int, int], block: int, *arguments: Any
+    ) -> None:
+        """Runs a kernel. An array or None goes where it takes a pointer, a number elsewhere.
+
+        Raises:
+            KernelFault: threads wait for each other for ever, or memory outside an array was written.
+            TypeError: an argument is not what the kernel's signature says.
+        """
+        if len(arguments) != len(kernel.parameters):
+            raise TypeError(
+                f"{kernel.name} takes {len(kernel.parameters)} arguments, got {len(arguments)}"
+            )
+        values = [
+            _as_c(kernel, kind, name, argument)
+            for (kind, name), argument in zip(kernel.parameters, arguments, strict=True)
+        ]
+        addresses = (ctypes.c_void_p * len(values))(*[value.ctypes.data for value in values])
+        grid_x, grid_y = grid if isinstance(grid, tuple) else (grid, 1)
+        order, depth_first, seed = (
+            self.schedule.order,
+            self.schedule.depth_first,
+            self.schedule.seed,
+        )
+        error = kernel.library.launch(
+            kernel.entry, addresses, grid_x, grid_y, block, order, int(depth_first), seed
+        )
+        if error:
+            raise KernelFault(f"{kernel.name}: {error.decode()}")
+        for memory, original, inside in self._memory:
+            changed = memory != original
+            changed[inside] = False
+            if changed.any():
+                size = inside.stop - inside.start
+                raise KernelFault(f"{kernel.name} writes outside an array of {size} bytes")
+
+
+def _as_c(kernel: Kernel, kind: str, name: str, argument: Any) -> Array:
+    """The argument as the kernel reads it: a number or an address, in an array of one element."""
+    words = {
+        "T": kernel.dtype.storage,
+        "acc_t": kernel.dtype.accumulator,
+        "double": np.float64,
+        "long long": np.int64,
+        "unsigned long long": np.uint64,
+        "bool": np.bool_,
+    }
+    pointee = kind.removeprefix("const ").removesuffix("*")
+    if kind == pointee:
+        return np.array([argument], words[kind])
+    if argument is None:
+        return np.zeros(1, np.uint64)
+    if not argument.flags.c_contiguous or words.get(pointee, argument.dtype) != argument.dtype:
+        raise TypeError(
+            f"{kernel.name}: {name} must be a contiguous array of {pointee}, got {argument.dtype}"
+        )
+    return np.array([argument.ctypes.data], np.uint64)
+
+
+def everywhere(program: Callable[[Device], Any]) -> Any:
+    """What `program` returns (an array or a tuple of them), the same bits under every schedule.
+
+    Raises:
+        KernelFault: two schedules give different bits.
+    """
+    first = None
+    for schedule in SCHEDULES:
+        result = program(Device(schedule))
+        arrays = result if isinstance(result, tuple) else (result,)
+        bits = [np.ascontiguousarray(array).tobytes() for array in arrays]
+        if first is None:
+            first, expected = result, bits
+        elif bits != expected:
+            raise KernelFault(
+                f"the result depends on the order of the threads: {SCHEDULES[0]}, {schedule}"
+            )
+    return first

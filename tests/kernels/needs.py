@@ -1,0 +1,17 @@
+"""What a machine must have for some of the kernel tests; conftest.py says at the end what was missing."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.kernels import nvrtc
+from tests.kernels.host import build
+
+compiler = pytest.mark.skipif(
+    build.compiler() is None,
+    reason="kernels were NOT EXECUTED: no C++ compiler (install g++ or clang++, or name one in $CXX)",
+)
+nvrtc_wheels = pytest.mark.skipif(
+    nvrtc.library() is None,
+    reason="kernels were NOT COMPILED for GPUs: pip install nvidia-cuda-nvrtc nvidia-cuda-runtime",
+)

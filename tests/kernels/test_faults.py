@@ -1,0 +1,256 @@
+"""The tests of the kernel tests: a fault planted in a kernel must make the kernel's own test fail.
+
+And the pretended device must see by itself what no test asks for: threads that wait for ever, and
+memory that is not theirs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pytest
+
+from tests.kernels import (
+    needs,
+    test_activation,
+    test_dropout,
+    test_optim,
+    test_reduction,
+    test_softmax,
+)
+from tests.kernels.dtypes import FLOAT32, Array, DType
+from tests.kernels.host import build
+from tests.kernels.host.device import SCHEDULES, Device, KernelFault, everywhere
+
+pytestmark = needs.compiler
+
+ORDER = "order of the threads"
+OUTSIDE = "outside an array"
+WRONG = "allows"  # the message of assert_close
+ACTIVATION = test_activation.Case(5, 8, bias=True, blocks=2, threads=64)
+ROWS = (7, 100)
+
+
+@dataclass(frozen=True)
+class Fault:
+    """Text of a family's source, what replaces it, and the test that must notice.
+
+    `message` is a part of what the test then says, or empty for an assertion of the test's own.
+    """
+
+    family: str
+    text: str
+    planted: str
+    test: Callable[..., None]
+    arguments: tuple[Any, ...]
+    message: str
+
+
+def softmax(name: str) -> tuple[Callable[..., None], tuple[Any, ...]]:
+    return test_softmax.test_equals_the_formula, (name, FLOAT32, ROWS)
+
+
+FAULTS = {
+    "no barrier before partial results are read": Fault(
+        "softmax",
+        "partial[warp()] = value;\n    __syncthreads();",
+        "partial[warp()] = value;",
+        *softmax("softmax_fwd"),
+        ORDER,
+    ),
+    "no barrier before partial results are overwritten": Fault(
+        "softmax",
+        "__syncthreads();  // the reduction before",
+        "// the reduction before",
+        *softmax("softmax_bwd"),
+        ORDER,
+    ),
+    "no barrier between the warps' sums and their total": Fault(
+        "reduction",
+        "    __syncthreads();\n    if (warp() == 0) {\n        LANE_COLUMN",
+        "    if (warp() == 0) {\n        LANE_COLUMN",
+        test_reduction.test_equals_the_sum,
+        (FLOAT32, (300, 10), 128, 3),
+        ORDER,
+    ),
+    "shared memory that one lane never wrote": Fault(
+        "reduction",
+        "partial[warp()][lane()] = sum;",
+        "if (lane() != 3) partial[warp()][lane()] = sum;",
+        test_reduction.test_equals_the_sum,
+        (FLOAT32, (300, 10), 128, 3),
+        "",
+    ),
+    "a loop that runs one too far": Fault(
+        "activation",
+        "i < i##_end; i += grid_threads()",
+        "i <= i##_end; i += grid_threads()",
+        test_activation.test_forward_equals_the_formula,
+        ("relu", FLOAT32, ACTIVATION),
+        OUTSIDE,
+    ),
+    "a wide store where a row ends": Fault(
+        "activation",
+        "!bias || columns % WIDE == 0",
+        "true",
+        test_activation.test_forward_equals_the_formula,
+        ("relu", FLOAT32, test_activation.Case(1, 33, bias=True)),
+        "",
+    ),
+    "an element that is never written": Fault(
+        "softmax",
+        "for (long long j = threadIdx.x, j##_end = (n); j",
+        "for (long long j = threadIdx.x, j##_end = (n) - 1; j",
+        *softmax("log_softmax_bwd"),
+        "",
+    ),
+    "a wrong constant": Fault(
+        "activation",
+        "x + C(0.044715) * x * x * x);\n        const",
+        "x + C(0.04471) * x * x * x);\n        const",
+        test_activation.test_backward_equals_the_formula,
+        ("gelu_tanh", FLOAT32, ACTIVATION),
+        WRONG,
+    ),
+    "a wrong sign": Fault(
+        "softmax",
+        "row_weight * acc_t(pi[j]) - wanted",
+        "row_weight * acc_t(pi[j]) + wanted",
+        test_softmax.test_cross_entropy_equals_the_formula,
+        (FLOAT32, ROWS, True, 0.25),
+        WRONG,
+    ),
+    "a random word for the wrong element": Fault(
+        "dropout",
+        "words.at[k] >= threshold",
+        "words.at[3 - k] >= threshold",
+        test_dropout.test_same_bits_as_the_cpu_twin,
+        (FLOAT32, 33, 0.3),
+        "",
+    ),
+    "a step counted before all blocks have read it": Fault(
+        "optim",
+        "if (atomicAdd(t.arrivals, 1ull) == others)",
+        "if (atomicAdd(t.arrivals, 1ull) == 0)",
+        test_optim.test_adam_equals_the_rule,
+        (FLOAT32, "adam", False),
+        "",
+    ),
+    "a step's number read before it is there": Fault(
+        "optim",
+        "    __syncthreads();\n    return number;",
+        "    return number;",
+        test_optim.test_sgd_equals_the_rule,
+        (FLOAT32, "dampened, with decay"),
+        "",
+    ),
+    "a moment that is not kept": Fault(
+        "optim",
+        "store<N>(t.m + i, m);",
+        "",
+        test_optim.test_adam_equals_the_rule,
+        (FLOAT32, "adam", False),
+        WRONG,
+    ),
+}
+
+
+@pytest.mark.parametrize("fault", FAULTS.values(), ids=FAULTS)
+def test_a_planted_fault_fails_the_kernels_own_test(
+    fault: Fault, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def load(family: str, dtype: DType) -> dict[str, build.Kernel]:
+        text = build.source(family)
+        assert text.count(fault.text) == 1
+        return build.load_text(text.replace(fault.text, fault.planted), dtype)
+
+    fault.test(*fault.arguments)
+    monkeypatch.setattr(build, "load", load)
+    with pytest.raises(AssertionError, match=fault.message or None):
+        fault.test(*fault.arguments)
+
+
+# --- what the device sees by itself
+
+DIVERGENT = """
+KERNEL(diverge)(T* x) {
+    if (threadIdx.x < 7) __syncthreads();
+    else
+        __syncthreads();
+    x[threadIdx.x] = 1;
+}
+KERNEL(leave)(T* x) {
+    if (threadIdx.x == 40) return;
+    __syncthreads();
+    x[threadIdx.x] = 1;
+}
+KERNEL(half_a_shuffle)(T* x) {
+    if (lane() < 16) x[lane()] = __shfl_xor_sync(ALL_LANES, x[lane()], 1);
+}
+KERNEL(before)(T* x) { x[-1] = 1; }
+KERNEL(behind)(T* x) { x[blockDim.x] = 1; }
+KERNEL(leak)(T* x) {
+    __shared__ T kept;
+    if (blockIdx.x == 0 && threadIdx.x == 0) kept = 5;
+    __syncthreads();
+    if (blockIdx.x == 1) x[threadIdx.x] = kept;
+}
+KERNEL(last_wins)(T* x) { x[0] = threadIdx.x; }
+"""
+
+
+@pytest.mark.parametrize(
+    ("kernel", "message"),
+    [
+        ("diverge", "thread 0 waits at planted.cu:2, thread 7 waits at planted.cu:4"),
+        ("leave", "thread 0 waits at .*, thread 40 has ended"),
+        ("half_a_shuffle", "waits for lanes of its warp"),
+        ("before", OUTSIDE),
+        ("behind", OUTSIDE),
+    ],
+)
+@pytest.mark.parametrize("schedule", SCHEDULES, ids=str)
+def test_the_device_reports(schedule: Any, kernel: str, message: str) -> None:
+    kernels = build.load_text(build.source("dropout") + '#line 1 "planted.cu"' + DIVERGENT, FLOAT32)
+    device = Device(schedule)
+    with pytest.raises(KernelFault, match=message):
+        device.launch(kernels[kernel], 1, 64, device.array(np.zeros(64, np.float32)))
+
+
+def test_shared_memory_does_not_outlive_its_block() -> None:
+    kernel = build.load_text(build.source("dropout") + DIVERGENT, FLOAT32)["leak"]
+
+    def program(device: Device) -> Array:
+        x = device.array(np.zeros(32, np.float32))
+        device.launch(kernel, 2, 32, x)
+        return x
+
+    assert np.isnan(everywhere(program)).all()
+
+
+def test_a_result_that_depends_on_the_order_is_refused() -> None:
+    kernel = build.load_text(build.source("dropout") + DIVERGENT, FLOAT32)["last_wins"]
+
+    def program(device: Device) -> Array:
+        x = device.empty(1, np.float32)
+        device.launch(kernel, 1, 64, x)
+        return x
+
+    with pytest.raises(KernelFault, match=ORDER):
+        everywhere(program)
+
+
+def test_wrong_arguments_are_refused() -> None:
+    kernel = build.load("dropout", FLOAT32)["dropout"]
+    device = Device(SCHEDULES[0])
+    x = device.array(np.zeros(4, np.float32))
+    with pytest.raises(TypeError, match="takes 7 arguments, got 2"):
+        device.launch(kernel, 1, 32, x, x)
+    for wrong in (np.zeros(4), np.zeros((4, 2), np.float32)[:, 0]):
+        with pytest.raises(TypeError, match="x must be a contiguous array of T"):
+            device.launch(kernel, 1, 32, wrong, x, 4, 0, 1.0, 0, 0)
+    with pytest.raises(KernelFault, match="launch is not legal"):
+        device.launch(kernel, 1, 33, x, x, 4, 0, 1.0, 0, 0)

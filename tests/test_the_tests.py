@@ -1,0 +1,345 @@
+"""The tests, tested: each check is handed a fault, and must notice it."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable
+from functools import partial
+from itertools import count
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+
+import gpunet
+from gpunet.autograd import Op, Tensor, apply
+from gpunet.errors import GradError, ShapeError
+from gpunet.functional.activation import ReLU
+from gpunet.functional.check import shape_error
+from tests import conftest, tolerance
+from tests import test_cases as checks
+from tests import test_public as sources
+from tests.cases import public, rows, tables
+from tests.cases.case import Case, Edge, Invalid, exactly, normal
+
+# --- a wrong number in any function and any kernel
+
+
+def slightly_off(x: Any) -> Any:
+    """`x` with its last element off by 1e-5 of the largest."""
+    x = x.copy()
+    x[(-1,) * x.ndim] += 1e-5 * max(1.0, np.abs(x).max())
+    return x
+
+
+@pytest.mark.parametrize("dtype", checks.DTYPES)
+@checks.one_row_each()
+def test_wrong_value_of_a_function(function, case, dtype):
+    def wrong(*args: Any, **kwargs: Any) -> Tensor:
+        y = function(*args, **kwargs)
+        return Tensor(slightly_off(y.array), y.backend)
+
+    with pytest.raises(AssertionError, match="the result is"):
+        checks.test_forward(wrong, case, dtype)
+
+
+@checks.one_row_each()
+def test_wrong_gradient_of_a_function(function, case):
+    skew = planted(forward=lambda x: x + 0, backward=lambda g: g * (2.001 / 2))
+    with pytest.raises(GradError, match=r"must be .* along a random direction"):
+        checks.test_gradient(lambda *args, **kwargs: skew(function(*args, **kwargs)), case)
+
+
+KERNELS = sorted(sources.kernels_called_in(sources.PACKAGE / "functional"))
+
+
+def replace(patch: pytest.MonkeyPatch, kernel: tuple[str, str], change: Any) -> None:
+    """Puts `change(kernel)` in the place of a CPU kernel."""
+    module = importlib.import_module(f"gpunet.backend.cpu.{kernel[0]}")
+    patch.setattr(module, kernel[1], change(getattr(module, kernel[1])))
+
+
+@pytest.fixture(scope="module")
+def row_of_kernel() -> dict[tuple[str, str], tuple[Any, Case]]:
+    """For each kernel a row that reaches it, found by listening while all rows are called."""
+    found: dict[tuple[str, str], tuple[Any, Case]] = {}
+    reached: set[tuple[str, str]] = set()
+
+    def listening(name: tuple[str, str], kernel: Any) -> Any:
+        def call(*args: Any, **kwargs: Any) -> Any:
+            reached.add(name)
+            return kernel(*args, **kwargs)
+
+        return call
+
+    with pytest.MonkeyPatch.context() as patch:
+        for name in KERNELS:
+            replace(patch, name, partial(listening, name))
+        for _, function, case in rows(Case):
+            if checks.is_smooth(case) and all(x.size for x in case.arrays("float64")):
+                reached.clear()
+                checks.run(function, case, "float64")
+                found.update(dict.fromkeys(reached - found.keys(), (function, case)))
+    return found
+
+
+@pytest.mark.parametrize("kernel", KERNELS, ids=".".join)
+def test_wrong_value_of_a_kernel(kernel, row_of_kernel, monkeypatch):
+    def spoiling(kernel: Any) -> Any:
+        def call(*args: Any, **kwargs: Any) -> Any:
+            result = kernel(*args, **kwargs)
+            for y in result if isinstance(result, tuple) else (result,):
+                y[...] = slightly_off(y)  # in place: it may be an array that was given for it
+            return result
+
+        return call
+
+    def forward_and_gradient() -> None:
+        checks.test_forward(*row_of_kernel[kernel], "float64")
+        checks.test_gradient(*row_of_kernel[kernel])
+
+    forward_and_gradient()
+    replace(monkeypatch, kernel, spoiling)
+    with pytest.raises((AssertionError, GradError)):
+        forward_and_gradient()
+
+
+# --- each check of a function, with a fault of its own
+
+CASE = Case(lambda x: 2 * x, [normal(4, 3)])
+
+
+def double(x: Any) -> Any:
+    return 2 * x
+
+
+def planted(forward: Any = double, backward: Any = double) -> Any:
+    """A function with an operation of its own: twice x, or the fault that is planted."""
+
+    class Double(Op):
+        def forward(self, be: Any, x: Any) -> Any:
+            return forward(x)
+
+        def backward(self, be: Any, g: Any) -> Any:
+            return backward(g)
+
+    return lambda x: apply(Double(), x)
+
+
+def in_place(x: Any) -> Any:
+    x *= 2
+    return x
+
+
+def in_memory_order(x: Any) -> Any:
+    return 2 * x.ravel("K").reshape(x.shape)
+
+
+def rounded(x: Any) -> Any:
+    return 2 * (x.astype("float16").astype("float32") if x.dtype == "float32" else x)
+
+
+def widened(x: Any) -> Any:
+    return 2.0 * x.astype("float64")
+
+
+def noisy(x: Any, turn: Any = count()) -> Any:  # noqa: B008
+    return 2 * x + next(turn)
+
+
+def recorded_always(x: Tensor) -> Tensor:
+    with gpunet.enable_grad():
+        return planted()(x)
+
+
+SOUND = planted()
+FORWARD = partial(checks.test_forward, dtype="float32")
+STRIDED = partial(checks.test_strided, layout="fortran")
+FAULTS = {
+    "shape": (FORWARD, planted(lambda x: 2 * x[:1])),
+    "scalar": (FORWARD, planted(lambda x: np.float32(0))),
+    "NaN": (FORWARD, planted(lambda x: np.where(x == x.max(), np.nan, 2 * x).astype(x.dtype))),
+    "dtype": (FORWARD, planted(widened)),
+    "precision": (FORWARD, planted(rounded)),
+    "gradient, dtype": (checks.test_gradient_in_float32, planted(backward=widened)),
+    "gradient, precision": (checks.test_gradient_in_float32, planted(backward=rounded)),
+    "input overwritten": (checks.test_purity, planted(in_place)),
+    "weights overwritten": (checks.test_purity, planted(backward=in_place)),
+    "strides": (STRIDED, planted(in_memory_order)),
+    "strides of weights": (STRIDED, planted(backward=in_memory_order)),
+    "noise": (checks.test_determinism, planted(noisy)),
+    "noise in the gradient": (checks.test_determinism, planted(backward=noisy)),
+    "no record": (checks.test_recording, lambda x: (2 * x).detach()),
+    "record under no_grad": (checks.test_recording, recorded_always),
+}
+
+
+@pytest.mark.parametrize(("check", "function"), FAULTS.values(), ids=FAULTS)
+def test_fault(check, function):
+    check(SOUND, CASE)
+    with pytest.raises(AssertionError):
+        check(function, CASE)
+
+
+def test_wrong_gradient():
+    checks.test_gradient(SOUND, CASE)
+    with pytest.raises(GradError, match="the gradient of input 0 must be"):
+        checks.test_gradient(planted(backward=lambda g: 2.001 * g), CASE)
+
+
+def test_wrong_gradient_at_an_edge():
+    case = Edge(np.abs, [exactly([0.0])], gradient=lambda x: [0])
+    checks.test_gradient_at_an_edge(abs, case, "float64")
+    with pytest.raises(AssertionError, match="the gradient of array 0"):
+        checks.test_gradient_at_an_edge(planted(np.abs), case, "float64")
+
+
+def test_shared_gradient():
+    class Leak(Op):
+        def forward(self, be: Any, x: Any) -> Any:
+            self.saved = x
+            return 2 * x
+
+        def backward(self, be: Any, g: Any) -> Any:
+            return self.saved
+
+    with pytest.raises(AssertionError, match="gradient is shared"):
+        checks.test_purity(lambda x: apply(Leak(), x), CASE)
+
+
+def test_gradient_that_is_not_needed():
+    class Add(Op):
+        def forward(self, be: Any, x: Any, y: Any) -> Any:
+            return x + y
+
+        def backward(self, be: Any, g: Any) -> Any:
+            return g + 0, g + 0
+
+    case = Case(np.add, [normal(3), normal(3)])
+    checks.test_only_what_is_needed(gpunet.functional.add, case)
+    with pytest.raises(AssertionError, match="Add computes a gradient that is not needed"):
+        checks.test_only_what_is_needed(lambda x, y: apply(Add(), x, y), case)
+
+
+def test_fused_activation_that_differs():
+    class Fast(ReLU):
+        def forward_in_place(self, be: Any, x: Any, bias: Any) -> Any:
+            return slightly_off(super().forward_in_place(be, x, bias))
+
+    checks.test_fused_activation(ReLU, True, (7, 5), "float32")
+    with pytest.raises(AssertionError):
+        checks.test_fused_activation(Fast, True, (7, 5), "float32")
+
+
+def refusing(name: str, rule: str) -> Callable[..., Any]:
+    def function(x: Any) -> Any:
+        """Dtypes: float32."""
+        shape_error(name, rule, x=x)
+
+    function.__name__ = "double"
+    return function
+
+
+@pytest.mark.parametrize(
+    ("function", "error"),
+    [
+        (double, pytest.fail.Exception),  # nothing is raised
+        (refusing("double", "x must be square"), AssertionError),
+        (refusing("triple", "x must be flat"), AssertionError),
+    ],
+    ids=["none", "other words", "other name"],
+)
+def test_wrong_refusal(function, error):
+    row = Invalid([normal(2, 3)], ShapeError, "x must be flat")
+    checks.test_invalid(refusing("double", "x must be flat"), row)
+    with pytest.raises(error):
+        checks.test_invalid(function, row)
+
+
+def test_tensors_and_dtypes_that_are_not_checked():
+    with pytest.raises(pytest.fail.Exception):
+        checks.test_raw_arrays_are_refused(double, CASE)
+    double.__doc__ = "Dtypes: float32, float64."
+    with pytest.raises(pytest.fail.Exception):
+        checks.test_dtypes_are_as_documented(double, CASE)
+
+
+def test_no_tolerance_is_wider_than_half_of_the_digits():
+    for dtype, eps in tolerance.EPS.items():
+        assert tolerance.bound(1e9, 1.0, dtype) == eps**0.5
+        assert tolerance.bound(0.0, 1.0, dtype) == 4 * eps
+
+
+# --- each check of the sources
+
+
+def new_function(x: Any) -> Any:
+    """Twice x."""
+
+
+new_function.__module__ = "gpunet.functional.activation"
+
+
+def test_missing_case_table():
+    functions, found = public(), set(tables())
+    with pytest.raises(
+        AssertionError, match=r"tests/cases/activation.py must have .* new_function"
+    ):
+        sources.check_tables({**functions, "new_function": new_function}, found)
+    with pytest.raises(AssertionError, match=r"swish\(\) in tests/cases/activation.py"):
+        sources.check_tables(functions, found | {("activation", "swish")})
+
+
+def test_text_that_says_too_little():
+    with pytest.raises(AssertionError, match="new_function: the docstring must say 'Shapes"):
+        sources.test_text(new_function)
+
+    def scaled(x: Any, factor: float = 1.0) -> Any:
+        """Shapes: any."""
+
+    with pytest.raises(AssertionError, match="scaled: nothing is said of factor"):
+        sources.test_text(scaled)
+
+
+@pytest.mark.parametrize("line", ["import gpunet", "from gpunet.functional import relu"])
+def test_oracle_that_is_not_independent(line):
+    with pytest.raises(AssertionError, match="gpunet"):
+        sources.check_independence(f"def relu():\n    {line}\n")
+
+
+def test_missing_kernel():
+    text = "def forward(be, x):\n    return be.activation.swish_fwd(be.xp.exp(x), be.device.index)"
+    assert sources.called_kernels(text) == {("activation", "swish_fwd")}
+    with pytest.raises(AssertionError, match=r"cpu/activation.py must have swish_fwd\(\)"):
+        sources.check_kernels([("activation", "swish_fwd")], {"activation": set()})
+    with pytest.raises(AssertionError, match=r"swish_fwd\(\) in .*activation.py is never called"):
+        sources.check_kernels([], {"activation": {"swish_fwd"}})
+
+
+def test_missing_twin():
+    sources.check_twins({"softmax": {"sum"}}, {"softmax": ["sum", "sum_finish"]})
+    with pytest.raises(AssertionError, match=r"kernels/softmax.cu must have KERNEL\(max\)"):
+        sources.check_twins({"softmax": {"sum", "max"}}, {"softmax": ["sum"]})
+    with pytest.raises(
+        AssertionError, match=r"KERNEL\(summed\) in kernels/softmax.cu is no function"
+    ):
+        sources.check_twins({"softmax": {"sum"}}, {"softmax": ["sum", "summed"]})
+
+
+# --- the line about GPU tests
+
+
+def test_gpu_tests_that_did_not_run():
+    def report(*keywords: str) -> Any:
+        return SimpleNamespace(keywords=keywords, longrepr=("file", 1, "Skipped: no GPU"))
+
+    lines: list[str] = []
+    reports = [report("gpu"), report("gpu", "slow"), report("slow")]
+    reporter: Any = SimpleNamespace(
+        getreports=lambda _: reports, write_line=lambda line, **_: lines.append(line)
+    )
+    config: Any = SimpleNamespace(stash=pytest.Stash())
+    conftest.pytest_deselected([SimpleNamespace(keywords=["gpu"], config=config)])
+    conftest.pytest_terminal_summary(reporter, config)
+    assert lines == ["2 GPU tests did NOT run: no GPU", "1 GPU test did NOT run: deselected"]
