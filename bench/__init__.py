@@ -7,6 +7,6 @@ Workloads (float32, whole steps, fixed batch, no data loading):
 - W7: inference of one example through the network of W1: bound by reading its weights.
 - W9: from the start of the process to the end of its first W1s step, caches warm.
 
-Every framework runs in a process of its own (two thread pools in one process disturb each other), in
-turns with the others, several rounds each; the figure is the median over all rounds.
+Every framework runs in a process of its own (two thread pools in one process disturb each other),
+in turns with the others, several rounds each; the figure is the median over all rounds.
 """

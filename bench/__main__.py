@@ -77,7 +77,7 @@ def run(rivals: dict[str, str], seconds: float, rounds: int) -> dict[str, Any]:
 
 
 def find_rivals(python: str) -> tuple[dict[str, str], dict[str, str]]:
-    """Which rivals `python` has, as {framework: python}, and their versions as {package: version}."""
+    """The rivals `python` has, as {framework: python}, and their versions, {package: version}."""
     names = sorted(set(PACKAGE.values()))
     code = f"""if True:
         import json

@@ -1,7 +1,7 @@
 """One framework, one workload, one process: `python -m bench.worker FRAMEWORK WORKLOAD SECONDS`.
 
-Prints a JSON object: the time of each step in milliseconds, and the peak memory in MiB. With 0 seconds
-it does a single step, for the time from the start of the process.
+Prints a JSON object: the time of each step in milliseconds, and the peak memory in MiB. With 0
+seconds it does a single step, for the time from the start of the process.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The workloads in each framework: `prepare(framework, workload)` returns a function that does one step.
+"""The workloads in each framework: `prepare(framework, workload)` returns a step as a function.
 
 Frameworks are imported inside the functions, so that a process loads only its own.
 """
@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from itertools import pairwise
 
 import numpy as np
 
@@ -49,7 +50,7 @@ def _gpunet(workload: str) -> Step:
 
     sizes = NETWORKS[workload]
     layers: list[nn.Module] = []
-    for n_in, n_out in zip(sizes, sizes[1:], strict=False):
+    for n_in, n_out in pairwise(sizes):
         layers += [nn.Linear(n_in, n_out), nn.ReLU()]
     model = nn.Sequential(*layers[:-1])
     x, t = (gpunet.tensor(array) for array in _batch(workload))
@@ -81,7 +82,7 @@ def _torch(workload: str, fused: bool = False) -> Step:
     torch.set_num_threads(THREADS)
     sizes = NETWORKS[workload]
     layers: list[nn.Module] = []
-    for n_in, n_out in zip(sizes, sizes[1:], strict=False):
+    for n_in, n_out in pairwise(sizes):
         layers += [nn.Linear(n_in, n_out), nn.ReLU()]
     model = nn.Sequential(*layers[:-1])
     x, t = (torch.from_numpy(array) for array in _batch(workload))
@@ -119,7 +120,7 @@ def _jax(workload: str) -> Step:
     generator = np.random.default_rng(1)
     weights = [
         (jnp.asarray(generator.standard_normal((n, m), np.float32) * n**-0.5), jnp.zeros(m))
-        for n, m in zip(sizes, sizes[1:], strict=False)
+        for n, m in pairwise(sizes)
     ]
     x, t = (jnp.asarray(array) for array in _batch(workload))
 

@@ -1,4 +1,6 @@
-"""gpunet: neural networks you can read, on a GPU through CuPy and CUDA kernels, on a CPU through NumPy and Numba.
+"""gpunet: neural networks you can read.
+
+They run on a GPU through CuPy and CUDA kernels, on a CPU through NumPy and Numba.
 
 >>> import gpunet
 >>> x = gpunet.tensor([[1.0, -2.0]], requires_grad=True)
@@ -28,5 +30,8 @@ __all__ = [
 
 
 def manual_seed(seed: int) -> None:
-    """Starts all randomness (initial weights, dropout) anew from `seed`: same seed, same bits, on any device."""
+    """Starts all randomness (initial weights, dropout) anew from `seed`.
+
+    Same seed, same bits, on any device.
+    """
     _random.seed(seed)

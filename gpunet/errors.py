@@ -4,7 +4,8 @@ Every message reads `operation: argument must rule, got value; context`, for exa
 
     layer_norm: weight must have shape (C,) = (512,), got (256,); x is (8, 128, 512) float32 on cpu
 
-Each class also derives from the built-in that users would catch, so `except ValueError` keeps working.
+Each class also derives from the built-in that users would catch, so `except ValueError` keeps
+working.
 """
 
 from __future__ import annotations
@@ -18,7 +19,8 @@ class GpunetError(Exception):
     Args:
         operation: the function or command, e.g. `"linear"`.
         problem: the argument, the rule with its value, and what came.
-        context: what else the reader needs (shapes of the other arguments, the next step); may be empty.
+        context: what else the reader needs (shapes of the other arguments, the next step); may be
+            empty.
 
     `Module.__call__` adds the path of the layer while the error passes through (`layer_path`).
     """

@@ -2,20 +2,20 @@
 //
 //     NAME_fwd:  y  = f(x + bias)                NAME_bwd:  gx = f(gy, kept + bias)
 //
-// kept is what the forward pass kept: its output y where that says enough (relu, sigmoid, tanh; then
-// without a bias), otherwise its input x, and then with the forward pass's bias.
+// kept is what the forward pass kept: its output y where that says enough (relu, sigmoid, tanh; the
+// bias is then none), otherwise its input x, and bias is that of the forward pass.
 //
-//     x, y, gy, kept, gx   (n,), seen as rows of `columns` elements; y may be x, gx may be gy or kept
+//     x, y, gy, kept, gx   (n,), in rows of `columns` elements; y may be x, gx may be gy or kept
 //     bias                 (columns,), or null: none
 //     columns              at least 1; n is a multiple of it where there is a bias
 //
 // Each thread owns the elements that GRID_STRIDE hands it, 16 bytes of each array at a time where
-// all addresses and the rows allow it, otherwise single ones. Any one-dimensional launch is legal;
+// all addresses and the rows allow it, otherwise single ones. Legal launches: any number of blocks;
 // as many threads as the device holds at once is best.
 // Bytes moved per element of s bytes: 2 s forward, 3 s backward, which is the least there is.
 //
-// Twins: gpunet/backend/cpu/activation.py, function by function. To add one, add its two formulas at
-// the bottom: the lambda is the mathematics, in acc_t, and the loop around it is always the same.
+// Twins: gpunet/backend/cpu/activation.py, function by function. To add one, add its two kernels at
+// the bottom: the lambda is the mathematics, in acc_t, and what is around it is always the same.
 
 // ------------------------------------------------------------------------------------------------
 // The loop
@@ -24,8 +24,8 @@
 template <int N, typename Formula>
 __device__ void sweep(const T* gy, const T* x, const T* bias, T* out, long long start,
                       long long stop, long long columns, Formula formula) {
-    // The column of an element is a remainder, and a 64-bit remainder costs more than most formulas.
-    // So it is taken once; from then on the column moves by the same step as the index.
+    // The column of an element is a 64-bit remainder, which costs more than most formulas. So it is
+    // taken once; from then on the column moves with the index, around the end of the row.
     long long column = bias ? grid_thread() * N % columns : 0;
     const long long step = bias ? grid_threads() * N % columns : 0;
     GRID_STRIDE(k, (stop - start) / N) {

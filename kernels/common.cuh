@@ -44,8 +44,8 @@ typedef DTYPE T;
 //
 // The Python side finds kernels by KERNEL( at the start of a line, and launches them by that name.
 // A launch is legal with blocks of one dimension, of whole warps, of at most 256 threads: so many
-// can have 255 registers each, the most there are, so that no kernel asks for more than a device has.
-// What else is legal, a kernel's file says at its top.
+// can have 255 registers each, the most there are, so no kernel asks for more than a device has.
+// What else a launch must keep to, the top of each file says.
 #define KERNEL(name) extern "C" __global__ void name
 
 constexpr int WARP = 32;
@@ -55,7 +55,7 @@ constexpr int MAX_WARPS = 256 / WARP;
 __device__ long long grid_thread() { return blockIdx.x * (long long)blockDim.x + threadIdx.x; }
 __device__ long long grid_threads() { return gridDim.x * (long long)blockDim.x; }
 
-// The three loops below are the only places where an index is compared with a length.
+// No kernel compares an index with a length by itself: these loops do (and load_some, store_some).
 
 // All threads of the grid share [0, n): neighbouring threads take neighbouring i, then all move on
 // by the size of the grid, so any number of blocks is right. Not unrolled: waiting for memory is
@@ -77,7 +77,8 @@ __device__ long long grid_threads() { return gridDim.x * (long long)blockDim.x; 
 // Wide loads: 16 bytes at a time is what it takes to keep the memory busy
 //
 // Values<N> are N neighbours in registers, already converted to acc_t. load<N> and store<N> need an
-// address divisible by N * sizeof(T), or by 16 where that is less.
+// address divisible by N * sizeof(T), or by 16 where that is less. load_some and store_some need no
+// alignment and touch only the first `count` elements.
 
 constexpr int WIDE = 16 / sizeof(T);  // elements in 16 bytes
 
@@ -90,6 +91,8 @@ template <int N>
 struct alignas(N * sizeof(T) < 16 ? N * sizeof(T) : 16) Packed {
     T at[N];
 };
+
+// The loops over N are unrolled because only then can an array lie in registers.
 
 template <int N>
 __device__ Values<N> load(const T* from) {
@@ -108,6 +111,22 @@ __device__ void store(T* to, const Values<N>& values) {
     *reinterpret_cast<Packed<N>*>(to) = packed;
 }
 
+template <int N>
+__device__ Values<N> load_some(const T* from, long long count) {
+    Values<N> values = {};
+#pragma unroll
+    for (int k = 0; k < N; ++k)
+        if (k < count) values.at[k] = acc_t(from[k]);
+    return values;
+}
+
+template <int N>
+__device__ void store_some(T* to, const Values<N>& values, long long count) {
+#pragma unroll
+    for (int k = 0; k < N; ++k)
+        if (k < count) to[k] = T(values.at[k]);
+}
+
 // Whether wide loads may start here. A null pointer is aligned: nothing will be loaded from it.
 __device__ bool is_aligned(const void* address) {
     return reinterpret_cast<unsigned long long>(address) % 16 == 0;
@@ -118,6 +137,7 @@ __device__ bool is_aligned(const void* address) {
 
 constexpr unsigned ALL_LANES = 0xffffffff;
 
+// Where a thread is in its block.
 __device__ int lane() { return threadIdx.x % WARP; }
 __device__ int warp() { return threadIdx.x / WARP; }
 __device__ int warps() { return blockDim.x / WARP; }

@@ -4,38 +4,35 @@
 //
 //     x, y         (n,); y may be x
 //     threshold    round(p * 2^32): of the 2^32 words this many are below it
-//     scale        1 / (1 - p)
+//     scale        1 / (1 - p), or 0 where p is 1
 //     seed         of the whole program;  counter: of this call, so that no two calls share a mask
 //
-// The words of elements 4b .. 4b+3 are philox(b, counter, seed), whichever thread computes them: the
-// mask depends on nothing else, the same call on a gradient is the backward pass, and the CPU twin
-// has the same bits.
+// The words of elements 4b .. 4b+3 are philox(b, counter, seed), whichever thread computes them.
+// The mask depends on nothing else: the same call on a gradient is the backward pass, and the CPU
+// twin gives the same bits.
 //
-// Each thread owns groups of four elements, as GRID_STRIDE hands them out. Any one-dimensional launch is legal.
+// Each thread owns the groups of four elements that GRID_STRIDE hands it, and moves a group at once
+// where both addresses allow it. Legal launches: any number of blocks; as many threads as the
+// device holds at once is best.
 // Bytes moved per element of s bytes: 2 s, which is the least there is.
 //
 // Twin: gpunet/backend/cpu/dropout.py.
 
-constexpr int GROUP = 4;  // random words of one call of philox
+constexpr int GROUP = 4;  // random words that philox gives at once
 
 KERNEL(dropout)(const T* x, T* y, long long n, unsigned long long threshold, acc_t scale,
                 unsigned long long seed, unsigned long long counter) {
     const bool aligned = is_aligned(x) && is_aligned(y);
     GRID_STRIDE(group, (n + GROUP - 1) / GROUP) {
         const long long i = group * GROUP;
+        const bool wide = aligned && i + GROUP <= n;  // otherwise one by one, as the last few
         const RandomWords words = philox(group, counter, seed);
-        Values<GROUP> factor;
+        Values<GROUP> v = wide ? load<GROUP>(x + i) : load_some<GROUP>(x + i, n - i);
 #pragma unroll
-        for (int k = 0; k < GROUP; ++k) factor.at[k] = words.at[k] >= threshold ? scale : 0;
-        if (aligned && n - i >= GROUP) {
-            Values<GROUP> v = load<GROUP>(x + i);
-#pragma unroll
-            for (int k = 0; k < GROUP; ++k) v.at[k] *= factor.at[k];
+        for (int k = 0; k < GROUP; ++k) v.at[k] *= words.at[k] >= threshold ? scale : 0;
+        if (wide)
             store<GROUP>(y + i, v);
-        } else {
-#pragma unroll
-            for (int k = 0; k < GROUP; ++k)
-                if (k < n - i) y[i + k] = T(acc_t(x[i + k]) * factor.at[k]);
-        }
+        else
+            store_some<GROUP>(y + i, v, n - i);
     }
 }

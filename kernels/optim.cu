@@ -3,16 +3,16 @@
 //     table        (parameters,) rows of type Parameter, below
 //     chunks       (gridDim.x,): which piece of which parameter each block owns
 //     chunk_size   elements of a piece; the last piece of a parameter has what is left
-//     lr           (1,) learning rate: float64 in device memory, like the counts of steps, so that a
-//                  step can be recorded once and replayed while both change
+//     lr           (1,) learning rate: a float64 in device memory, as are the counts of steps, so
+//                  that a step can be recorded once and replayed while both change
 //
 // The arrays of the table must not overlap. Every parameter has at least one chunk, even without
 // elements, or else its steps would not be counted.
-// Legal launches: one block a chunk, each of any whole number of warps. Within its chunk a thread
-// takes 16 bytes of each array at a time where all addresses allow it; a chunk_size of some thousand,
-// a multiple of 8, is best.
-// Bytes moved per element of s bytes, the least there is: SGD 3 s, with momentum 5 s; Adam 7 s, with
-// AMSGrad 9 s.
+// Each block owns one chunk; within it a thread takes 16 bytes of each array at a time where all
+// addresses allow it. Legal launches: exactly one block a chunk; a chunk_size of some thousand, a
+// multiple of 8, is best.
+// Bytes moved per element of s bytes: SGD 3 s, with momentum 5 s; Adam 7 s, with AMSGrad 9 s. It is
+// the least there is.
 //
 // Twins: gpunet/backend/cpu/optim.py.
 
@@ -72,8 +72,8 @@ __device__ void update_chunk(const Rule& rule, const Parameter& t, long long ind
 
 // ------------------------------------------------------------------------------------------------
 // SGD:  v <- momentum v + (1 - dampening) g,  p <- p - lr v,  the first v being g itself.
-// With Nesterov p <- p - lr (g + momentum v). weight_decay p joins g; sign is -1 to climb. Without a
-// velocity p <- p - lr g, and momentum is 0.
+// With Nesterov p <- p - lr (g + momentum v); without a velocity p <- p - lr g, and momentum is 0.
+// weight_decay p joins g. sign is 1, or -1 to climb.
 
 struct Sgd {
     acc_t rate, sign, weight_decay;
@@ -112,7 +112,7 @@ KERNEL(sgd_step)(const Parameter* table, const Chunk* chunks, long long chunk_si
 // Adam:  m <- beta1 m + (1 - beta1) g,   v <- beta2 v + (1 - beta2) g^2,
 //        p <- p - lr m / (1 - beta1^step) / (sqrt(v / (1 - beta2^step)) + eps)
 // coupled p joins g (Adam's weight decay); lr decoupled p leaves p (AdamW's). With AMSGrad the
-// largest v so far stands for v in the last line. sign is -1 to climb.
+// largest v so far stands for v in the last line. sign is 1, or -1 to climb.
 
 struct Adam {
     acc_t rate, root_correction;  // lr / (1 - beta1^step) and 1 / sqrt(1 - beta2^step)

@@ -5,18 +5,17 @@
 // Two launches, because one block for 32 columns would leave most of the device idle:
 //     column_sum           x (rows, columns) -> partial (chunks, columns), chunks of whole rows
 //     column_sum_finish    partial (chunks, columns) -> total (columns,)
-// partial is acc_t also where T is a half type. No array may overlap another; rows and chunks may be 0.
+// partial is acc_t also where T is a half type. No array may overlap another; rows may be 0.
 //
-// A block owns 32 neighbouring columns (blockIdx.x) of one chunk (blockIdx.y, of the first launch): its
-// warps take every warps()-th row, a lane a column, and the warps' sums are added in the order of
-// their numbers. The order of every sum follows from the launch alone: same launch, same bits.
-// Legal launches: ceil(columns / 32) x chunks blocks, then ceil(columns / 32) x 1, of any whole number
-// of warps.
-// Bytes moved per element of s bytes: s, which is the least there is, and little for the partial sums.
+// A block owns 32 neighbouring columns (blockIdx.x) of one chunk (blockIdx.y, in the first launch):
+// its warps take every warps()-th row, a lane a column, and then the warps' sums are added, first
+// to last. So the order of every addition follows from the launch alone: same launch, same bits.
+// Legal launches: ceil(columns / 32) x chunks blocks, then ceil(columns / 32) x 1.
+// Bytes moved per element of s bytes: s, which is the least there is; the partial sums are few.
 //
 // Twin: gpunet/backend/cpu/reduction.py.
 
-// Runs the statement for this lane's column, if there is one: the last block may reach over the edge.
+// Runs the statement for this lane's column, if there is one: the last block may stick out.
 #define LANE_COLUMN(j, columns) \
     if (const long long j = blockIdx.x * (long long)WARP + lane(); j < (columns))
 

@@ -4,14 +4,14 @@
 //     target              (rows,) the class of each row
 //     weight              (columns,) the weight of each class, or null: all 1
 //
-// One block owns one row at a time. Its threads take every blockDim.x-th element, so neighbours read
-// neighbours, and meet in block_sum and block_max. A row comes from memory once; what is read again
-// comes from the caches, so a row may have any length.
+// One block owns one row at a time. Its threads take every blockDim.x-th element, so that
+// neighbours read neighbours, and meet in block_sum and block_max. A row comes from memory once;
+// what is read again comes from the caches, so a row may have any length.
 //
-// Legal launches: any number of blocks, of any whole number of warps. A block a row, up to
+// Legal launches: any number of blocks, but one for cross_entropy_fwd_finish. A block a row, up to
 // what the device holds at once, is best, with about as many threads as a row has columns.
-// Bytes moved per element of s bytes: softmax_fwd and log_softmax_fwd 2 s, their backward passes 3 s,
-// cross_entropy_fwd and cross_entropy_bwd 2 s, which is the least there is.
+// Bytes moved per element of s bytes: softmax_bwd and log_softmax_bwd 3 s, the others 2 s, which is
+// the least there is (with weights and targets on top, which are few).
 //
 // Twins: gpunet/backend/cpu/softmax.py.
 
@@ -73,7 +73,7 @@ KERNEL(log_softmax_fwd)(const T* x, T* y, long long rows, long long columns) {
         T* yi = y + i * columns;
         const SoftmaxRow row(x + i * columns, columns);
         const acc_t log_total = log(row.total);
-        // First x - top, which is exact near the top; top + log(total) would round at the size of x.
+        // First x - top, exact near the top; top + log(total) would be rounded at the size of x.
         BLOCK_STRIDE(j, columns) yi[j] = T(row.shifted(j) - log_total);
     }
 }
@@ -168,8 +168,8 @@ KERNEL(cross_entropy_fwd)(const T* x, const long long* target, const T* weight, 
     }
 }
 
-// The second launch of the forward pass, with exactly one block: totals (3,) = the sum of the losses,
-// the sum of the rows' weights, and their ratio, which is the mean loss.
+// The second launch of the forward pass, of one block: totals (3,) are the sum of the losses, the
+// sum of the rows' weights, and their ratio, which is the mean loss.
 KERNEL(cross_entropy_fwd_finish)(const T* losses, const long long* target, const T* weight,
                                  T* totals, long long rows, long long columns,
                                  long long ignore_index) {

@@ -6,15 +6,12 @@ kernel file the first run compiles for about a minute, later ones do not.
 
 from __future__ import annotations
 
-import os
 from collections import Counter
 from typing import Any
 
 import pytest
 
 import gpunet
-
-os.environ["MPLBACKEND"] = "Agg"  # pictures go to files, no window system is needed
 
 DESELECTED = pytest.StashKey[int]()
 

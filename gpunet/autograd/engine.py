@@ -18,8 +18,9 @@ if TYPE_CHECKING:
 
 
 def backward(root: Tensor, gradient: Array, *, retain_graph: bool = False) -> None:
-    """Adds the gradient of `root` (weighted by `gradient`, of its shape) to `.grad` of every leaf it depends on.
+    """Adds the gradient of `root` to `.grad` of every leaf it depends on.
 
+    The elements of `root` are weighted by `gradient`, an array of its shape.
     What an operation kept is dropped as the pass leaves it, unless `retain_graph`.
     """
     pending: dict[Op, list[Array | None]] = {}
@@ -47,7 +48,8 @@ def backward(root: Tensor, gradient: Array, *, retain_graph: bool = False) -> No
         if not op.edges:
             raise GradError(
                 "backward",
-                f"the graph below {op.name} must be there, but an earlier backward pass has freed it",
+                f"the graph below {op.name} must be there, "
+                "but an earlier backward pass has freed it",
                 "call backward(retain_graph=True) the first time if it is wanted twice",
             )
         gxs = op.backward(op.backend, *gys)
@@ -64,7 +66,7 @@ def backward(root: Tensor, gradient: Array, *, retain_graph: bool = False) -> No
 
 
 def _owned(g: Array, gys: list[Array | None], gxs: tuple[Array | None, ...]) -> bool:
-    """Whether an operation made `g` afresh and for one input: it is no gradient it got, and no view."""
+    """Whether an operation made `g` afresh, for one input: no gradient that it got, and no view."""
     if type(g.base) is type(g):
         return False
     for gy in gys:

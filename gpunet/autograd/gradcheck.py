@@ -29,9 +29,11 @@ def gradcheck(
 
     Args:
         function: takes `inputs`, returns a tensor (or a tuple, of which the first is checked).
-        inputs: float64 tensors, checked one by one where they require a gradient; anything else is passed on.
-        reference: takes raw arrays in the tensors' places; if given, *it* is differentiated numerically
-            instead of `function`, so that a forward and backward wrong in the same way are caught.
+        inputs: float64 tensors, checked one by one where they require a gradient; anything else is
+            passed on.
+        reference: takes raw arrays in the tensors' places; if given, *it* is differentiated
+            numerically instead of `function`, so that a forward and backward wrong in the same way
+            are caught.
         tolerance: largest difference, relative to the size of what is compared.
 
     Raises:
@@ -77,7 +79,8 @@ def gradcheck(
         if not abs(got - expected) <= tolerance * scale:
             raise GradError(
                 "gradcheck",
-                f"the gradient of input {position} must be {expected:.9g} along a random direction, got {got:.9g}",
+                f"the gradient of input {position} must be {expected:.9g} "
+                f"along a random direction, got {got:.9g}",
                 f"input {position} is {x.shape} {x.dtype}",
             )
     return True

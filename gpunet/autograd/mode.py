@@ -27,7 +27,7 @@ class _Recording(ContextDecorator):
 
 
 def no_grad() -> _Recording:
-    """Inside `with no_grad():`, or a function decorated `@no_grad()`, nothing is recorded and nothing kept.
+    """Inside `with no_grad():`, or a function under `@no_grad()`, nothing is recorded or kept.
 
     >>> import gpunet
     >>> x = gpunet.tensor([1.0], requires_grad=True)

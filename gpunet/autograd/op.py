@@ -1,4 +1,4 @@
-"""An operation is one call of a differentiable function, and the node it leaves in the backward graph.
+"""An operation: a call of a differentiable function, and the node it leaves in the backward graph.
 
     class Multiply(Op):
         def forward(self, be, x, y):
@@ -9,8 +9,8 @@
             x, y = self.saved
             return gy * y, gy * x
 
-`apply(Multiply(), x, y)` runs `forward` on the raw arrays and wraps the result. `forward` states what
-it keeps by putting it into `self.saved`: keep the cheaper of input and output, or nothing.
+`apply(Multiply(), x, y)` runs `forward` on the raw arrays and wraps the result. `forward` states
+what it keeps by putting it into `self.saved`: keep the cheaper of input and output, or nothing.
 """
 
 from __future__ import annotations
@@ -30,9 +30,11 @@ class Op:
     """Base of all operations; an instance serves one call. Hyperparameters go into `__init__`.
 
     Attributes:
-        saved: what `forward` keeps for `backward`; dropped as soon as the backward pass leaves the node.
+        saved: what `forward` keeps for `backward`; dropped as soon as the backward pass leaves the
+            node.
         needs: for each input, whether its gradient is wanted. `backward` may skip the others.
-        edges: for each input, where its gradient goes: None, a leaf tensor, or (operation, output index).
+        edges: for each input, where its gradient goes: None, a leaf tensor, or (operation, output
+            index).
         order: a number that grows with each recorded operation; the backward pass runs against it.
         outputs: how many tensors `forward` returned.
     """
@@ -51,7 +53,7 @@ class Op:
     def backward(self, be: Backend, *gys: Array) -> Any:
         """Gradients of the inputs, in order (one alone may come bare); None where there is none.
 
-        Takes one gradient an output; of an operation with several outputs, those unused come as None.
+        Takes one gradient an output; where there are several outputs, those unused come as None.
         """
         raise NotImplementedError
 
@@ -62,7 +64,9 @@ class Op:
 
 
 def apply(op: Op, *inputs: Any) -> Any:
-    """Runs `op` on tensors (and plain numbers or None, passed through), recording it if a gradient may be wanted.
+    """Runs `op` on tensors, recording it if a gradient may be wanted.
+
+    Plain numbers and None among the inputs are passed through.
 
     Returns:
         A tensor, or a tuple of them.

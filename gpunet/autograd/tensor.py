@@ -26,7 +26,8 @@ class Tensor:
         array: the values, a `numpy.ndarray` or `cupy.ndarray`.
         backend: the backend of its device.
         requires_grad: whether a backward pass reaches this tensor.
-        grad: the gradient as a tensor, after `backward()`; only leaves (which no operation made) keep theirs.
+        grad: the gradient as a tensor, after `backward()`; only leaves (which no operation made)
+            keep theirs.
         origin: (operation, output index) that made it, None for a leaf.
     """
 
@@ -147,7 +148,8 @@ class Tensor:
         """Adds d(self)/d(leaf) to `.grad` of every leaf that requires a gradient.
 
         Args:
-            gradient: weights of the elements, of this tensor's shape; may be left out for one element.
+            gradient: weights of the elements, of this tensor's shape; may be left out for one
+                element.
             retain_graph: keep what the graph holds, for a second pass.
 
         Raises:

@@ -39,7 +39,10 @@ def get(device: str) -> Backend:
 
 
 def resolve(device: str) -> tuple[Backend, str]:
-    """The backend for `device`, which may be `"auto"`, and one line for the user that says what was chosen and why."""
+    """The backend for `device`, which may be `"auto"`, and a line for the user.
+
+    The line says what was chosen and why.
+    """
     if device != "auto":
         backend = get(device)
         return backend, f"device {backend.device}"

@@ -1,4 +1,4 @@
-"""What a backend is: arrays of one device, and the operations on them that everything else is written in.
+"""What a backend is: arrays of one device, and the operations on them that all else is written in.
 
 An operation of `gpunet.functional` gets a backend and raw arrays, and never asks which one it got:
 
@@ -27,7 +27,8 @@ class Backend(ABC):
 
     Attributes:
         device: `"cpu"` or `"cuda:N"`.
-        xp: the array module (NumPy's functions; large results come from the backend's memory cache).
+        xp: the array module (NumPy's functions; large results come from the backend's memory
+            cache).
     """
 
     device: str
@@ -61,7 +62,10 @@ class Backend(ABC):
 
     @abstractmethod
     def asarray(self, values: Any, dtype: DType | None = None) -> Array:
-        """`values` (array, nested lists or number) as an array of this device; copies only if it must."""
+        """`values` (array, nested lists or number) as an array of this device.
+
+        Copies only if it must.
+        """
 
     @abstractmethod
     def to_host(self, array: Array) -> Any:

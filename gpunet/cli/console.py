@@ -44,7 +44,8 @@ class TrainingBars(Callback):
         self.drawn = 0.0
         name = trainer.held_out_name
         console.print(
-            f"[dim]{'epoch':>7}  {'train loss':>10}  {'accuracy':>8}   {name + ' loss':>15}  {'accuracy':>8}   {'samples/s':>9}[/]"
+            f"[dim]{'epoch':>7}  {'train loss':>10}  {'accuracy':>8}"
+            f"   {name + ' loss':>15}  {'accuracy':>8}   {'samples/s':>9}[/]"
         )
 
     def on_batch(self, trainer: Trainer) -> None:
@@ -61,8 +62,10 @@ class TrainingBars(Callback):
     def on_epoch(self, trainer: Trainer, record: dict[str, Any]) -> None:
         name = trainer.held_out_name
         console.print(
-            f"{record['epoch']:>3}/{trainer.config.epochs:<3}  {record['train_loss']:>10.4f}  {record['train_accuracy']:>8.2%}"
-            f"   {record[name + '_loss']:>15.4f}  [bold]{record[name + '_accuracy']:>8.2%}[/]   {record['samples_per_second']:>9,.0f}"
+            f"{record['epoch']:>3}/{trainer.config.epochs:<3}"
+            f"  {record['train_loss']:>10.4f}  {record['train_accuracy']:>8.2%}"
+            f"   {record[name + '_loss']:>15.4f}  [bold]{record[name + '_accuracy']:>8.2%}[/]"
+            f"   {record['samples_per_second']:>9,.0f}"
         )
         self.bars.update(self.epochs, completed=trainer.loader.epoch)
 

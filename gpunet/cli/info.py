@@ -33,12 +33,14 @@ def run(options: Any) -> int:
     table.add_column(style="dim")
     table.add_row(
         "gpunet",
-        f"{__version__}, Python {platform.python_version()}, {platform.system()} {platform.machine()}",
+        f"{__version__}, Python {platform.python_version()}, "
+        f"{platform.system()} {platform.machine()}",
     )
     table.add_row("packages", ", ".join(_installed()))
     table.add_row(
         "cpu",
-        f"{_processor()}, {os.cpu_count()} cores; BLAS with {threads() or 'an unknown number of'} threads",
+        f"{_processor()}, {os.cpu_count()} cores; "
+        f"BLAS with {threads() or 'an unknown number of'} threads",
     )
     table.add_row("cuda", probe())
     table.add_row("cpu kernels", _cache())

@@ -42,7 +42,8 @@ def run(options: Any) -> int:
         before = family
     console.print(table)
     console.print(
-        f"{len(_public())} operations. CPU kernels: gpunet/backend/cpu/FAMILY.py, CUDA: kernels/FAMILY.cu"
+        f"{len(_public())} operations. "
+        "CPU kernels: gpunet/backend/cpu/FAMILY.py, CUDA: kernels/FAMILY.cu"
     )
     return 0
 
@@ -57,7 +58,7 @@ def _public() -> list[tuple[str, FunctionType]]:
 
 
 def _kernels(function: FunctionType) -> list[str]:
-    """Names of the kernels that the operations named in a function's body call as `be.family.kernel`."""
+    """Names of the kernels that operations named in a function's body call (`be.family.kernel`)."""
     module = inspect.getmodule(function)
     found: dict[str, None] = {}
     for node in ast.walk(ast.parse(inspect.getsource(function))):

@@ -37,7 +37,8 @@ def run(options: Any) -> int:
     console.print(table)
     parameters = totals[0] + totals[1]
     console.print(
-        f"{parameters:,} parameters, {4 * parameters / 1e6:.2f} MB in float32; multiply-adds for one example"
+        f"{parameters:,} parameters, {4 * parameters / 1e6:.2f} MB in float32; "
+        "multiply-adds for one example"
     )
     return 0
 

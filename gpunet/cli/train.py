@@ -57,7 +57,8 @@ def run(options: Any) -> int:
         folder.restore(trainer)
 
     console.print(
-        f"[bold]{config.name}[/]  {len(train):,} training and {len(held_out):,} {name} examples, {parameters:,} parameters"
+        f"[bold]{config.name}[/]  {len(train):,} training and {len(held_out):,} {name} examples, "
+        f"{parameters:,} parameters"
     )
     console.print(f"[dim]{reason}; ready after {time.perf_counter() - started:.1f} s[/]")
     return _train(trainer, folder, config, started)
@@ -68,7 +69,8 @@ def _train(trainer: Trainer, folder: Run, config: Config, started: float) -> int
         finished = trainer.fit()
     if not finished:
         console.print(
-            f"stopped in epoch {trainer.loader.epoch + 1}, batch {trainer.loader.position}; go on with"
+            f"stopped in epoch {trainer.loader.epoch + 1}, "
+            f"batch {trainer.loader.position}; go on with"
         )
         # Unbroken however narrow the terminal, and quoted: it is there to be copied.
         console.print(f"  gpunet train --resume {shlex.quote(str(folder.folder))}", **_LITERAL)

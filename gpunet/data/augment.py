@@ -12,8 +12,9 @@ from gpunet.errors import ArgumentError
 
 @dataclass(frozen=True)
 class Affine:
-    """Random shift, rotation, zoom and shear of each picture, around its middle, interpolated bilinearly.
+    """Random shift, rotation, zoom and shear of each picture around its middle.
 
+    Pixels are interpolated bilinearly.
     Each amount is the largest change, drawn uniformly from ± that; what comes in from outside is 0.
 
     Args:
@@ -65,7 +66,10 @@ class Affine:
     def _sources(
         self, n: int, height: int, width: int, rng: np.random.Generator
     ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """For each pixel of each result, the row and column it comes from: two arrays (n, height, width)."""
+        """For each pixel of each result, the row and column it comes from.
+
+        Shapes: two arrays (n, height, width).
+        """
 
         def draw(amount: float) -> NDArray[np.float32]:
             return rng.uniform(-amount, amount, (n, 1, 1)).astype(np.float32)

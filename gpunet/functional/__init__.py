@@ -1,4 +1,4 @@
-"""Every differentiable function, as `gpunet.functional.NAME`; PyTorch's names, arguments and defaults.
+"""Every differentiable function, `gpunet.functional.NAME`; PyTorch's names, arguments and defaults.
 
 A family is a module. Its operations (`class ReLU(Op)`) and its public functions stand side by side;
 a function written there is public, and a case in `tests/cases/` is then demanded of it.

@@ -37,7 +37,7 @@ class Activation(Op):
         return y
 
     def forward_in_place(self, be: Backend, x: Array, bias: Array | None) -> Array:
-        """`forward` on an array nobody else holds: the result takes its memory if it is not kept."""
+        """`forward` on an array nobody else holds: the result takes its memory unless x is kept."""
         if self.keeps == "x":
             return self.forward(be, x, bias)
         y = self.fwd(be, x, bias, x)

@@ -157,6 +157,9 @@ def _binary(operation: str, op: Op, x: Any, y: Any) -> Tensor:
     if not isinstance(x, Tensor) and not isinstance(y, Tensor):
         got = f"{type(x).__name__} and {type(y).__name__}"
         raise DTypeError(operation, f"x or y must be a gpunet.Tensor, got {got}")
+    # A numpy.float64 is a float, too, but an array's arithmetic would take its dtype from it.
+    x = float(x) if isinstance(x, float) else x
+    y = float(y) if isinstance(y, float) else y
     try:
         return apply(op, x, y)
     except ValueError as error:
@@ -171,7 +174,8 @@ def _binary(operation: str, op: Op, x: Any, y: Any) -> Tensor:
 def add(x: Tensor | Number, y: Tensor | Number) -> Tensor:
     """x + y, elementwise.
 
-    Shapes: any two that broadcast. Its gradient is passed on to both and summed over broadcast axes.
+    Shapes: any two that broadcast. Its gradient is passed on to both and summed over broadcast
+    axes.
     """
     return _binary("add", Add(), x, y)
 

@@ -1,4 +1,7 @@
-"""Dropout. CPU: gpunet/backend/cpu/dropout.py. CUDA: kernels/dropout.cu; same seed, same mask on both."""
+"""Dropout: same seed, same mask on CPU and GPU.
+
+CPU: gpunet/backend/cpu/dropout.py. CUDA: kernels/dropout.cu.
+"""
 
 from __future__ import annotations
 
@@ -24,8 +27,9 @@ class Dropout(Op):
 
 
 def dropout(x: Tensor, p: float = 0.5, training: bool = True) -> Tensor:
-    """Zeroes each element with probability `p` and scales the others by 1/(1−p); the identity if not `training`.
+    """Zeroes each element with probability `p` and scales the others by 1/(1−p).
 
+    The identity if not `training`.
     Shapes: any. Dtypes: float32, float64. Source: Srivastava et al., JMLR 15, 2014 (inverted form).
     """
     floating("dropout", "x", x)

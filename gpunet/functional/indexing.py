@@ -27,8 +27,9 @@ class Index(Op):
 
 @method("__getitem__")
 def getitem(x: Tensor, key: Any) -> Tensor:
-    """x[key], with NumPy's rules: integers, slices, None, ..., integer and boolean arrays or tensors.
+    """x[key], with NumPy's rules.
 
+    A key holds integers, slices, None, `...`, and integer and boolean arrays or tensors.
     Shapes: x any; the result as NumPy's.
     """
     is_tensor("getitem", "x", x)

@@ -9,6 +9,7 @@ from gpunet.autograd.broadcast import unbroadcast
 from gpunet.autograd.op import Op, apply
 from gpunet.autograd.tensor import Tensor, method
 from gpunet.backend import Array, Backend
+from gpunet.errors import ArgumentError
 from gpunet.functional.activation import Activation
 from gpunet.functional.check import is_tensor, same_dtype, shape_error
 
@@ -44,7 +45,8 @@ def matmul(x: Tensor, y: Tensor) -> Tensor:
     rows = x.reshape(1, x.shape[0]) if x.ndim == 1 else x
     columns = y.reshape(y.shape[0], 1) if y.ndim == 1 else y
     if rows.shape[-1] != columns.shape[-2]:
-        rule = f"x's last axis must equal y's last but one, got {rows.shape[-1]} and {columns.shape[-2]}"
+        got = f"{rows.shape[-1]} and {columns.shape[-2]}"
+        rule = f"x's last axis must equal y's last but one, got {got}"
         shape_error("matmul", rule, x=x, y=y)
     for n, m in zip(reversed(rows.shape[:-2]), reversed(columns.shape[:-2])):  # noqa: B905
         if n != m and 1 not in (n, m):
@@ -67,20 +69,21 @@ class Linear(Op):
     def forward(self, be: Backend, x: Array, w: Array, b: Array | None) -> Array:
         rows = x if x.ndim == 2 else x.reshape(math.prod(x.shape[:-1]), x.shape[-1])
         y = be.matmul(rows, w.T)
+        b = None if b is None else be.contiguous(b)
         if self.activation is not None:
             y = self.activation.forward_in_place(be, y, b)
         elif b is not None:
             be.activation.identity_fwd(y, bias=b, out=y)
-        self.saved = rows, w
+        # What the activation kept goes when this does.
+        self.saved, self.activation = (rows, w, self.activation), None
         self.shape = x.shape
         return y if x.ndim == 2 else y.reshape(*x.shape[:-1], w.shape[0])
 
     def backward(self, be: Backend, gy: Array) -> Any:
-        rows, w = self.saved
+        rows, w, activation = self.saved
         gz = gy.reshape(rows.shape[0], w.shape[0])
-        if self.activation is not None:
-            gz = self.activation.backward(be, gz)
-            self.activation.saved = None
+        if activation is not None:
+            gz = activation.backward(be, gz)
         need_x, need_w, need_b = self.needs
         gx = be.matmul(gz, w).reshape(self.shape) if need_x else None
         gw = be.matmul(gz.T, rows) if need_w else None
@@ -96,11 +99,13 @@ def linear(
     Shapes: x (..., in), weight (out, in), bias (out,); the result (..., out).
     Dtypes: float32, float64, all the same.
     Args:
-        activation: an operation of `gpunet.functional.activation`, such as `ReLU()`; the result is the same
-            as that of the function called afterwards. `nn.Sequential` fuses by itself.
+        activation: an operation of `gpunet.functional.activation`, such as `ReLU()`; the result is
+            the same as that of the function called afterwards. `nn.Sequential` fuses by itself.
     """
     if not _fits(x, weight, bias):
         _refuse(x, weight, bias)
+    if activation is not None and not isinstance(activation, Activation):
+        raise ArgumentError("linear", f"activation must be an Activation, got {activation!r}")
     return apply(Linear(activation), x, weight, bias)
 
 

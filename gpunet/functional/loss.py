@@ -19,7 +19,10 @@ _REDUCTIONS = ("mean", "sum", "none")
 
 
 class CrossEntropy(Op):
-    """Softmax and negative log-likelihood in one pass; keeps the softmax, its gradient being softmax − one-hot."""
+    """Softmax and negative log-likelihood in one pass.
+
+    Keeps the softmax, its gradient being softmax − one-hot.
+    """
 
     def __init__(self, ignore_index: int, smoothing: float, reduction: str):
         self.ignore_index, self.smoothing, self.reduction = ignore_index, smoothing, reduction
@@ -55,8 +58,8 @@ def cross_entropy(
 ) -> Tensor:
     """−log softmax(x)[target], the loss of classification, from unnormalised scores.
 
-    Shapes: x (N, C) or (N, C, d1, ...) or (C,); target without the class axis as class indices, or of x's shape
-    as class probabilities; weight (C,).
+    Shapes: x (N, C) or (N, C, d1, ...) or (C,); target without the class axis as class indices, or
+    of x's shape as class probabilities; weight (C,).
     Dtypes: x and weight float32 or float64, target int64 (indices) or x's dtype (probabilities).
     Args:
         ignore_index: rows with this target count for nothing.
@@ -91,13 +94,19 @@ def cross_entropy(
         )
     rest = (*x.shape[:class_axis], *x.shape[class_axis + 1 :])
     if target.shape != rest:
-        rule = f"target must have shape {rest} (class indices) or {x.shape} (probabilities), got {target.shape}"
+        rule = (
+            f"target must have shape {rest} (class indices) or {x.shape} (probabilities), "
+            f"got {target.shape}"
+        )
         shape_error("cross_entropy", rule, x=x)
     if x.ndim > 2:
         x = permute(x, (0, *range(2, x.ndim), 1))
     op = CrossEntropy(ignore_index, label_smoothing, reduction)
     if x.ndim != 2:
         x, target = reshape(x, (-1, classes)), reshape(target, (-1,))
+    if weight is not None and weight.requires_grad:
+        rule = "weight must not require a gradient where targets are class indices"
+        raise ArgumentError("cross_entropy", rule)
     loss = apply(op, x, target, weight)
     return reshape(loss, rest) if reduction == "none" and loss.shape != rest else loss
 

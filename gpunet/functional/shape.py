@@ -85,7 +85,10 @@ def permute(x: Tensor, *dims: int | tuple[int, ...]) -> Tensor:
 
 @method()
 def transpose(x: Tensor, dim0: int, dim1: int) -> Tensor:
-    """Axes `dim0` and `dim1` exchanged. Shapes: x (..., n, ..., m, ...); the result (..., m, ..., n, ...)."""
+    """Axes `dim0` and `dim1` exchanged.
+
+    Shapes: x (..., n, ..., m, ...); the result (..., m, ..., n, ...).
+    """
     is_tensor("transpose", "x", x)
     first, second = axis("transpose", x, dim0), axis("transpose", x, dim1)
     axes = list(range(x.ndim))

@@ -9,7 +9,10 @@ from gpunet.nn.module import Module
 
 
 class Dropout(Module):
-    """Zeroes elements with probability `p` in training, passes everything in evaluation; see `functional.dropout`."""
+    """Zeroes elements with probability `p` in training, passes everything in evaluation.
+
+    See `functional.dropout`.
+    """
 
     def __init__(self, p: float = 0.5):
         if not 0.0 <= p <= 1.0:

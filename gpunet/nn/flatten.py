@@ -8,7 +8,10 @@ from gpunet.nn.module import Module
 
 
 class Flatten(Module):
-    """Joins all axes but the first. Shapes: (n, ...) to (n, product of the rest); see `functional.flatten`."""
+    """Joins all axes but the first.
+
+    Shapes: (n, ...) to (n, product of the rest); see `functional.flatten`.
+    """
 
     def __init__(self, start_dim: int = 1, end_dim: int = -1):
         self.start_dim, self.end_dim = start_dim, end_dim

@@ -1,7 +1,8 @@
-"""Initial values of parameters. Drawn on the host by NumPy's Philox generator, so equal on every device.
+"""Initial values of parameters.
 
-The in-place functions have PyTorch's names; each returns its tensor. `weight` is (out, in, ...): the
-fan-in is `in` times the size of the receptive field, the fan-out `out` times it.
+Drawn on the host by NumPy's Philox generator, so equal on every device.
+The in-place functions have PyTorch's names; each returns its tensor. `weight` is (out, in, ...):
+the fan-in is `in` times the size of the receptive field, the fan-out `out` times it.
 """
 
 from __future__ import annotations
@@ -16,7 +17,10 @@ _GAINS = {"linear": 1.0, "sigmoid": 1.0, "tanh": 5.0 / 3.0, "relu": math.sqrt(2.
 
 
 def calculate_gain(nonlinearity: str, param: float = 0.01) -> float:
-    """By how much the standard deviation must grow to make up for the nonlinearity; `param` is leaky ReLU's slope."""
+    """By how much the standard deviation must grow to make up for the nonlinearity.
+
+    `param` is leaky ReLU's slope.
+    """
     if nonlinearity == "leaky_relu":
         return math.sqrt(2.0 / (1.0 + param**2))
     if nonlinearity not in _GAINS:

@@ -16,7 +16,8 @@ from gpunet.nn.module import Module, Parameter
 class Linear(Module):
     """y = x·Wᵀ + b.
 
-    Shapes: input (..., in_features), output (..., out_features); weight (out_features, in_features), bias (out_features,).
+    Shapes: input (..., in_features), output (..., out_features); weight (out_features,
+    in_features), bias (out_features,).
 
     Weights and bias start uniform in ±1/√in_features, as PyTorch's do.
     """
@@ -32,7 +33,8 @@ class Linear(Module):
         if in_features < 1 or out_features < 1:
             raise ArgumentError(
                 "Linear",
-                f"in_features and out_features must be at least 1, got {in_features} and {out_features}",
+                "in_features and out_features must be at least 1, "
+                f"got {in_features} and {out_features}",
             )
         self.in_features, self.out_features = in_features, out_features
         be = backend.resolve(device)[0]
@@ -48,7 +50,7 @@ class Linear(Module):
             init.uniform_(self.bias, -bound, bound)
 
     def forward(self, x: Tensor, activation: Activation | None = None) -> Tensor:
-        """`activation` is fused onto the result; `Sequential` passes the one of the layer that follows."""
+        """`activation` is fused onto the result; `Sequential` passes that of the next layer."""
         return linear(x, self.weight, self.bias, activation=activation)
 
     def extra_repr(self) -> str:

@@ -1,4 +1,7 @@
-"""The base of layers and models: parameters found by attribute, state as named arrays, errors with a path."""
+"""The base of layers and models.
+
+Parameters are found by attribute, state is named arrays, errors come with the path of the layer.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +14,10 @@ from gpunet.errors import ArgumentError, GpunetError, ShapeError
 
 
 class Parameter(Tensor):
-    """A tensor that training changes: assigned to an attribute of a `Module`, it is one of its parameters."""
+    """A tensor that training changes.
+
+    Assigned to an attribute of a `Module`, it is one of its parameters.
+    """
 
     __slots__ = ()
 
@@ -29,7 +35,9 @@ class Buffer(Tensor):
 
 
 class Module:
-    """A layer or model. A subclass makes its parameters and sublayers in `__init__` and computes in `forward`.
+    """A layer or model.
+
+    A subclass makes its parameters and sublayers in `__init__` and computes in `forward`.
 
         class Net(nn.Module):
             def __init__(self):
@@ -39,11 +47,13 @@ class Module:
             def forward(self, x):
                 return self.out(self.hidden(x).relu())
 
-    There is nothing to register: attributes that are a `Parameter`, `Buffer` or `Module` are found by type,
-    in the order they were set. Names in `state_dict` are PyTorch's: `hidden.weight`, `hidden.bias`, ...
+    There is nothing to register: attributes that are a `Parameter`, `Buffer` or `Module` are found
+    by type, in the order they were set. Names in `state_dict` are PyTorch's: `hidden.weight`,
+    `hidden.bias`, ...
 
     Attributes:
-        training: whether layers that differ in training (dropout) behave so; set by `train()` and `eval()`.
+        training: whether layers that differ in training (dropout) behave so; set by `train()` and
+            `eval()`.
     """
 
     training = True
@@ -75,7 +85,10 @@ class Module:
     def register_forward_hook(
         self, hook: Callable[[Module, tuple[Any, ...], Any], None]
     ) -> Callable[[], None]:
-        """Calls `hook(module, inputs, output)` after each forward; returns a function that removes it again."""
+        """Calls `hook(module, inputs, output)` after each forward.
+
+        Returns a function that removes it again.
+        """
         self._forward_hooks = (*self._forward_hooks, hook)
 
         def remove() -> None:
@@ -146,7 +159,7 @@ class Module:
         return self
 
     def state_dict(self) -> dict[str, Any]:
-        """Parameters and buffers as host arrays by name, sharing memory with the model on the CPU."""
+        """Parameters and buffers as host arrays by name, in the model's own memory on the CPU."""
         named = [*self.named_parameters(), *self.named_buffers()]
         return {name: tensor.backend.to_host(tensor.array) for name, tensor in named}
 

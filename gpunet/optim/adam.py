@@ -11,9 +11,10 @@ from gpunet.optim.optimizer import Optimizer
 
 
 class Adam(Optimizer):
-    """p ← p − lr·m̂ / (√v̂ + eps), m and v being averages of the gradient and its square, corrected for their start.
+    """p ← p − lr·m̂ / (√v̂ + eps), m and v being averages of the gradient and its square.
 
-    `weight_decay`·p joins the gradient. With `amsgrad`, v̂ is the largest so far. `maximize` climbs instead.
+    m̂ and v̂ are m and v corrected for their start. `weight_decay`·p joins the gradient. With
+    `amsgrad`, v̂ is the largest so far. `maximize` climbs instead.
 
     Source: Kingma & Ba, arXiv:1412.6980, algorithm 1; Reddi et al., ICLR 2018, for AMSGrad.
     """
@@ -78,7 +79,7 @@ class Adam(Optimizer):
 
 
 class AdamW(Adam):
-    """Adam whose weight decay shrinks the parameter by lr·weight_decay instead of joining the gradient.
+    """Adam whose weight decay shrinks the parameter by lr·weight_decay, not by way of the gradient.
 
     Source: Loshchilov & Hutter, arXiv:1711.05101, algorithm 2 (with PyTorch's lr factor).
     """

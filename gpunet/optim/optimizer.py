@@ -17,7 +17,8 @@ class Optimizer:
         defaults: options of the groups that do not name their own.
 
     Attributes:
-        param_groups: a dict a group, with `"params"` and options such as `"lr"`; may be changed between steps.
+        param_groups: a dict a group, with `"params"` and options such as `"lr"`; may be changed
+            between steps.
         state: what the rule remembers of each parameter, as arrays by name.
 
     A subclass says what it remembers (`fresh`) and applies its rule to a group (`update`).
@@ -118,7 +119,10 @@ class Optimizer:
         raise NotImplementedError
 
     def state_dict(self) -> dict[str, Any]:
-        """`{"groups": options of each group, "state": {"0": {name: host array}, ...}}`, parameters numbered in order."""
+        """`{"groups": options of each group, "state": {"0": {name: host array}, ...}}`.
+
+        The parameters are numbered in order.
+        """
         groups = [{k: v for k, v in group.items() if k != "params"} for group in self.param_groups]
         state = {
             str(i): {name: x.backend.to_host(value) for name, value in self.state[x].items()}

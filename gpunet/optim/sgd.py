@@ -11,8 +11,9 @@ from gpunet.optim.optimizer import Optimizer
 
 
 class SGD(Optimizer):
-    """p ← p − lr·v with v ← momentum·v + (1 − dampening)·(g + weight_decay·p), the first v being the gradient itself.
+    """p ← p − lr·v with v ← momentum·v + (1 − dampening)·(g + weight_decay·p).
 
+    The first v is the gradient itself.
     With `nesterov`, p ← p − lr·(g + momentum·v). `maximize` climbs instead.
 
     Source: Sutskever et al., ICML 2013, for momentum; as in PyTorch, lr multiplies v.
@@ -31,7 +32,8 @@ class SGD(Optimizer):
         if nesterov and (momentum <= 0 or dampening != 0):
             raise ArgumentError(
                 "SGD",
-                f"nesterov needs momentum > 0 and dampening 0, got momentum {momentum}, dampening {dampening}",
+                "nesterov needs momentum > 0 and dampening 0, "
+                f"got momentum {momentum}, dampening {dampening}",
             )
         super().__init__(
             params,

@@ -1,4 +1,7 @@
-"""Builds what a configuration describes: data, model, optimizer. Checks names and arguments against the classes."""
+"""Builds what a configuration describes: data, model, optimizer.
+
+Checks names and arguments against the classes.
+"""
 
 from __future__ import annotations
 
@@ -64,7 +67,10 @@ def build_optimizer(config: Config, model: nn.Module) -> optim.Optimizer:
 
 
 def build_data(config: DataConfig, seed: int) -> tuple[Dataset, str, Dataset]:
-    """The training set, and the set to evaluate on with its name: "validation" if some is held out, else "test"."""
+    """The training set, and the set to evaluate on with its name.
+
+    The name is "validation" if some is held out, else "test".
+    """
     train = data.load(config.set, "train")
     if config.validation:
         train, held_out = train.split(config.validation, seed)

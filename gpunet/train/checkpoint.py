@@ -1,6 +1,8 @@
-"""Checkpoints: one safetensors file with weights, optimizer state and, as JSON in its header, all the rest.
+"""Checkpoints: one safetensors file with weights, optimizer state and all the rest.
 
-Written whole or not at all: to a temporary file first, flushed to the disk, then renamed over the old one.
+The rest stands as JSON in the file's header.
+Written whole or not at all: to a temporary file first, flushed to the disk, then renamed over the
+old one.
 """
 
 from __future__ import annotations
@@ -23,7 +25,8 @@ class Checkpoint:
     """What a file holds.
 
     Attributes:
-        tensors: host arrays by name, those of the model under "model.", of the optimizer under "optimizer.".
+        tensors: host arrays by name, those of the model under "model.", of the optimizer under
+            "optimizer.".
         state: JSON-compatible values: groups of the optimizer, progress, random state.
     """
 

@@ -25,8 +25,9 @@ def non_finite_parameter(model: nn.Module) -> str:
 
 
 def first_non_finite(model: nn.Module, x: Tensor) -> str:
-    """Names the first thing that is not finite when `model` runs on `x`: input, parameter, or a layer's output.
+    """Names the first thing that is not finite when `model` runs on `x`.
 
+    It is the input, a parameter, or a layer's output.
     Layers are looked at in the order in which they ran, each without fusing, innermost ones only.
 
     >>> import gpunet

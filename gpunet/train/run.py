@@ -48,7 +48,8 @@ class Run(Callback):
             raise RunError(
                 "train", f"--out must be a new or empty folder, got {folder}, which holds files"
             )
-        # Weights and two moments, in a new checkpoint beside the old one; pictures and metrics are small.
+        # Weights and two moments, in a new checkpoint beside the old one; pictures and metrics are
+        # small.
         needed = 6 * parameter_bytes + (1 << 22)
         try:
             folder.mkdir(parents=True, exist_ok=True)
@@ -62,7 +63,8 @@ class Run(Callback):
         if free < needed:
             raise RunError(
                 "train",
-                f"{folder} must have {needed / 1e6:.0f} MB free for checkpoints, got {free / 1e6:.0f} MB",
+                f"{folder} must have {needed / 1e6:.0f} MB free for checkpoints, "
+                f"got {free / 1e6:.0f} MB",
             )
         return cls(folder)
 
@@ -93,7 +95,7 @@ class Run(Callback):
 
     def on_epoch(self, trainer: Trainer, record: dict[str, Any]) -> None:
         self._save(trainer)
-        # The whole history again, not one more line: a crash between the two files then mends itself.
+        # The whole history again, not one more line: a crash between the files then mends itself.
         lines = "".join(json.dumps(entry) + "\n" for entry in trainer.progress.history)
         checkpoint.write_atomically(self.folder / METRICS, lines.encode())
 

@@ -13,7 +13,7 @@ from gpunet.backend import Shape
 
 @dataclass(frozen=True)
 class LayerSummary:
-    """One layer: dotted name, class with settings, shape of its output for one example, and its numbers."""
+    """One layer: dotted name, class with settings, output shape for one example, its numbers."""
 
     name: str
     kind: str
@@ -29,7 +29,8 @@ def summarize(model: nn.Module, example: Tensor) -> list[LayerSummary]:
     >>> import gpunet
     >>> from gpunet import nn
     >>> model = nn.Sequential(nn.Linear(3, 5), nn.ReLU())
-    >>> [(line.name, line.weights, line.biases, line.multiply_adds) for line in summarize(model, gpunet.tensor([[0.0] * 3]))]
+    >>> lines = summarize(model, gpunet.tensor([[0.0] * 3]))
+    >>> [(line.name, line.weights, line.biases, line.multiply_adds) for line in lines]
     [('0', 15, 5, 15), ('1', 0, 0, 0)]
     """
     names = {id(module): name for name, module in model.named_modules()}

@@ -37,7 +37,7 @@ class Progress:
 
 
 def learning_rate(config: TrainConfig, base: float, step: int, steps_an_epoch: int) -> float:
-    """The rate of a step: rising linearly over the warm-up, then constant or half a cosine down to 0.
+    """A step's rate: rising linearly over the warm-up, then constant or half a cosine down to 0.
 
     Source: Loshchilov & Hutter, arXiv:1608.03983, eq. 5 without restarts.
     """
@@ -87,8 +87,8 @@ class Trainer:
         """Trains to the last epoch; returns False if it was asked to stop before.
 
         Raises:
-            NonFiniteError: the loss became NaN or Inf; the message says at which batch and layer. No
-                callback hears of the epoch or stop then, so none saves such weights.
+            NonFiniteError: the loss became NaN or Inf; the message says at which batch and layer.
+                No callback hears of the epoch or stop then, so none saves such weights.
         """
         self._tell("on_start")
         try:
@@ -167,7 +167,10 @@ class Trainer:
     # --- stop here, go on there
 
     def state_dict(self) -> dict[str, Any]:
-        """Everything beside weights and optimizer that the next batch depends on, as JSON-compatible values."""
+        """Everything beside weights and optimizer that the next batch depends on.
+
+        The values are JSON-compatible.
+        """
         return {
             "progress": asdict(self.progress),
             "loader": self.loader.state_dict(),

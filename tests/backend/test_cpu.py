@@ -46,7 +46,9 @@ def test_full(shape, dtype) -> None:
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-@pytest.mark.parametrize(("n", "k", "m"), [(1, 1, 1), (3, 4, 5), (0, 4, 5), (3, 0, 5), (130, 70, 127)])
+@pytest.mark.parametrize(
+    ("n", "k", "m"), [(1, 1, 1), (3, 4, 5), (0, 4, 5), (3, 0, 5), (130, 70, 127)]
+)
 def test_matmul_takes_views_as_they_are(n, k, m, dtype) -> None:
     """Against a sum in float64, within k roundings of products of at most that size (Higham, section 3.1)."""
     a, b = drawn(n, k, dtype=dtype), drawn(k, m, dtype=dtype)

@@ -48,7 +48,10 @@ BROKEN = {
     "library": ("raise ImportError('libcublas.so.12')", "ImportError: libcublas.so.12"),
     "dependency": ("import fastrlock_is_missing", "No module named 'fastrlock_is_missing'"),
     "anything": ("raise RuntimeError('two CuPy packages')", "RuntimeError: two CuPy packages"),
-    "no device": (AVAILABLE.format(available=False, name=None), "CuPy finds no NVIDIA GPU or driver"),
+    "no device": (
+        AVAILABLE.format(available=False, name=None),
+        "CuPy finds no NVIDIA GPU or driver",
+    ),
     "driver": (AVAILABLE.format(available="1 / 0", name=None), "the GPU does not answer: ZeroDiv"),
     "name": (AVAILABLE.format(available=True, name="1 / 0"), "the GPU does not answer: ZeroDiv"),
 }

@@ -118,7 +118,9 @@ def test_functions_of_others_are_cached_where_they_were(folder) -> None:
     before = config.CACHE_DIR
     assert Kernel(lambda x: x + 1.0, name="one_more")[FLOAT32](np.float32(1)) == 2
     assert config.CACHE_DIR == before
-    assert [file.name.split("-")[0] for file in folder.rglob("*.nbc")] == ["test_jit.one_more_float32"]
+    assert [file.name.split("-")[0] for file in folder.rglob("*.nbc")] == [
+        "test_jit.one_more_float32"
+    ]
 
 
 STEP = """
@@ -146,9 +148,7 @@ print(json.dumps({
 
 
 def test_a_second_process_compiles_nothing(tmp_path) -> None:
-    first, second = [
-        json.loads(python("-c", STEP, XDG_CACHE_HOME=str(tmp_path))) for _ in range(2)
-    ]
+    first, second = [json.loads(python("-c", STEP, XDG_CACHE_HOME=str(tmp_path))) for _ in range(2)]
     assert first["misses"] > 0
     assert first["compiled"]
     assert second["misses"] == 0

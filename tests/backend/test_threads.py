@@ -52,7 +52,8 @@ print(json.dumps({{
 """
 
 needs_proc = pytest.mark.skipif(
-    not sys.platform.startswith("linux"), reason="threads are counted in /proc, which only Linux has"
+    not sys.platform.startswith("linux"),
+    reason="threads are counted in /proc, which only Linux has",
 )
 
 

@@ -7,7 +7,7 @@ import numpy as np
 from gpunet.errors import ArgumentError
 from tests.cases.case import Case, Edge, Invalid, away_from_zero, exactly, normal
 
-FAR = np.array([1e4, 1e30, 3e38])  # slopes have reached their limit; up to the end of float32
+FAR = np.array([1e10, 1e30, 3e38])  # slopes have reached their limit; up to the end of float32
 INFINITE = exactly([-np.inf, np.inf])
 
 
@@ -15,7 +15,8 @@ def _pointwise(formula, slopes, **kwargs):
     """All remainders of vector loops, no elements, both far ends (with the slopes there), NaN."""
     for shape in [(), (1,), (3,), (31,), (33,), (4, 9), (2, 3, 5), (0,), (2, 0, 3), (130, 127)]:
         yield Case(formula, [away_from_zero(*shape)], kwargs)
-    yield Case(formula, [exactly([-90.0, -20.0, 20.0, 90.0])], kwargs)
+    yield Case(formula, [exactly([-1e-3, 1e-3])], kwargs)  # where y is small
+    yield Case(formula, [exactly([-1e3, -90.0, -20.0, 20.0, 90.0, 1e3])], kwargs)  # e^x overflows
     for end, slope in zip((-FAR, FAR), slopes, strict=True):
         limit = np.full(3, slope)
         yield Edge(formula, [exactly(end)], kwargs, gradient=lambda *_, limit=limit, **__: limit)
@@ -89,6 +90,7 @@ def softplus():
         return np.logaddexp(0, beta * x) / beta
 
     yield from _pointwise(formula, slopes=(0, 1))
+    yield Case(formula, [exactly([-80.0, -20.0])])  # tiny, and not 0
     for beta in (0.5, 3.0):
         yield Case(formula, [normal(31)], dict(beta=beta))
     yield Edge(formula, [INFINITE], gradient=lambda x: [0, 1])

@@ -158,10 +158,14 @@ class Case(Row):
         """Positions, among the array inputs, of those that have a gradient."""
         return tuple(i for i, draw in enumerate(self.draws) if draw.differentiable)
 
+    def answer(self, values: Sequence[Array]) -> Array:
+        """What the oracle says with `values` in place of the array inputs."""
+        with np.errstate(all="ignore"):
+            return np.asarray(self.call(self.oracle, values))
+
     def expected(self, dtype: str) -> Array:
         """What the oracle says, computed in `dtype`."""
-        with np.errstate(all="ignore"):
-            return np.asarray(self.call(self.oracle, self.arrays(dtype)))
+        return self.answer(self.arrays(dtype))
 
 
 @dataclass(frozen=True)

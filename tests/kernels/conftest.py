@@ -1,4 +1,4 @@
-"""Says at the end of a run, once and in capitals, which checks of the kernels this machine could not make."""
+"""Says at the end of a run, once, which checks of the kernels this machine could not make."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The dtypes the kernels are compiled for, also the one NumPy lacks: bfloat16 is kept as its 16 bits."""
+"""The dtypes the kernels are compiled for. NumPy has no bfloat16: it is kept as its 16 bits."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ Array = np.ndarray[Any, Any]
 
 @dataclass(frozen=True)
 class DType:
-    """One of `DTYPES`: how a kernel calls it, how NumPy stores it, and what its sums are computed in."""
+    """One of `DTYPES`: its name in CUDA, how NumPy stores it, and what sums of it are kept in."""
 
     name: str
     cuda: str

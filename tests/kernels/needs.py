@@ -1,4 +1,4 @@
-"""What a machine must have for some of the kernel tests; conftest.py says at the end what was missing."""
+"""What a machine must have for the kernel tests; conftest.py says at the end what was missing."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from tests.kernels.host import build
 
 compiler = pytest.mark.skipif(
     build.compiler() is None,
-    reason="kernels were NOT EXECUTED: no C++ compiler (install g++ or clang++, or name one in $CXX)",
+    reason="kernels were NOT EXECUTED: no C++ compiler (install g++, or name one in $CXX)",
 )
 nvrtc_wheels = pytest.mark.skipif(
     nvrtc.library() is None,

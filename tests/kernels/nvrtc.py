@@ -1,7 +1,7 @@
 """Compiles kernels for GPUs without a GPU: NVRTC from its wheel, and what it says of the result.
 
-Only the tests use this. The reports are kept in the user's cache under the hash of all that goes into
-them: to compile every kernel for every dtype and architecture takes more than a minute.
+The reports are kept in the user's cache under the hash of all that goes into them: to compile every
+kernel for every dtype and architecture takes more than a minute.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ class Report:
 
 
 def library() -> Path | None:
-    """NVRTC of the wheel nvidia-cuda-nvrtc, with the headers of nvidia-cuda-runtime; None without."""
+    """NVRTC of its wheel, if the headers of nvidia-cuda-runtime are there too; else None."""
     for folder in map(Path, sys.path):
         for path in sorted(folder.glob("nvidia/*/lib/libnvrtc.so.*")):
             if _headers(path):

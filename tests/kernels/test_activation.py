@@ -1,4 +1,4 @@
-"""kernels/activation.cu, executed: every function and dtype against its formula in float64, and its CPU twin."""
+"""kernels/activation.cu, executed: every function against its formula and its CPU twin."""
 
 from __future__ import annotations
 

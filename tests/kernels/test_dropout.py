@@ -1,4 +1,4 @@
-"""kernels/dropout.cu, executed: the same bits as the CPU twin, and Philox's published test vectors."""
+"""kernels/dropout.cu, executed: the same bits as the CPU twin, and Philox's published words."""
 
 from __future__ import annotations
 

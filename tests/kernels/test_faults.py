@@ -16,12 +16,13 @@ import pytest
 from tests.kernels import (
     needs,
     test_activation,
+    test_cross_entropy,
     test_dropout,
     test_optim,
     test_reduction,
     test_softmax,
 )
-from tests.kernels.dtypes import FLOAT32, Array, DType
+from tests.kernels.dtypes import FLOAT32, FLOAT64, Array, DType
 from tests.kernels.host import build
 from tests.kernels.host.device import SCHEDULES, Device, KernelFault, everywhere
 
@@ -119,8 +120,8 @@ FAULTS = {
         "softmax",
         "row_weight * acc_t(pi[j]) - wanted",
         "row_weight * acc_t(pi[j]) + wanted",
-        test_softmax.test_cross_entropy_equals_the_formula,
-        (FLOAT32, ROWS, True, 0.25),
+        test_cross_entropy.test_backward_equals_the_formula,
+        (FLOAT32, ROWS, True, 0.25, "one a row"),
         WRONG,
     ),
     "a random word for the wrong element": Fault(
@@ -218,6 +219,13 @@ def test_the_device_reports(schedule: Any, kernel: str, message: str) -> None:
     device = Device(schedule)
     with pytest.raises(KernelFault, match=message):
         device.launch(kernels[kernel], 1, 64, device.array(np.zeros(64, np.float32)))
+
+
+def test_a_double_in_a_float_kernel_does_not_compile() -> None:
+    planted = build.source("dropout") + "KERNEL(half)(T* x) { x[0] = x[0] * 0.5; }"
+    build.load_text(planted, FLOAT64)
+    with pytest.raises(AssertionError, match="the C\\+\\+ compiler refuses"):
+        build.load_text(planted, FLOAT32)
 
 
 def test_shared_memory_does_not_outlive_its_block() -> None:

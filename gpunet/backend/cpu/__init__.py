@@ -76,7 +76,9 @@ def _cached(ufunc: np.ufunc) -> Any:
                 large = True
         if not large:
             y = ufunc(*operands)
-            return y if type(y) is np.ndarray else np.asarray(y)  # ufuncs make scalars of 0-d arrays
+            return (
+                y if type(y) is np.ndarray else np.asarray(y)
+            )  # ufuncs make scalars of 0-d arrays
         key = tuple(
             x.dtype if isinstance(x, (np.ndarray, np.generic)) else type(x) for x in operands
         )

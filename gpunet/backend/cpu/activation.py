@@ -1,14 +1,14 @@
 """Activation functions: a scalar formula each, forward and backward.
 
-The loops, with an optional bias added on the way, come from `pointwise`. `y` in a backward formula is
-the output of the forward pass, `x` its input; each keeps whichever is cheaper.
+The loops, with an optional bias added on the way, come from `pointwise`. `y` in a backward formula
+is the output of the forward pass, `x` its input; each keeps whichever is cheaper.
 CUDA twins: kernels/activation.cu.
 """
 
 from __future__ import annotations
 
 from gpunet.backend.cpu.pointwise import backward, forward
-from gpunet.backend.cpu.scalar import erf, exp, log1p, sigmoid, tanh
+from gpunet.backend.cpu.scalar import erf, exp, expm1, log1p, sigmoid, tanh
 
 
 @forward
@@ -38,7 +38,7 @@ def leaky_relu_bwd(gy, x, negative_slope):
 
 @forward
 def elu_fwd(x, alpha):
-    return x if x > 0.0 else alpha * (exp(x) - 1.0)
+    return x if x > 0.0 else alpha * expm1(x)
 
 
 @backward

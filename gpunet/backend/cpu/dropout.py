@@ -26,7 +26,7 @@ _ONE, _TWO, _THREE = (
 
 @kernel(inline=True)
 def philox(c0, c1, c2, c3, k0, k1):
-    """Ten rounds of Philox 4x32 on uint64 that hold 32-bit words: counter (c0..c3), key (k0, k1)."""
+    """Ten rounds of Philox 4x32 on 32-bit words held in uint64: counter (c0..c3), key (k0, k1)."""
     for _ in range(10):
         product_0 = _MULTIPLIER_0 * c0
         product_1 = _MULTIPLIER_1 * c2

@@ -4,12 +4,14 @@ A kernel here is an ordinary Python function over flat arrays or scalars, marked
 written once for every floating dtype: when the variant for a dtype is made,
 
 - the name `T` stands for that dtype (`T(0.5)`),
-- float literals take that dtype (a stray `0.5` would otherwise widen float32 arithmetic to float64),
+- float literals take that dtype (a stray `0.5` would otherwise widen float32 arithmetic to
+  float64),
 - names of other kernels stand for their variants of the same dtype.
 
 The compiled code lies in the user's cache in a folder named after the sources and the versions, so
-an edit to any kernel file, or another Numba, never runs stale code, and a second start compiles nothing.
-All kernels are serial: BLAS owns the threads (docs/architecture.md, "One owner of the threads").
+an edit to any kernel file, or another Numba, never runs stale code, and a second start compiles
+nothing. All kernels are serial: BLAS owns the threads (docs/architecture.md, "One owner of the
+threads").
 """
 
 from __future__ import annotations
@@ -34,7 +36,10 @@ FAST_SUM = FAST | {"reassoc"}
 
 
 def cache_folder() -> Path:
-    """Where compiled kernels lie: below `$XDG_CACHE_HOME` (or `~/.cache`), one folder a version of the sources."""
+    """Where compiled kernels lie: below `$XDG_CACHE_HOME` (or `~/.cache`).
+
+    Each version of the sources has a folder of its own.
+    """
     import llvmlite
     import numba
 
@@ -50,7 +55,7 @@ class _Compiler:
 
     @cached_property
     def folder(self) -> Path | None:
-        """The cache folder, or None where it cannot be written (kernels then compile anew each start)."""
+        """The cache folder, None if it cannot be written (kernels then compile anew each start)."""
         folder = cache_folder()
         try:
             folder.mkdir(parents=True, exist_ok=True)
@@ -61,7 +66,7 @@ class _Compiler:
 
     @contextlib.contextmanager
     def _cache_in_folder(self) -> Iterator[None]:
-        # Numba reads this setting when a function is decorated; other people's functions keep theirs.
+        # Numba reads this setting when a function is decorated; other packages' keep theirs.
         from numba import config
 
         before = config.CACHE_DIR  # type: ignore[attr-defined]
@@ -100,8 +105,8 @@ compiler = _Compiler()
 class Kernel:
     """A function of arrays or scalars, compiled for a dtype when that dtype is first seen.
 
-    `kernel[dtype]` is the compiled variant. `bindings` give further names their meaning in the body;
-    the families of pointwise kernels use them to put a scalar formula into a loop.
+    `kernel[dtype]` is the compiled variant. `bindings` give further names their meaning in the
+    body; the families of pointwise kernels use them to put a scalar formula into a loop.
     """
 
     def __init__(
@@ -164,7 +169,10 @@ class ByDtype:
 
 
 def kernel(function: Callable[..., Any] | None = None, **options: Any) -> Any:
-    """Marks a function as a kernel: `@kernel`, `@kernel(fastmath=FAST_SUM)`, `@kernel(inline=True)`."""
+    """Marks a function as a kernel.
+
+    Written `@kernel`, `@kernel(fastmath=FAST_SUM)` or `@kernel(inline=True)`.
+    """
     if function is None:
         return lambda f: Kernel(f, **options)
     return Kernel(function, **options)

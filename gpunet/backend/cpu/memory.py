@@ -38,8 +38,8 @@ class _Loan(ref):
 class BufferCache:
     """Buffers of dead arrays by size, handed out again.
 
-    Nothing is counted while buffers come and go, only when the system is asked for a new one: if the
-    unused buffers of other sizes then outweigh what is in use, they are given back first.
+    Nothing is counted while buffers come and go, only when the system is asked for a new one: if
+    the unused buffers of other sizes then outweigh what is in use, they are given back first.
     """
 
     def __init__(self) -> None:
@@ -79,7 +79,7 @@ class BufferCache:
             buffers.clear()
 
     def _home(self, shape: tuple[int, ...], dtype: Any) -> list[mmap.mmap] | None:
-        """The list of unused buffers for this shape, None if it is small; looked up once a shape."""
+        """The list of unused buffers for this shape, None if small; looked up once a shape."""
         if len(self._by_shape) > 10_000:  # shapes that come once, such as lengths of sentences
             self._by_shape.clear()
         nbytes = math.prod(shape) * np.dtype(dtype).itemsize

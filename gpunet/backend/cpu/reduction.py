@@ -30,7 +30,10 @@ def column_sum(x: Array) -> Array:
 
 @kernel(inline=True, fastmath=FAST_SUM | {"nnan", "ninf"})
 def row_max(x):
-    """Largest element; unspecified if there is a NaN, which then shows in whatever is done with the row."""
+    """Largest element; unspecified if there is a NaN.
+
+    The NaN then shows in whatever is done with the row.
+    """
     top = x[0]
     for j in range(x.size):
         top = max(top, x[j])

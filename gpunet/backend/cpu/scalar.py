@@ -5,8 +5,9 @@ branch-free polynomials, so a loop over them runs on 8 or 16 elements at once (t
 faster). The float64 versions are the C library's: float64 serves checks, not speed.
 
 Accuracy of the float32 versions over all floats (tests/backend/test_scalar.py): at most 1.1 ulp for
-exp, 0.9 for log, 2.5 for sigmoid, 4.9 for tanh and 7.5 for erf. For |x| < 2^-118 tanh and erf are only
-within the smallest normal float; exp is 0 below 2^-125.5, where a GPU would still have half a binade.
+exp, 0.9 for log, 2.5 for sigmoid, 4.9 for tanh and 7.5 for erf. For |x| < 2^-118 tanh and erf are
+only within the smallest normal float; exp is 0 below 2^-125.5, where a GPU would still have half a
+binade.
 """
 
 from __future__ import annotations
@@ -22,25 +23,39 @@ _INFINITY = np.float32(np.inf)
 
 
 @kernel(inline=True)
-def _exp(x):
-    """2^n · e^r with n = round(x / ln 2); Cephes' polynomial for e^r on |r| <= ln 2 / 2."""
-    clamped = min(max(x, -87.33654), 88.72283)
-    t = clamped * 1.44269504 + 12582912.0  # adding 1.5·2^23 rounds: n is then in the low bits of t
-    n = t - 12582912.0
-    r = clamped - n * 0.693359375
-    r = r - n * -2.12194440e-4  # ln 2 in two parts, the first exact in few bits
+def _exp_small(r):
+    """e^r − 1 on |r| <= ln 2 / 2: Cephes' polynomial."""
     p = 1.9875691500e-4
     p = p * r + 1.3981999507e-3
     p = p * r + 8.3334519073e-3
     p = p * r + 4.1665795894e-2
     p = p * r + 1.6666665459e-1
     p = p * r + 5.0000001201e-1
-    p = p * r * r + r + 1.0
+    return p * r * r + r
+
+
+@kernel(inline=True)
+def _exp(x):
+    """2^n · e^r with n = round(x / ln 2)."""
+    clamped = min(max(x, -87.33654), 88.72283)
+    t = clamped * 1.44269504 + 12582912.0  # adding 1.5·2^23 rounds: n is then in the low bits of t
+    n = t - 12582912.0
+    r = clamped - n * 0.693359375
+    r = r - n * -2.12194440e-4  # ln 2 in two parts, the first exact in few bits
+    p = _exp_small(r) + 1.0
     half = (T(t).view(np.int32) + np.int32(126)) << np.int32(23)  # 2^(n-1): n may be 128
     y = (p + p) * np.int32(half).view(T)
     y = y if x <= 88.72283 else _INFINITY
     y = y if x >= -87.33654 else 0.0  # subnormal results are flushed, as on a GPU
     return y if x == x else x
+
+
+@kernel(inline=True)
+def _expm1(x):
+    """e^x − 1, exact also where e^x is nearly 1."""
+    small = _exp_small(min(max(x, -0.34657359), 0.34657359))
+    y = _exp(x) - 1.0
+    return small if abs(x) < 0.34657359 else y
 
 
 @kernel(inline=True)
@@ -66,7 +81,7 @@ def _log(x):
 
 @kernel(inline=True)
 def _log1p(x):
-    """log(1 + x) for x >= 0: the factor x / (u − 1) makes up for what rounding u = 1 + x took away."""
+    """log(1 + x) for x >= 0: x / (u − 1) makes up for what rounding u = 1 + x took away."""
     u = 1.0 + x
     y = _log(u) * (x / (u - 1.0))
     return y if u > 1.0 else x
@@ -112,6 +127,7 @@ def _erf(x):
 
 
 exp: Any = ByDtype(float32=_exp, float64=math.exp)
+expm1: Any = ByDtype(float32=_expm1, float64=math.expm1)
 log: Any = ByDtype(float32=_log, float64=math.log)
 log1p: Any = ByDtype(float32=_log1p, float64=math.log1p)
 tanh: Any = ByDtype(float32=_tanh, float64=math.tanh)

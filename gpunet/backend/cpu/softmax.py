@@ -1,4 +1,7 @@
-"""Softmax, log-softmax and fused cross entropy over the last axis. CUDA twins: kernels/softmax.cu."""
+"""Softmax, log-softmax and fused cross entropy over the last axis.
+
+CUDA twins: kernels/softmax.cu.
+"""
 
 from __future__ import annotations
 
@@ -108,7 +111,8 @@ def _cross_entropy_bwd(gy, p, target, weight, ignore_index, smoothing, gx):
 
 def _rows(x: Array) -> Array:
     columns = x.shape[-1]
-    return x.reshape(x.size // columns if columns else 0, columns)  # -1 needs a column to be derived
+    # A first axis of -1 would need a column to be derived.
+    return x.reshape(x.size // columns if columns else 0, columns)
 
 
 def softmax_fwd(x: Array) -> Array:
@@ -145,7 +149,8 @@ def cross_entropy_fwd(
     """Cross entropy of softmax(x) against class indices, the softmax kept for the backward pass.
 
     Shapes: x (n, C) C-contiguous, target (n,) int64, weight (C,) or None.
-    Returns: the loss of each row (n,), the totals (3,) = Σ loss, Σ weight and their ratio, softmax(x) (n, C).
+    Returns: the loss of each row (n,), the totals (3,) = Σ loss, Σ weight and their ratio,
+        softmax(x) (n, C).
     Raises: ArgumentError for a label outside [0, C) that is not `ignore_index`.
     """
     dtype = x.dtype

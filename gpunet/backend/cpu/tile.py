@@ -39,7 +39,9 @@ def _register_file() -> tuple[int, tuple[int, ...]]:
 
 
 VECTOR_BYTES, HEIGHTS = _register_file()
-DEPTH = 256  # most steps of k in a panel: with two vectors of 64 bytes it fills an L1 cache of 32 KiB
+DEPTH = (
+    256  # most steps of k in a panel: with two vectors of 64 bytes it fills an L1 cache of 32 KiB
+)
 
 BYTE, I32, I64 = ir.IntType(8), ir.IntType(32), ir.IntType(64)
 Value = Any  # an LLVM value
@@ -74,9 +76,7 @@ class _Function:
         return self.builder.shuffle_vector(first, undefined, lanes)
 
     def load_element(self, pointer: Value) -> Value:
-        return self.builder.load(
-            self.builder.bitcast(pointer, self.element.as_pointer()), align=1
-        )
+        return self.builder.load(self.builder.bitcast(pointer, self.element.as_pointer()), align=1)
 
     def load(self, pointer: Value) -> Value:
         return self.builder.load(self.builder.bitcast(pointer, self.type.as_pointer()), align=1)
@@ -230,7 +230,8 @@ def panel_memory(typing_context):
     """Memory for one panel, on the stack of the kernel."""
 
     def generate(context, builder, signature, arguments):
-        memory = cgutils.alloca_once(builder, ir.ArrayType(BYTE, DEPTH * 2 * VECTOR_BYTES))
+        with builder.goto_entry_block():
+            memory = builder.alloca(ir.ArrayType(BYTE, DEPTH * 2 * VECTOR_BYTES))
         memory.align = VECTOR_BYTES
         return builder.bitcast(memory, BYTE.as_pointer())
 
@@ -297,16 +298,17 @@ def transpose_block(typing_context, source, i, j, target, target_stride, stored,
 
 
 @intrinsic
-def multiply_tile(typing_context, a, i, k, panel, depth, c, j, rows, columns, accumulate):
-    """C[i:i+h, j:j+columns] = or += A[i:i+h, k:k+depth]·panel; returns h, the largest height up to `rows`."""
+def multiply_tile(
+    typing_context, a, row_stride, k_stride, panel, depth, c, i, j, rows, columns, accumulate
+):
+    """C[i:i+h, j:j+columns] = or += A[:h, :depth]·panel; returns h, the largest height up to `rows`."""
 
     def generate(context, builder, signature, arguments):
-        a, i, k, panel, depth, c, j, rows, columns, accumulate = arguments
-        element = context.get_value_type(signature.args[0].dtype)
-        a_pointer, row_stride, k_stride = _locate(context, builder, signature.args[0], a, i, k)
-        c_pointer, c_stride, _ = _locate(context, builder, signature.args[5], c, i, j)
+        a, row_stride, k_stride, panel, depth, c, i, j, rows, columns, accumulate = arguments
+        element = context.get_value_type(signature.args[5].dtype)
+        target, c_stride, _ = _locate(context, builder, signature.args[5], c, i, j)
         loaded = builder.select(accumulate, columns, I64(0))
-        values = [a_pointer, row_stride, k_stride, panel, depth, c_pointer, c_stride, columns, loaded]
+        values = [a, row_stride, k_stride, panel, depth, target, c_stride, columns, loaded]
         wide = _needs_two_vectors(builder, element, columns)
         multiply = chosen = None
         for height in reversed(HEIGHTS):
@@ -318,6 +320,31 @@ def multiply_tile(typing_context, a, i, k, panel, depth, c, j, rows, columns, ac
         builder.call(multiply, values)
         return chosen
 
-    i64 = types.int64
-    arguments = (a, i64, i64, types.voidptr, i64, c, i64, i64, i64, types.boolean)
+    i64, pointer = types.int64, types.voidptr
+    arguments = (pointer, i64, i64, pointer, i64, c, i64, i64, i64, i64, types.boolean)
     return i64(*arguments), generate
+
+
+@intrinsic
+def data(typing_context, array):
+    def generate(context, builder, signature, arguments):
+        struct = context.make_array(signature.args[0])(context, builder, arguments[0])
+        return builder.bitcast(struct.data, BYTE.as_pointer())
+
+    return types.voidptr(array), generate
+
+
+@intrinsic
+def copy_plain(typing_context, source, i, j, rows, columns, target, target_stride):
+    def generate(context, builder, signature, arguments):
+        source, i, j, rows, columns, target, target_stride = arguments
+        ty = signature.args[0]
+        bits = ty.dtype.bitwidth
+        pointer, stride, _ = _locate(context, builder, ty, source, i, j)
+        nbytes = builder.mul(columns, I64(bits // 8))
+        with cgutils.for_range(builder, rows) as loop:
+            cgutils.raw_memcpy(builder, builder.gep(target, [builder.mul(loop.index, target_stride)]), builder.gep(pointer, [builder.mul(loop.index, stride)]), nbytes, I64(1), align=1)
+        return context.get_dummy_value()
+
+    i64 = types.int64
+    return types.void(source, i64, i64, i64, i64, types.voidptr, i64), generate

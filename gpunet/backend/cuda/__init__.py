@@ -20,11 +20,13 @@ def probe() -> str:
         import cupy
     except ModuleNotFoundError as error:
         if error.name == "cupy":
-            return "CuPy is not installed; pip install 'gpunet[cuda13]' (or cuda12) where there is an NVIDIA GPU"
+            return (
+                "CuPy is not installed; pip install 'gpunet[cuda13]' (or cuda12) "
+                "where there is an NVIDIA GPU"
+            )
         return f"CuPy does not import: {error}"
-    except (
-        Exception
-    ) as error:  # CuPy can raise OSError for its cache folder, or anything from a broken wheel
+    except Exception as error:
+        # CuPy can raise OSError for its cache folder, or anything from a broken wheel.
         return f"CuPy does not import: {type(error).__name__}: {error}"
     try:
         if not cupy.cuda.is_available():

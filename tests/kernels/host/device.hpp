@@ -1,8 +1,8 @@
-// The part of CUDA C++ that the kernels use, for a host compiler: read before common.cuh and a .cu file.
+// The part of CUDA C++ that the kernels use, for a host compiler: it comes before common.cuh.
 //
-// A CUDA thread is a fibre (scheduler.cpp), all of them on one OS thread. So a plain global variable
-// can be threadIdx, atomics need no lock, and thread-local storage, which belongs to that one OS
-// thread, serves as the shared memory of the block that runs at the moment.
+// A CUDA thread is a fibre (scheduler.cpp), and all fibres are on one OS thread. So threadIdx is a
+// global variable that is set when a fibre's turn comes, atomics need no lock, and the thread-local
+// storage of that OS thread serves as the shared memory of the block that runs at the moment.
 
 #pragma once
 
@@ -41,8 +41,8 @@ Value __shfl_xor_sync(unsigned mask, Value value, int distance) {
     return value;
 }
 
-// Fibres never interrupt one another: reading and then writing is one step. The order in which memory
-// becomes visible to other blocks is always the program's here, so a missing fence does not show.
+// Fibres never interrupt one another: reading and then writing is one step. What a block writes
+// reaches the others in the order of the program here, so a missing fence does not show.
 inline void __threadfence() {}
 
 inline unsigned long long atomicAdd(unsigned long long* at, unsigned long long value) {
@@ -58,5 +58,5 @@ inline unsigned long long atomicMin(unsigned long long* at, unsigned long long v
 }
 
 // float and double have overloads of all of these, as they have on the device.
-using std::erf, std::exp, std::expm1, std::fabs, std::fmax, std::fmin, std::log, std::log1p, std::pow,
-    std::sqrt, std::tanh;
+using std::erf, std::exp, std::expm1, std::fabs, std::fmax, std::fmin;
+using std::log, std::log1p, std::pow, std::sqrt, std::tanh;

@@ -27,16 +27,12 @@ class Schedule:
 
     order: int
     depth_first: bool
-    seed: int = 0
 
 
-SCHEDULES = (
-    *(
-        Schedule(order, depth_first)
-        for order in (FORWARD, REVERSE)
-        for depth_first in (False, True)
-    ),
-    *(Schedule(RANDOM, depth_first, seed) for seed in (1, 2) for depth_first in (False, True)),
+SCHEDULES = tuple(
+    Schedule(order, depth_first)
+    for order in (FORWARD, REVERSE, RANDOM)
+    for depth_first in (False, True)
 )
 
 
@@ -49,7 +45,7 @@ class Device:
         self._memory: list[tuple[Array, Array, slice]] = []
 
     def empty(self, shape: Any, dtype: Any, aligned: bool = True) -> Array:
-        """An array full of NaN between two guards, aligned to 16 bytes or to no more than its dtype."""
+        """An array full of NaN between two guards, aligned to 16 bytes or else not."""
         dtype = np.dtype(dtype)
         size = int(np.prod(shape)) * dtype.itemsize
         length = GUARD + 16 + dtype.itemsize + size + GUARD
@@ -72,7 +68,7 @@ class Device:
         """Runs a kernel. An array or None goes where it takes a pointer, a number elsewhere.
 
         Raises:
-            KernelFault: threads wait for each other for ever, or memory outside an array was written.
+            KernelFault: threads wait for ever, or memory outside an array was written.
             TypeError: an argument is not what the kernel's signature says.
         """
         if len(arguments) != len(kernel.parameters):
@@ -85,13 +81,9 @@ class Device:
         ]
         addresses = (ctypes.c_void_p * len(values))(*[value.ctypes.data for value in values])
         grid_x, grid_y = grid if isinstance(grid, tuple) else (grid, 1)
-        order, depth_first, seed = (
-            self.schedule.order,
-            self.schedule.depth_first,
-            self.schedule.seed,
-        )
+        order, depth_first = self.schedule.order, int(self.schedule.depth_first)
         error = kernel.library.launch(
-            kernel.entry, addresses, grid_x, grid_y, block, order, int(depth_first), seed
+            kernel.entry, addresses, grid_x, grid_y, block, order, depth_first
         )
         if error:
             raise KernelFault(f"{kernel.name}: {error.decode()}")

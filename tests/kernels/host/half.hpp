@@ -50,9 +50,9 @@ struct alignas(2) __half {  // 1 sign, 5 exponent and 10 fraction bits
             narrow = 0x7e00;
         } else if (magnitude >= 0x477ff000) {  // rounds to 65536 or more
             narrow = 0x7c00;
-        } else if (magnitude >= 0x38800000) {  // 2^-14 and above: normal; the exponent's bias differs by 112
+        } else if (magnitude >= 0x38800000) {  // 2^-14 or more: normal, with another exponent bias
             narrow = host::rounded(magnitude - (112u << 23), 13);
-        } else {  // adding 0.5 aligns the fraction of a subnormal to the lowest bits, rounded
+        } else {  // subnormal: the sum with 0.5 has its fraction in the lowest bits, rounded
             narrow = host::bits_of(host::float_of(magnitude) + 0.5f) - host::bits_of(0.5f);
         }
         bits = (wide >> 16 & 0x8000) | narrow;
@@ -60,8 +60,9 @@ struct alignas(2) __half {  // 1 sign, 5 exponent and 10 fraction bits
 
     explicit operator float() const {
         const uint32_t sign = uint32_t(bits & 0x8000) << 16, magnitude = bits & 0x7fff;
-        if (magnitude >= 0x7c00) return host::float_of(sign | 0x7f800000 | ((magnitude & 0x3ff) << 13));
-        const float value = host::float_of(magnitude << 13) * 0x1p112f;  // moves the exponent, also of subnormals
+        const uint32_t wide = magnitude << 13;
+        if (magnitude >= 0x7c00) return host::float_of(sign | 0x7f800000 | wide);  // infinity, NaN
+        const float value = host::float_of(wide) * 0x1p112f;  // the other bias, also of subnormals
         return host::float_of(sign | host::bits_of(value));
     }
 };

@@ -63,7 +63,8 @@ void fibre() {
 bool all_lanes_are_here(unsigned first_lane, unsigned mask) {
     for (unsigned lane = 0; lane < WARP; ++lane) {
         const Thread& other = threads[first_lane + lane];
-        if (mask >> lane & 1 && !(other.state == State::IN_SHUFFLE && other.mask == mask)) return false;
+        const bool here = other.state == State::IN_SHUFFLE && other.mask == mask;
+        if (mask >> lane & 1 && !here) return false;
     }
     return true;
 }
@@ -147,13 +148,11 @@ bool open_barrier(unsigned count) {
     const Thread& one = threads[0];
     for (unsigned i = 0; i < count; ++i) {
         const Thread& other = threads[i];
-        const bool together = one.state == State::DONE
-                                  ? other.state == State::DONE
-                                  : one.state == State::AT_BARRIER && other.state == State::AT_BARRIER &&
-                                        !std::strcmp(one.barrier, other.barrier);
-        if (together) continue;
-        error = "block (" + std::to_string(blockIdx.x) + ", " + std::to_string(blockIdx.y) + "): " +
-                description(one) + ", " + description(other);
+        const bool ended = one.state == State::DONE && other.state == State::DONE;
+        const bool waiting = one.state == State::AT_BARRIER && other.state == State::AT_BARRIER;
+        if (ended || (waiting && !std::strcmp(one.barrier, other.barrier))) continue;
+        const std::string x = std::to_string(blockIdx.x), y = std::to_string(blockIdx.y);
+        error = "block (" + x + ", " + y + "): " + description(one) + ", " + description(other);
         return false;
     }
     if (one.state == State::DONE) return false;
@@ -164,8 +163,8 @@ bool open_barrier(unsigned count) {
 // Written before shared memory is looked for: it exists from the first access on.
 thread_local volatile char shared_memory_exists;
 
-// Fills shared memory, which is this library's thread-local storage, with NaN: what one block leaves
-// there says nothing to the next one.
+// Fills shared memory, which is this library's thread-local storage, with NaN: a block must not
+// find there what the one before left.
 int spoil_shared_memory(dl_phdr_info* library, size_t, void*) {
     const auto contains = [&](const ElfW(Phdr)& segment) {
         const uintptr_t start = library->dlpi_addr + segment.p_vaddr;
@@ -179,18 +178,20 @@ int spoil_shared_memory(dl_phdr_info* library, size_t, void*) {
     return 1;
 }
 
+void prepare(unsigned number) {
+    Thread& thread = threads[number];
+    thread.state = State::READY;
+    thread.index = {number, 0, 0};
+    getcontext(&thread.context);
+    thread.context.uc_stack.ss_sp = stacks.data() + number * STACK;
+    thread.context.uc_stack.ss_size = STACK;
+    makecontext(&thread.context, fibre, 0);
+}
+
 void run_block(Schedule& schedule) {
     const unsigned count = blockDim.x;
     for (unsigned i = 0; i < MAX_THREADS; ++i) threads[i].state = State::DONE;
-    for (unsigned i = 0; i < count; ++i) {
-        Thread& thread = threads[i];
-        thread.state = State::READY;
-        thread.index = {i, 0, 0};
-        getcontext(&thread.context);
-        thread.context.uc_stack.ss_sp = stacks.data() + i * STACK;
-        thread.context.uc_stack.ss_size = STACK;
-        makecontext(&thread.context, fibre, 0);
-    }
+    for (unsigned i = 0; i < count; ++i) prepare(i);
     shared_memory_exists = 1;
     dl_iterate_phdr(spoil_shared_memory, nullptr);
     const unsigned group = schedule.depth_first ? WARP : count;
@@ -203,19 +204,19 @@ void run_block(Schedule& schedule) {
 
 }  // namespace
 
-// Runs kernel(arguments) for every thread of the grid. Returns what went wrong, or null.
+// Runs entry(arguments) for every thread of the grid. Returns what went wrong, or null.
 extern "C" __attribute__((visibility("default")))
-const char* launch(void (*kernel_)(void**), void** arguments, unsigned grid_x, unsigned grid_y,
-                   unsigned block, int order, int depth_first, unsigned seed) {
+const char* launch(void (*entry)(void**), void** arguments, unsigned grid_x, unsigned grid_y,
+                   unsigned block, int order, int depth_first) {
     if (block == 0 || block > MAX_THREADS || block % WARP || !grid_x || !grid_y || grid_y > 65535)
         return "this launch is not legal";
-    kernel = kernel_;
+    kernel = entry;
     kernel_arguments = arguments;
     error.clear();
     stacks.resize(std::max(stacks.size(), block * STACK));
     blockDim = {block, 1, 1};
     gridDim = {grid_x, grid_y, 1};
-    Schedule schedule = {Order(order), depth_first != 0, std::mt19937(seed)};
+    Schedule schedule = {Order(order), depth_first != 0, std::mt19937()};
     for (unsigned number : schedule.permutation(grid_x * grid_y)) {
         blockIdx = {number % grid_x, number / grid_x, 0};
         run_block(schedule);

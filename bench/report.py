@@ -1,0 +1,84 @@
+"""Writes docs/benchmarks.md from the figures in bench/results/: `python -m bench.report`."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from bench.__main__ import GOALS
+
+ROOT = Path(__file__).parent.parent
+PAGE = ROOT / "docs" / "benchmarks.md"
+NAMES = {
+    "gpunet": "gpunet",
+    "torch": "PyTorch, eager",
+    "torch-fused": "PyTorch, fused Adam",
+    "jax": "JAX, jit",
+}
+WORKLOADS = {
+    "W1": "MLP 784–512–512–10, batch 128, Adam: a training step",
+    "W1s": "MLP 784–128–10, batch 32, SGD: a training step",
+    "W7": "the network of W1, inference of one example",
+    "W9": "start of the process to the end of its first W1s step, caches warm",
+}
+
+
+def page() -> str:
+    """The whole page."""
+    parts = [_INTRODUCTION]
+    for file in sorted((ROOT / "bench" / "results").glob("*.json")):
+        content = json.loads(file.read_text())
+        parts.append(_section(content["machine"], content["workloads"], file.name))
+    return "\n".join(parts)
+
+
+def _section(machine: dict[str, Any], workloads: dict[str, Any], name: str) -> str:
+    versions = ", ".join(f"{package} {version}" for package, version in machine["versions"].items())
+    lines = [
+        f"## {machine['processor']}, {machine['threads']} threads, {machine['date']}",
+        "",
+        f"{versions}; commit {machine['commit']}. Made by `{machine['command']}`, figures in "
+        f"[`bench/results/{name}`](../bench/results/{name}).",
+        "",
+        "| workload | framework | ms, median | rounds, fastest to slowest "
+        "| peak memory, MiB | ratio | goal |",
+        "|---|---|---:|---:|---:|---:|---:|",
+    ]
+    for workload, frameworks in workloads.items():
+        own = frameworks["gpunet"]["median_ms"]
+        for framework, figures in frameworks.items():
+            first = framework == "gpunet"
+            cells = (
+                f"**{workload}** {WORKLOADS[workload]}" if first else "",
+                NAMES[framework],
+                f"{figures['median_ms']:.3f}",
+                f"{figures['fastest_round_ms']:.3f} to {figures['slowest_round_ms']:.3f}",
+                f"{figures['peak_mib']:.0f}",
+                "" if first else f"{figures['median_ms'] / own:.2f}",
+                f"{GOALS[workload]:.1f}" if framework == "torch" else "" if first else "1.0",
+            )
+            lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join([*lines, ""])
+
+
+_INTRODUCTION = """# Benchmarks
+
+This page is written by `python -m bench.report` from the figures in `bench/results/`.
+
+Every framework runs in a process of its own, in turns with the others, five rounds of three seconds
+each; a figure is the median of the rounds' medians. **Ratio** is the framework's time over gpunet's
+of the same run: above 1, gpunet is faster. Times of one machine at one hour; compare ratios, not
+milliseconds.
+
+There is no GPU figure yet: no kernel has been timed on one.
+"""
+
+
+def main() -> None:
+    PAGE.write_text(page(), encoding="utf-8")
+    print(f"written: {PAGE.relative_to(ROOT)}")
+
+
+if __name__ == "__main__":
+    main()

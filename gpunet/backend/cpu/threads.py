@@ -1,0 +1,154 @@
+"""The threads of the CPU backend: one small pool, and nothing else in gpunet owns a thread that computes.
+
+`run(tasks)` shares tasks out over the calling thread and its helpers, one helper fewer than there are
+cores this process may use. A task is a call of a compiled kernel, which releases Python's lock while
+it works. Everybody takes the next task when done with the last, so a core that other programs keep busy
+just does fewer of them. Helpers sleep between runs: threads that spin instead would slow down everybody
+else's, those of BLAS for one. Waking one takes about 10 µs, so work below `WORTHWHILE` stays serial.
+
+The environment variable `GPUNET_NUM_THREADS` sets the number of threads, the calling one included; 1
+means none but the caller.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+from _thread import allocate_lock
+from collections.abc import Callable
+from typing import Any
+
+from gpunet.errors import ArgumentError
+
+WORTHWHILE = 60  # µs of work on one core, from which sharing it out is quicker
+
+Task = tuple[Callable[..., Any], tuple[Any, ...]]  # a function and its arguments
+
+
+class _Run:
+    """One list of tasks, worked off by everybody who calls `work`."""
+
+    def __init__(self, tasks: list[Task]):
+        self._waiting = tasks[::-1]
+        self.failures: list[BaseException] = []
+
+    def work(self) -> None:
+        while self._waiting:
+            try:
+                function, arguments = self._waiting.pop()
+            except IndexError:  # somebody else took the last one
+                return
+            try:
+                function(*arguments)
+            except BaseException as failure:
+                self.failures.append(failure)
+
+
+class _Helper:
+    """A sleeping thread, woken for one run at a time."""
+
+    def __init__(self) -> None:
+        self._run: _Run | None = None
+        self._start, self._finished = _locked(), _locked()
+        threading.Thread(target=self._loop, name="gpunet", daemon=True).start()
+
+    def _loop(self) -> None:
+        while True:
+            self._start.acquire()
+            run, finished = self._run, self._finished
+            assert run is not None
+            run.work()
+            self._run = None
+            finished.release()
+
+    def begin(self, run: _Run) -> None:
+        self._finished = _locked()
+        self._run = run
+        self._start.release()
+
+    def end(self, run: _Run) -> None:
+        """Returns when this helper has nothing to do with the run any more."""
+        if self._run is run and self._start.acquire(blocking=False):
+            self._run = None  # it has not even woken up, and need not
+        while self._run is run:
+            try:
+                self._finished.acquire()
+            except KeyboardInterrupt as interrupt:  # the run still writes into the caller's arrays
+                run.failures.append(interrupt)
+
+
+class _Pool:
+    """The helpers, started when first needed."""
+
+    def __init__(self) -> None:
+        self.size = _size()
+        self._free = allocate_lock()
+        self._helpers: list[_Helper] = []
+
+    def run(self, tasks: list[Task]) -> None:
+        # A task that shares out its own work, a second thread of the user and the last moments of the
+        # interpreter do without help.
+        if self.size == 1 or len(tasks) < 2 or sys.is_finalizing() or not self._free.acquire(False):
+            for function, arguments in tasks:
+                function(*arguments)
+            return
+        run = _Run(tasks)
+        try:
+            while len(self._helpers) < self.size - 1:
+                self._helpers.append(_Helper())
+            for helper in self._helpers[: len(tasks) - 1]:
+                helper.begin(run)
+            run.work()
+        finally:
+            for helper in self._helpers:
+                helper.end(run)
+            self._free.release()
+        if run.failures:
+            raise run.failures[0]
+
+
+def _locked() -> Any:
+    lock = allocate_lock()
+    lock.acquire()
+    return lock
+
+
+def _size() -> int:
+    """Threads to compute with, the calling one included."""
+    asked = os.environ.get("GPUNET_NUM_THREADS")
+    if asked is not None:
+        if not asked.isdecimal() or int(asked) < 1:
+            problem = f"GPUNET_NUM_THREADS must be a whole number from 1, got {asked!r}"
+            raise ArgumentError("gpunet", problem)
+        return int(asked)
+    if hasattr(os, "sched_getaffinity"):  # not on macOS and Windows
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+_pool: _Pool | None = None
+
+
+def _forget_pool() -> None:
+    global _pool
+    _pool = None
+
+
+def pool() -> _Pool:
+    global _pool
+    if _pool is None:
+        _pool = _Pool()
+    return _pool
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget_pool)  # threads do not survive a fork
+
+
+def run(tasks: list[Task]) -> None:
+    """Calls every task, in any order, on the calling thread and the helpers; returns when all have ended.
+
+    Tasks must not write what another reads. If some raise, one of their exceptions is raised here.
+    """
+    pool().run(tasks)

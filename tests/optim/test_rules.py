@@ -1,0 +1,82 @@
+"""Each optimizer walks the path that its paper describes."""
+
+import numpy as np
+import pytest
+
+import gpunet
+from gpunet import optim
+from tests.optim.rules import OPTIONS, RULES
+from tests.tolerance import EPS
+
+STEPS = 8
+SHAPES = [(), (5,), (3, 4), (0, 3), (130, 127)]
+every_rule = pytest.mark.parametrize(
+    ("rule", "options"), OPTIONS, ids=[f"{rule} {options}" for rule, options in OPTIONS]
+)
+
+
+def drawn(shape, count) -> list[np.ndarray]:
+    """Rounded to float32, so that both dtypes start from the same numbers."""
+    rng = np.random.default_rng(0)
+    return [rng.standard_normal(shape).astype("float32").astype("float64") for _ in range(count)]
+
+
+def walked(rule, options, starts, gradients, rates, dtype) -> list[list[np.ndarray]]:
+    """The parameters after each step."""
+    parameters = [gpunet.tensor(p, dtype=dtype, requires_grad=True) for p in starts]
+    optimizer = getattr(optim, rule)(parameters, lr=rates[0], **options)
+    path = []
+    for step, lr in enumerate(rates):
+        optimizer.param_groups[0]["lr"] = lr
+        for parameter, its in zip(parameters, gradients, strict=True):
+            parameter.grad = gpunet.tensor(its[step], dtype=dtype)
+        optimizer.step()
+        path.append([parameter.array.copy() for parameter in parameters])
+    return path
+
+
+@every_rule
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_path(rule, options, dtype) -> None:
+    """Some ten roundings a step, of values that stay below the largest position or step."""
+    starts = [drawn(shape, 1)[0] for shape in SHAPES]
+    gradients = [drawn(shape, STEPS + 1)[1:] for shape in SHAPES]
+    rates = [0.1, 0.1, 0.05, 0.2, 0.2, 0.0, 0.1, 0.01]
+    path = walked(rule, options, starts, gradients, rates, dtype)
+    for i, (start, its) in enumerate(zip(starts, gradients, strict=True)):
+        expected = RULES[rule](start, its, rates, **options)
+        for step, position in enumerate(expected):
+            got = path[step][i]
+            assert (got.shape, got.dtype) == (start.shape, dtype)
+            bound = 10 * (step + 1) * EPS[dtype] * (1 + np.abs(position).max(initial=0))
+            assert np.abs(got - position).max(initial=0) <= bound, f"step {step + 1}"
+
+
+@every_rule
+def test_it_finds_the_bottom(rule, options) -> None:
+    """Of (p − 3)²; climbing instead, it leaves the top of −(p − 3)² out of sight."""
+    p = gpunet.tensor([0.0], dtype="float64", requires_grad=True)
+    options = {**options, "weight_decay": 0.0}
+    optimizer = getattr(optim, rule)([p], lr=0.02, **options)
+    sign = -1.0 if options.get("maximize") else 1.0
+    for _ in range(1500):
+        optimizer.zero_grad()
+        ((p - 3.0) * (p - 3.0) * sign).sum().backward()
+        optimizer.step()
+    assert abs(p.item() - 3) < 0.05
+
+
+def test_the_size_of_adams_first_step_is_the_learning_rate() -> None:
+    """Whatever the gradient: m̂ / √v̂ is its sign (Kingma & Ba, section 2.1)."""
+    p = gpunet.tensor(np.zeros(4), requires_grad=True)
+    p.grad = gpunet.tensor(np.array([1e-4, -1.0, 1e3, -1e6]))
+    optim.Adam([p], lr=0.5, eps=0.0).step()
+    np.testing.assert_allclose(p.detach().numpy(), [-0.5, 0.5, -0.5, 0.5], rtol=8 * EPS["float64"])
+
+
+def test_a_bad_gradient_is_not_hidden() -> None:
+    for rule in (optim.SGD, optim.Adam, optim.AdamW):
+        p = gpunet.tensor([1.0, 1.0], requires_grad=True)
+        p.grad = gpunet.tensor([float("nan"), 1.0])
+        rule([p], lr=0.1).step()
+        assert np.isnan(p.array).tolist() == [True, False]
