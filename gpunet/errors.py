@@ -72,6 +72,10 @@ class CheckpointError(GpunetError, ValueError):
     """A checkpoint is truncated, of another model, or not one."""
 
 
+class MissingPackageError(GpunetError, ImportError):
+    """A package that an extra brings is not installed; the message has the line that installs it."""
+
+
 class NonFiniteError(GpunetError, ArithmeticError):
     """NaN or Inf turned up where training cannot go on."""
 

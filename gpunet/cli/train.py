@@ -13,14 +13,13 @@ from typing import Any
 import gpunet
 from gpunet import backend
 from gpunet.cli.console import TrainingBars, console
-from gpunet.errors import ArgumentError
+from gpunet.errors import ArgumentError, MissingPackageError
 from gpunet.train.build import build_data, build_loader, build_model, build_optimizer
 from gpunet.train.config import Config, load
 from gpunet.train.run import Run
 from gpunet.train.trainer import Trainer
-from gpunet.viz.style import PlotError
 
-PICTURES = 48  # on the page of predictions
+PICTURES = 32  # on the page of predictions
 _LITERAL: Any = {"markup": False, "soft_wrap": True}  # how paths are printed
 
 
@@ -90,7 +89,7 @@ def _train(trainer: Trainer, folder: Run, config: Config, started: float) -> int
     try:
         names = _pictures(trainer, folder.folder)
         console.print(f"pictures, open them: {', '.join(names)}")
-    except PlotError as error:
+    except MissingPackageError as error:
         console.print(f"no pictures: {error}", **_LITERAL)
     return 0
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from gpunet.errors import ArgumentError, DataError, GpunetError
+from gpunet.errors import ArgumentError, DataError, MissingPackageError
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -56,7 +56,7 @@ def read_image(
     Raises:
         ArgumentError: C is neither 1 nor 3, or not 1 where a framing is given.
         DataError: the file is no readable image, or no glyph is seen in it.
-        GpunetError: Pillow is not installed.
+        MissingPackageError: Pillow is not installed.
     """
     channels, height, width = shape
     if channels not in ((1, 3) if framing is None else (1,)):
@@ -83,7 +83,7 @@ def _open(path: Path, mode: str) -> Image:
     try:
         from PIL import Image, ImageOps
     except ImportError as error:
-        raise GpunetError(
+        raise MissingPackageError(
             "read_image", "needs Pillow, which is not installed", "pip install 'gpunet[plot]'"
         ) from error
     try:

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from gpunet.errors import GpunetError
+from gpunet.errors import MissingPackageError
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -53,22 +53,20 @@ LOOK = {
 }
 
 
-class PlotError(GpunetError, ImportError):
-    """matplotlib is not installed."""
-
-
 @contextmanager
 def look() -> Iterator[None]:
     """Within it, or in a function decorated with it, matplotlib draws in this look.
 
     Raises:
-        PlotError: matplotlib is not installed.
+        MissingPackageError: matplotlib is not installed.
     """
     try:
         from matplotlib import style
     except ImportError as error:
         how = "pip install 'gpunet[plot]'"
-        raise PlotError("viz", f"pictures need matplotlib, which is missing: {how}") from error
+        raise MissingPackageError(
+            "viz", f"pictures need matplotlib, which is missing: {how}"
+        ) from error
     with style.context(["default", LOOK]):  # "default" undoes what a user's matplotlibrc changes
         yield
 

@@ -10,7 +10,7 @@ from PIL import Image, ImageDraw, ImageFont
 from gpunet import data
 from gpunet.data.catalogue import Description
 from gpunet.data.image import Framing, read_image
-from gpunet.errors import ArgumentError, DataError, GpunetError
+from gpunet.errors import ArgumentError, DataError, MissingPackageError
 
 SIZE = (200, 300)
 MNIST, DIGITS = data.describe("mnist"), data.describe("digits")
@@ -241,6 +241,6 @@ def test_without_pillow_the_line_that_installs_it_is_given(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, "PIL", None)
-    with pytest.raises(GpunetError) as caught:
+    with pytest.raises(MissingPackageError) as caught:
         read_image(tmp_path / "any.png", (1, 8, 8))
     assert str(caught.value).endswith("pip install 'gpunet[plot]'")

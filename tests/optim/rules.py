@@ -1,4 +1,4 @@
-"""The rules as their papers have them, in NumPy and float64, and the options they are tried with."""
+"""The rules as their papers have them, in NumPy and float64; and options to try them with."""
 
 import numpy as np
 
@@ -6,7 +6,7 @@ import numpy as np
 def sgd(
     p, gradients, rates, momentum=0, dampening=0, weight_decay=0, nesterov=False, maximize=False
 ):
-    """Sutskever et al., ICML 2013, with lr outside of v as PyTorch has it; returns each position."""
+    """Sutskever et al., ICML 2013, with lr outside of v as in PyTorch; returns each position."""
     v, path = None, []
     for g, lr in zip(gradients, rates, strict=True):
         g = (-g if maximize else g) + weight_decay * p

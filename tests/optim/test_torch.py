@@ -21,7 +21,7 @@ def torch():
     ("rule", "options"), OPTIONS, ids=[f"{rule} {options}" for rule, options in OPTIONS]
 )
 def test_trajectory(torch, rule, options) -> None:
-    """Weights after each of ten steps, in float64: some hundred roundings a step, which a step may double."""
+    """Weights in float64: some hundred roundings a step, which the next step may double."""
     rng = np.random.default_rng(0)
     x, t = rng.standard_normal((16, 6)), rng.integers(0, 3, 16)
     ours = nn.Sequential(

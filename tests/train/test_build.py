@@ -1,0 +1,143 @@
+"""What a configuration describes is built, and what it cannot describe is said with a hint."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+import gpunet
+from gpunet import data, nn, optim
+from gpunet.errors import ConfigError
+from gpunet.train.build import build_data, build_loader, build_model, build_optimizer
+from gpunet.train.config import AugmentConfig, DataConfig, LayerConfig, ModelConfig, OptimizerConfig
+
+
+def layers(*configs: LayerConfig, init: str = "default") -> ModelConfig:
+    return ModelConfig(configs, init)
+
+
+def linear(inputs: int, outputs: int) -> LayerConfig:
+    return LayerConfig("Linear", {"in_features": inputs, "out_features": outputs})
+
+
+def test_model(config) -> None:
+    model = build_model(config)
+    assert repr(model) == (
+        "Sequential(\n"
+        "  (0): Flatten(start_dim=1, end_dim=-1)\n"
+        "  (1): Linear(64, 16, bias=True)\n"
+        "  (2): ReLU()\n"
+        "  (3): Dropout(p=0.2)\n"
+        "  (4): Linear(16, 10, bias=True)\n"
+        ")"
+    )
+
+
+@pytest.mark.parametrize(
+    ("layer", "problem"),
+    [
+        (LayerConfig("Relu"), 'kind "Relu" is not known; did you mean "ReLU"?'),
+        (LayerConfig("Linaer"), 'kind "Linaer" is not known; did you mean "Linear"?'),
+        (LayerConfig("Conv3d"), 'kind "Conv3d" is not known; known: "Dropout", "ELU", "Flatten", '),
+        (LayerConfig("Sequential"), 'kind "Sequential" is not known; '),
+        (LayerConfig("MSELoss"), 'kind "MSELoss" is not known; '),
+        (LayerConfig("init"), 'kind "init" is not known; '),
+        (LayerConfig("Dropout", {"P": 0.5}), 'Dropout has no argument P; did you mean "p"?'),
+        (LayerConfig("ReLU", {"slope": 1}), "ReLU has no argument slope; known: none"),
+        (LayerConfig("Linear", {"in_features": 3}), "Linear needs out_features"),
+        (LayerConfig("Linear"), "Linear needs in_features, out_features"),
+        (LayerConfig("Dropout", {"p": 1.5}), "Dropout: p must be in [0, 1], got 1.5"),
+        (linear(0, 3), "Linear: in_features and out_features must be at least 1, got 0 and 3"),
+        (linear("64", 3), "Linear refuses {'in_features': '64', 'out_features': 3}: "),
+        (
+            LayerConfig("Linear", {"in_feature": 64, "out_features": 3}),
+            'Linear has no argument in_feature; did you mean "in_features" or ',
+        ),
+    ],
+)
+def test_layers_refused(config, layer, problem) -> None:
+    """The message names the run and the place in its list of layers."""
+    with pytest.raises(ConfigError) as caught:
+        build_model(replace(config, model=layers(LayerConfig("Flatten"), layer)))
+    assert str(caught.value).startswith(f"small: model.layers.1: {problem}")
+
+
+@pytest.mark.parametrize(
+    ("init", "bound"),
+    [("xavier_uniform", (6 / 80) ** 0.5), ("kaiming_uniform", (6 / 64) ** 0.5)],
+)
+def test_uniform_init(config, init, bound) -> None:
+    """Weights fill their range to the last hundredth, biases are zero."""
+    gpunet.manual_seed(1)
+    model = build_model(replace(config, model=layers(linear(64, 16), init=init)))
+    w = model[0].weight.array
+    assert 0.99 * bound < np.abs(w).max() <= bound
+    assert (model[0].bias.array == 0).all()
+
+
+def test_normal_init(config) -> None:
+    """He: variance 2 / 64; 1024 draws tell it within 5 √(2 / 1024) of it."""
+    gpunet.manual_seed(1)
+    model = build_model(replace(config, model=layers(linear(64, 16), init="kaiming_normal")))
+    variance = (model[0].weight.array ** 2).mean()
+    assert abs(variance / (2 / 64) - 1) < 5 * (2 / 1024) ** 0.5
+    assert (model[0].bias.array == 0).all()
+
+
+def test_default_init_is_the_layers_own(config) -> None:
+    gpunet.manual_seed(1)
+    built = build_model(replace(config, model=layers(linear(64, 16))))
+    gpunet.manual_seed(1)
+    np.testing.assert_array_equal(built[0].weight.array, nn.Linear(64, 16).weight.array)
+
+
+def test_optimizer(config) -> None:
+    model = build_model(config)
+    options = {"lr": 0.1, "betas": [0.8, 0.9], "weight_decay": 0.5}
+    optimizer = build_optimizer(replace(config, optimizer=OptimizerConfig("AdamW", options)), model)
+    assert type(optimizer) is optim.AdamW
+    (group,) = optimizer.param_groups
+    assert group["params"] == list(model.parameters())
+    assert {k: group[k] for k in options} == {**options, "betas": (0.8, 0.9)}
+
+
+@pytest.mark.parametrize(
+    ("optimizer", "problem"),
+    [
+        (OptimizerConfig("adam_w"), 'kind "adam_w" is not known; did you mean "AdamW"'),
+        (
+            OptimizerConfig("Optimizer"),
+            'kind "Optimizer" is not known; known: "Adam", "AdamW", "SGD"',
+        ),
+        (
+            OptimizerConfig("SGD", {"momentun": 0.9}),
+            'SGD has no argument momentun; did you mean "mom',
+        ),
+        (OptimizerConfig("SGD", {"params": []}), "SGD has no argument params; "),
+        (OptimizerConfig("SGD", {"lr": -1}), "SGD: lr must be at least 0, got -1"),
+        (OptimizerConfig("Adam", {"betas": 0.9}), "Adam refuses {'betas': 0.9}: "),
+        (OptimizerConfig("Adam", {"lr": "fast"}), "Adam refuses {'lr': 'fast'}: "),
+    ],
+)
+def test_optimizers_refused(config, optimizer, problem) -> None:
+    with pytest.raises(ConfigError) as caught:
+        build_optimizer(replace(config, optimizer=optimizer), build_model(config))
+    assert str(caught.value).startswith(f"small: optimizer: {problem}")
+
+
+def test_data() -> None:
+    train, name, test = build_data(DataConfig("digits"), seed=1)
+    assert (len(train), name, len(test)) == (3823, "test", 1797)
+    rest, name, held_out = build_data(DataConfig("digits", validation=0.2), seed=1)
+    assert (len(rest), name, len(held_out)) == (3058, "validation", 765)
+    together = np.concatenate([rest.inputs, held_out.inputs]).reshape(3823, -1)
+    order = [np.lexsort(x.T) for x in (together, train.inputs.reshape(3823, -1))]
+    np.testing.assert_array_equal(together[order[0]], train.inputs.reshape(3823, -1)[order[1]])
+
+
+def test_loader(config, digits) -> None:
+    loader = build_loader(config, digits[0])
+    assert (loader.batch_size, loader.shuffle, loader.seed) == (32, True, 5)
+    assert loader.transform == data.augment.Affine(shift=1.0, rotate=10.0)
+    still = replace(config, data=replace(config.data, augment=AugmentConfig()))
+    assert build_loader(still, digits[0]).transform is None

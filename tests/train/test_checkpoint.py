@@ -1,0 +1,229 @@
+"""Checkpoints: everything comes back, nothing half written stays, and no other file is taken for one."""
+
+import errno
+import json
+import os
+
+import numpy as np
+import pytest
+from safetensors.numpy import save_file
+
+import gpunet
+from gpunet import nn, optim
+from gpunet.errors import CheckpointError, RunError
+from gpunet.train import checkpoint
+
+
+def model(width: int = 8) -> nn.Sequential:
+    return nn.Sequential(nn.Linear(4, width), nn.ReLU(), nn.Linear(width, 3, bias=False))
+
+
+def trained(network: nn.Module, rule=optim.Adam) -> optim.Optimizer:
+    optimizer = rule(network.parameters(), lr=0.1)
+    network(gpunet.tensor(np.ones((2, 4), "float32"))).sum().backward()
+    optimizer.step()
+    return optimizer
+
+
+@pytest.fixture
+def saved(tmp_path):
+    """A path, and the model and optimizer whose state lies there."""
+    network = model()
+    optimizer = trained(network)
+    path = tmp_path / "a.safetensors"
+    checkpoint.save(path, network, optimizer, {"progress": {"step": 7}, "loader": [1, 2]})
+    return path, network, optimizer
+
+
+def test_everything_comes_back(saved) -> None:
+    path, network, optimizer = saved
+    loaded = checkpoint.load(path)
+    assert loaded.state["progress"] == {"step": 7}
+    assert loaded.state["loader"] == [1, 2]
+    assert loaded.state["version"] == gpunet.__version__
+    other = model()
+    other_optimizer = optim.Adam(other.parameters(), lr=9.0)
+    checkpoint.restore_model(path, loaded, other)
+    checkpoint.restore_optimizer(path, loaded, other_optimizer)
+    for mine, its in zip(network.parameters(), other.parameters(), strict=True):
+        assert mine.array.tobytes() == its.array.tobytes()
+        for name, array in optimizer.state[mine].items():
+            assert array.tobytes() == other_optimizer.state[its][name].tobytes()
+    assert other_optimizer.param_groups[0]["lr"] == 0.1
+
+
+def test_names_in_the_file_are_pytorchs(saved) -> None:
+    names = checkpoint.load(saved[0]).tensors.keys()
+    assert {name for name in names if name.startswith("model.")} == {
+        *("model.0.weight", "model.0.bias", "model.2.weight")
+    }
+
+
+def test_before_the_first_step_there_is_no_optimizer_state(tmp_path) -> None:
+    network = model()
+    path = tmp_path / "a"
+    checkpoint.save(path, network, optim.Adam(network.parameters()), {})
+    loaded = checkpoint.load(path)
+    assert all(name.startswith("model.") for name in loaded.tensors)
+    optimizer = optim.Adam(network.parameters())
+    checkpoint.restore_optimizer(path, loaded, optimizer)
+    assert all(state == {} for state in optimizer.state.values())
+
+
+# --- not a checkpoint, or not this one's
+
+
+@pytest.mark.parametrize("length", [0, 1, 7, 8, 9, 100, 0.5, -1], ids=str)
+def test_truncated(saved, length) -> None:
+    path = saved[0]
+    content = path.read_bytes()
+    kept = int(len(content) * length) if isinstance(length, float) else length
+    path.write_bytes(content[:kept])
+    with pytest.raises(CheckpointError) as caught:
+        checkpoint.load(path)
+    size = len(content[:kept])
+    assert f"{path} must be a whole safetensors file, got {size:,} bytes" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "content", [b"\x00" * 4096, b"PK\x03\x04" + b"x" * 500, b"\x80\x04pickle" * 50, b"\xff" * 64]
+)
+def test_other_files(tmp_path, content) -> None:
+    path = tmp_path / "a"
+    path.write_bytes(content)
+    with pytest.raises(CheckpointError, match="must be a whole safetensors file"):
+        checkpoint.load(path)
+
+
+@pytest.mark.parametrize("metadata", [None, {"format": "pt"}], ids=["bare", "PyTorch's"])
+def test_somebody_elses_safetensors(tmp_path, metadata) -> None:
+    path = tmp_path / "a.safetensors"
+    save_file({"0.weight": np.ones((8, 4), "float32")}, path, metadata=metadata)
+    with pytest.raises(
+        CheckpointError, match="must be written by gpunet, got a file of something else"
+    ):
+        checkpoint.load(path)
+
+
+def test_no_file(tmp_path) -> None:
+    for path in (tmp_path, tmp_path / "missing", tmp_path / "missing" / "a"):
+        with pytest.raises(
+            CheckpointError, match="checkpoint: must be a file, got .*, which is not"
+        ):
+            checkpoint.load(path)
+
+
+@pytest.mark.parametrize(
+    ("other", "problem"),
+    [
+        (model(9), r"0.weight must have shape \(9, 4\), got \(8, 4\)"),
+        (nn.Sequential(nn.Linear(4, 8)), r"missing \[\] and unknown \['2.weight'\]"),
+        (
+            nn.Sequential(*model(), nn.Linear(3, 3)),
+            r"missing \['3.bias', '3.weight'\] and unknown \[\]",
+        ),
+    ],
+)
+def test_another_model(saved, other, problem) -> None:
+    path = saved[0]
+    before = {name: array.tobytes() for name, array in other.state_dict().items()}
+    with pytest.raises(
+        CheckpointError, match=f"{path} must be of this model, got another: .*{problem}"
+    ):
+        checkpoint.restore_model(path, checkpoint.load(path), other)
+    assert {name: array.tobytes() for name, array in other.state_dict().items()} == before
+
+
+@pytest.mark.parametrize(
+    ("make", "problem"),
+    [
+        (
+            lambda n: optim.SGD(n.parameters(), momentum=0.9),
+            r"options must be SGD's \['dampening', ",
+        ),
+        (
+            lambda n: optim.Adam(model(9).parameters()),
+            r"exp_avg of parameter 0 must have shape \(9, 4\)",
+        ),
+        (lambda n: optim.Adam([n[0].weight]), "1 groups and 1 parameters, got 1 and 3"),
+        (
+            lambda n: optim.Adam([{"params": [p]} for p in n.parameters()]),
+            "3 groups and 3 parameters, got 1 and 3",
+        ),
+    ],
+)
+def test_another_optimizer(saved, make, problem) -> None:
+    path, network, _ = saved
+    optimizer = make(network)
+    with pytest.raises(CheckpointError, match=f"{path} must be of this optimizer, got .*{problem}"):
+        checkpoint.restore_optimizer(path, checkpoint.load(path), optimizer)
+    assert all(state == {} for state in optimizer.state.values())
+
+
+def test_a_checkpoint_without_an_optimizer(tmp_path) -> None:
+    """Weights that some other program put into a file with gpunet's mark."""
+    network, path = model(), tmp_path / "a"
+    weights = {f"model.{name}": array for name, array in network.state_dict().items()}
+    save_file(weights, path, metadata={"gpunet": json.dumps({})})
+    loaded = checkpoint.load(path)
+    checkpoint.restore_model(path, loaded, model())
+    with pytest.raises(CheckpointError, match="must be of this optimizer, got another: 'groups'"):
+        checkpoint.restore_optimizer(path, loaded, optim.SGD(network.parameters()))
+
+
+# --- written whole or not at all
+
+
+class FullDisk:
+    """A file on a disk with no room left."""
+
+    def __init__(self, path, mode):
+        path.touch()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        return None
+
+    def write(self, content):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+def fail(*_: object) -> None:
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+FAILURES = {
+    "write": lambda patch: patch.setattr(checkpoint, "open", FullDisk, raising=False),
+    "flush to the disk": lambda patch: patch.setattr(os, "fsync", fail),
+    "rename": lambda patch: patch.setattr(os, "replace", fail),
+}
+
+
+@pytest.mark.parametrize("failure", FAILURES)
+def test_a_full_disk_leaves_the_old_file(saved, monkeypatch, failure) -> None:
+    path, network, optimizer = saved
+    before = path.read_bytes()
+    network[0].weight.array += 1
+    with monkeypatch.context() as patch:
+        FAILURES[failure](patch)
+        with pytest.raises(RunError) as caught:
+            checkpoint.save(path, network, optimizer, {})
+    assert str(caught.value) == (
+        f"checkpoint: {path} must be writable, got: No space left on device; "
+        "what was there is untouched"
+    )
+    assert path.read_bytes() == before
+    assert list(path.parent.iterdir()) == [path]
+    checkpoint.save(path, network, optimizer, {})
+    assert path.read_bytes() != before
+    assert list(path.parent.iterdir()) == [path]
+
+
+def test_a_folder_that_cannot_be(tmp_path) -> None:
+    (tmp_path / "file").write_text("no folder")
+    for path in (tmp_path / "file" / "a", tmp_path / "missing" / "a", tmp_path):
+        with pytest.raises(RunError, match=f"checkpoint: {path} must be writable, got: "):
+            checkpoint.write_atomically(path, b"content")
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["file"]

@@ -1,0 +1,69 @@
+"""Evaluation: the figures of a model on a data set, against NumPy's."""
+
+import numpy as np
+import pytest
+
+from gpunet import backend, data, nn
+from gpunet.data import Dataset
+from gpunet.errors import ShapeError
+from gpunet.train import evaluate
+
+
+@pytest.fixture(scope="module")
+def test_set() -> Dataset:
+    return data.load("digits", "test")  # 1,797: one full batch of 1,000, and a smaller one
+
+
+def model() -> nn.Sequential:
+    return nn.Sequential(nn.Flatten(), nn.Linear(64, 10), nn.Dropout(0.5))
+
+
+def test_figures(test_set) -> None:
+    """In float64 from the same weights; 64 products a score, so errors near 1e-6 of values near 3."""
+    network = model()
+    w, b = (p.detach().numpy().astype("float64") for p in network.parameters())
+    scores = test_set.inputs.reshape(-1, 64) @ w.T + b
+    probabilities = np.exp(scores) / np.exp(scores).sum(1, keepdims=True)
+    loss = -np.log(probabilities[np.arange(1797), test_set.targets]).mean()
+
+    result = evaluate(network, test_set, backend.cpu)
+    assert result.loss == pytest.approx(loss, rel=1e-6)
+    np.testing.assert_allclose(result.probabilities, probabilities, atol=1e-6)
+    assert (result.probabilities.shape, result.probabilities.dtype) == ((1797, 10), "float32")
+    np.testing.assert_array_equal(result.predictions, result.probabilities.argmax(1))
+    assert result.accuracy == (result.predictions == test_set.targets).sum() / 1797
+    assert result.accuracy == pytest.approx((scores.argmax(1) == test_set.targets).mean(), abs=1e-3)
+
+
+def test_perfect_and_hopeless() -> None:
+    """One input a class: a model that passes it on is right, one that negates it never."""
+    inputs = 100 * np.eye(4, dtype="float32")
+    dataset = Dataset("four", inputs, np.arange(4), tuple("abcd"))
+    layer = nn.Linear(4, 4, bias=False)
+    for sign, accuracy, loss in ((1, 1.0, 0.0), (-1, 0.0, 100 + np.log(3))):
+        layer.weight.array[...] = sign * np.eye(4)
+        result = evaluate(layer, dataset, backend.cpu)
+        assert result.accuracy == accuracy
+        assert result.loss == pytest.approx(loss, rel=1e-6)
+
+
+@pytest.mark.parametrize("mode", [True, False])
+def test_the_mode_is_put_back(test_set, mode) -> None:
+    network = model().train(mode)
+    modes = []
+    network[2].register_forward_hook(lambda layer, *_: modes.append(layer.training))
+    evaluate(network, test_set, backend.cpu)
+    assert modes == [False, False]
+    assert all(module.training is mode for module in network.modules())
+    with pytest.raises(ShapeError):
+        evaluate(network, data.Dataset("other", np.ones((2, 9), "float32"), np.array([0, 1]), ("a", "b")), backend.cpu)  # fmt: skip
+    assert all(module.training is mode for module in network.modules())
+
+
+def test_nothing_is_recorded(test_set) -> None:
+    network = model()
+    recorded = []
+    network[1].register_forward_hook(lambda layer, x, y: recorded.append(y.requires_grad))
+    evaluate(network, test_set, backend.cpu)
+    assert recorded == [False, False]
+    assert all(p.grad is None for p in network.parameters())
