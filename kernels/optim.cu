@@ -97,12 +97,12 @@ struct Sgd {
 };
 
 KERNEL(sgd_step)(const Parameter* table, const Chunk* chunks, long long chunk_size,
-                 const double* lr, acc_t sign, acc_t momentum, acc_t dampening,
+                 const double* lr, acc_t sign, acc_t momentum, double dampening,
                  acc_t weight_decay, bool nesterov) {
     const Chunk chunk = chunks[blockIdx.x];
     const Parameter t = table[chunk.parameter];
     const bool undamped = count_step(t, chunk_size) == 1 || !t.velocity;
-    const acc_t kept = undamped ? 0 : momentum, fresh = undamped ? 1 : 1 - dampening;
+    const acc_t kept = undamped ? 0 : momentum, fresh = undamped ? 1 : acc_t(1 - dampening);
     const acc_t through = nesterov ? 1 : 0, carried = nesterov ? momentum : 1;
     const Sgd rule = {acc_t(*lr), sign, weight_decay, kept, fresh, through, carried};
     update_chunk(rule, t, chunk.index, chunk_size);
@@ -146,8 +146,8 @@ KERNEL(adam_step)(const Parameter* table, const Chunk* chunks, long long chunk_s
     const Chunk chunk = chunks[blockIdx.x];
     const Parameter t = table[chunk.parameter];
     const double step = count_step(t, chunk_size);
-    // 1 - beta is small, so its rounding counts: double precision, but in one thread a block only,
-    // for it is slow on most devices.
+    // 1 - beta is small, so the rounding of beta counts: double precision, but in one thread of a
+    // block only, for it is slow on most devices.
     __shared__ Adam shared_rule;
     if (threadIdx.x == 0) {
         const double rate = *lr / (1 - pow(beta1, step));

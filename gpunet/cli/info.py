@@ -7,11 +7,11 @@ import platform
 from importlib import metadata
 from typing import Any
 
+from rich.markup import escape
 from rich.table import Table
 
 from gpunet import __version__
-from gpunet.backend.cpu import jit
-from gpunet.backend.cpu.blas import threads
+from gpunet.backend.cpu import jit, threads
 from gpunet.backend.cuda import folder, probe
 from gpunet.cli.console import console
 
@@ -39,12 +39,11 @@ def run(options: Any) -> int:
     table.add_row("packages", ", ".join(_installed()))
     table.add_row(
         "cpu",
-        f"{_processor()}, {os.cpu_count()} cores; "
-        f"BLAS with {threads() or 'an unknown number of'} threads",
+        f"{_processor()}, {os.cpu_count()} cores; {threads.pool().size} threads compute",
     )
-    table.add_row("cuda", probe())
-    table.add_row("cpu kernels", _cache())
-    table.add_row("cuda sources", str(folder()))
+    table.add_row("cuda", escape(probe()))
+    table.add_row("cpu kernels", escape(_cache()))
+    table.add_row("cuda sources", escape(str(folder())))
     console.print(table)
     return 0
 

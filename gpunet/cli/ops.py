@@ -30,14 +30,14 @@ def run(options: Any) -> int:
     before = ""
     for name, function in _public():
         family = function.__module__.rsplit(".", 1)[1]
-        used = [kernel if kernel in in_cuda else f"{kernel} (cpu)" for kernel in _kernels(function)]
+        used = [name if name in in_cuda else f"{name} (cpu only)" for name in _kernels(function)]
         doc = inspect.getdoc(function) or ""
         table.add_row(
             family if family != before else "",
             name,
-            ", ".join(used) or "[dim]composed[/]",
-            _field(doc, "Dtypes") or "any",
-            _field(doc, "Source"),
+            _short(used) or "[dim]composed[/]",
+            _field(doc, r"Dtypes: (.+?)(?:\.|$)") or "any",
+            _field(doc, r"Source: (.+?)\.?$"),
         )
         before = family
     console.print(table)
@@ -66,15 +66,21 @@ def _kernels(function: FunctionType) -> list[str]:
             called = getattr(module, node.func.id, None)
             if inspect.isclass(called):
                 source = inspect.getsource(called)
-                found.update(
-                    dict.fromkeys(
-                        re.findall(r"be\.\w+\.(\w+)\(", re.sub(r"be\.xp\.\w+\(", "", source))
-                    )
-                )
+                found.update(dict.fromkeys(re.findall(r"be\.(?!xp)\w+\.(\w+)\(", source)))
     return list(found)
 
 
-def _field(doc: str, name: str) -> str:
-    """What follows `name:` in a docstring, to the end of the sentence or line."""
-    match = re.search(rf"{name}: (.+?)(?:\.\s|\.$|$)", doc, re.MULTILINE)
+def _short(kernels: list[str]) -> str:
+    """`relu_fwd/bwd` for a pair of kernels."""
+    names = {name: name for name in kernels}
+    for name in kernels:
+        if name.endswith("_fwd") and (pair := name.removesuffix("fwd") + "bwd") in names:
+            names[name] += "/bwd"
+            del names[pair]
+    return ", ".join(names.values())
+
+
+def _field(doc: str, pattern: str) -> str:
+    """What `pattern` finds in a docstring."""
+    match = re.search(pattern, doc, re.MULTILINE)
     return match.group(1) if match else ""

@@ -59,7 +59,8 @@ def run(options: Any) -> int:
         f"[bold]{config.name}[/]  {len(train):,} training and {len(held_out):,} {name} examples, "
         f"{parameters:,} parameters"
     )
-    console.print(f"[dim]{reason}; ready after {time.perf_counter() - started:.1f} s[/]")
+    ready = f"{reason}; ready after {time.perf_counter() - started:.1f} s"
+    console.print(ready, style="dim", **_LITERAL)
     return _train(trainer, folder, config, started)
 
 

@@ -72,11 +72,10 @@ def sgd_rule(
     sign: float, momentum: float, dampening: float, weight_decay: float, nesterov: bool
 ) -> Callable[..., Any]:
     def rule(p: Array, *gradients: Array) -> Array:
-        velocity = None
-        for g in gradients:
+        velocity = 0 * p
+        for step, g in enumerate(gradients):
             g = sign * g + weight_decay * p
-            first = velocity is None
-            velocity = g if first else momentum * velocity + (1 - dampening) * g
+            velocity = momentum * velocity + (1 - dampening) * g if step else g
             p = p - LR * (g + momentum * velocity if nesterov else velocity if momentum else g)
         return p
 
@@ -199,13 +198,15 @@ def test_adam_equals_the_cpu_twin(dtype: DType, rule: str, amsgrad: bool) -> Non
     state = ("m", "v", "v_max") if amsgrad else ("m", "v")
     history = train("adam_step", dtype, state, *ADAM[rule])
     parameters, gradients = example(dtype)
-    moments = [twin_arrays(dtype, kept) for kept in (True, True, amsgrad)]
+    m, v, v_max = (twin_arrays(dtype, kept) for kept in (True, True, amsgrad))
     steps, lr = [np.zeros(1) for _ in SIZES], np.array([LR])
     for step in range(STEPS):
         twin.adam_step(
             parameters,
             gradients[step],
-            *moments,
+            m,
+            v,
+            v_max,
             steps,
             lr,
             beta1=beta1,

@@ -1,4 +1,4 @@
-"""Checkpoints: everything comes back, nothing half written stays, and no other file is taken for one."""
+"""Checkpoints: everything comes back, nothing is half written, no other file is taken for one."""
 
 import errno
 import json
@@ -108,7 +108,7 @@ def test_somebody_elses_safetensors(tmp_path, metadata) -> None:
 def test_no_file(tmp_path) -> None:
     for path in (tmp_path, tmp_path / "missing", tmp_path / "missing" / "a"):
         with pytest.raises(
-            CheckpointError, match="checkpoint: must be a file, got .*, which is not"
+            CheckpointError, match=r"checkpoint: must be a file, got .*, which is not"
         ):
             checkpoint.load(path)
 

@@ -14,20 +14,20 @@ from gpunet.train import Callback, Trainer
 from gpunet.train.config import OptimizerConfig, TrainConfig
 from gpunet.train.diagnostics import first_non_finite
 
-# NumPy tells of the same overflow, in a warning that would hide the error.
-overflows = pytest.mark.filterwarnings("ignore:overflow encountered:RuntimeWarning")
+# NumPy may tell of the same Inf, in a warning that would hide the error.
+pytestmark = pytest.mark.filterwarnings("ignore:.* encountered in:RuntimeWarning")
 
 
 class Spoil(Callback):
-    """Puts a value into a parameter after so many batches."""
+    """Puts a value into the last layer's weights after so many batches."""
 
-    def __init__(self, batch: int, value: float, layer: int = 4):
-        self.batch, self.value, self.layer = batch, value, layer
+    def __init__(self, batch: int, value: float):
+        self.batch, self.value = batch, value
 
     def on_batch(self, trainer: Trainer) -> None:
         self.batch -= 1
         if not self.batch:
-            trainer.model[self.layer].weight.array[3, 2] = self.value
+            trainer.model[4].weight.array[3, 2] = self.value
 
 
 class Diary(Callback):
@@ -78,18 +78,16 @@ def test_bad_weights(build, value, kind) -> None:
     assert f"parameter 4.weight holds {kind} (the step before made it)" in text
 
 
-@overflows
 def test_weights_that_overflow_in_a_layer(build) -> None:
-    """Finite weights whose product is not: the layer is named, not the parameter."""
-    trainer = build([Spoil(1, 3e38), Spoil(1, 3e38, layer=1)])
+    """A finite weight whose product with 2 is not: the layer is named, not the parameter."""
+    trainer = build([Spoil(1, 3e38)])
     trainer.model[1].bias.array[...] = 2.0
     trainer.loader.transform = lambda inputs, _: np.ones_like(inputs)
     text = message(trainer)
     assert "at epoch 1, batch 2; layer 4 (Linear) was the first to return Inf" in text
 
 
-@overflows
-@pytest.mark.parametrize("rate", [1e10, 1e20, 1e38])
+@pytest.mark.parametrize("rate", [1e20, 1e38])
 def test_too_large_a_rate(build, rate) -> None:
     """Wherever it breaks first, epoch, batch and the guilty layer or parameter are told."""
     text = message(build(optimizer=OptimizerConfig("SGD", {"lr": rate}), train=TrainConfig(9, 32)))
@@ -136,8 +134,8 @@ def test_so_is_the_step_before_a_stop(build) -> None:
     diary = Diary()
     text = message(build([Spoil(3, math.nan), Stop(), diary]))
     assert text == (
-        "train: weights must be finite to be kept at epoch 1, batch 3; parameter 4.weight holds NaN "
-        "(the step before made it); a smaller learning rate often helps"
+        "train: weights must be finite to be kept at epoch 1, batch 3; parameter 4.weight holds "
+        "NaN (the step before made it); a smaller learning rate often helps"
     )
     assert diary.saved == 0
 
@@ -157,8 +155,6 @@ def model() -> nn.Sequential:
     return nn.Sequential(nn.Linear(2, 3), nn.Sequential(nn.Tanh(), block), nn.Softmax(1))
 
 
-@overflows
-@pytest.mark.filterwarnings("ignore:invalid value:RuntimeWarning")
 def test_the_innermost_layer_is_named() -> None:
     network = model()
     network[0].weight.array[...] = 1.0
@@ -179,8 +175,7 @@ def test_inputs_come_before_parameters_and_these_before_layers() -> None:
 
 
 def test_the_model_itself() -> None:
-    with np.errstate(over="ignore"):
-        found = first_non_finite(Explode(), gpunet.tensor([[1.0, 2.0]]))
+    found = first_non_finite(Explode(), gpunet.tensor([[1.0, 2.0]]))
     assert found == "layer the model (Explode) was the first to return Inf"
 
 

@@ -19,7 +19,7 @@ def model() -> nn.Sequential:
 
 
 def test_figures(test_set) -> None:
-    """In float64 from the same weights; 64 products a score, so errors near 1e-6 of values near 3."""
+    """In float64 from the same weights: 64 products a score leave errors near 1e-6."""
     network = model()
     w, b = (p.detach().numpy().astype("float64") for p in network.parameters())
     scores = test_set.inputs.reshape(-1, 64) @ w.T + b
@@ -55,8 +55,9 @@ def test_the_mode_is_put_back(test_set, mode) -> None:
     evaluate(network, test_set, backend.cpu)
     assert modes == [False, False]
     assert all(module.training is mode for module in network.modules())
+    other = Dataset("other", np.ones((2, 9), "float32"), np.array([0, 1]), ("a", "b"))
     with pytest.raises(ShapeError):
-        evaluate(network, data.Dataset("other", np.ones((2, 9), "float32"), np.array([0, 1]), ("a", "b")), backend.cpu)  # fmt: skip
+        evaluate(network, other, backend.cpu)
     assert all(module.training is mode for module in network.modules())
 
 

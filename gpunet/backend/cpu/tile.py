@@ -63,6 +63,10 @@ class _Function:
             pointer = self.builder.gep(pointer, [I64(n) if isinstance(n, int) else n])
         return pointer
 
+    def opaque(self, value: Value) -> Value:
+        """The same value, of which LLVM does not know how it was computed."""
+        return self.builder.asm(ir.FunctionType(I64, [I64]), "", "=r,0", [value], side_effect=False)
+
     def mask(self, count: Value) -> Value:
         """The first `count` lanes, all of them if there are fewer."""
         lane = ir.Constant(ir.VectorType(I64, self.lanes), list(range(self.lanes)))
@@ -107,8 +111,9 @@ def _write_tile(f: _Function, height: int, vectors: int, arguments: list[Value])
     b = f.builder
     entry = b.block
     # Rows are reached as pointer + {0, 1, 2, 3, 4}·stride: that costs one moving pointer for five rows.
-    multiples = [b.mul(row_stride, I64(r)) for r in range(5)]
-    groups = [f.offset(a, b.mul(row_stride, I64(r))) for r in range(0, height, 5)]
+    # Made opaque, or LLVM would compute each address from the last, a chain longer than the multiplying.
+    multiples = [f.opaque(b.mul(row_stride, I64(r))) for r in range(min(height, 5))]
+    groups = [f.offset(a, f.opaque(b.mul(row_stride, I64(r)))) for r in range(0, height, 5)]
     loop, end = b.append_basic_block("loop"), b.append_basic_block("end")
     b.branch(loop)
 

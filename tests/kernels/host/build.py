@@ -99,7 +99,7 @@ def _scheduler() -> Path:
 
 def _compile(text: str, *options: str) -> Path:
     """The file that the compiler makes of `text`, from the cache if it was made before."""
-    command = [compiler(), *FLAGS, *options, f"-I{HERE}"]
+    command = [compiler() or "c++", *FLAGS, *options, f"-I{HERE}"]
     version = subprocess.run(
         [command[0], "--version"], capture_output=True, text=True, check=True
     ).stdout
