@@ -51,7 +51,7 @@ Command = Callable[..., Outcome]
 
 @pytest.fixture
 def gpunet(capsys, monkeypatch) -> Command:
-    """Runs `gpunet ARGUMENTS` in this process, on a terminal too wide to break a line of a table."""
+    """Runs `gpunet ARGUMENTS` in this process; tables get a wide terminal, errors a narrow one."""
     monkeypatch.setattr(console, "width", 300)
     monkeypatch.setattr(errors, "width", 40)
 

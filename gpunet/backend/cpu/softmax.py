@@ -45,9 +45,10 @@ def _softmax_bwd(gy, y, gx):
 def _log_softmax_fwd(x, y):
     for i in range(x.shape[0]):
         top, total = _exp_row(x[i], y[i])
-        shift = top + log(total)
+        log_total = log(total)
         for j in range(x.shape[1]):
-            y[i, j] = x[i, j] - shift
+            # The large terms first: top + log_total would round the small one away.
+            y[i, j] = (x[i, j] - top) - log_total
 
 
 @kernel
@@ -72,15 +73,16 @@ def _cross_entropy_fwd(x, target, weight, ignore_index, smoothing, rows, totals,
         if label < 0 or label >= classes:
             return i
         top, total = _exp_row(x[i], p[i])
-        log_total = top + log(total)
+        log_total = log(total)
         scale = 1.0 / total
         for j in range(classes):
             p[i, j] *= scale
         label_weight = T(1.0) if weight.size == 0 else weight[label]
-        loss = (1.0 - smoothing) * label_weight * (log_total - x[i, label])
+        loss = (1.0 - smoothing) * label_weight * (log_total - (x[i, label] - top))
         if smoothing > 0.0:
             weighted = row_sum(x[i]) if weight.size == 0 else row_dot(x[i], weight)
-            loss += smoothing / T(classes) * (all_weights * log_total - weighted)
+            below_top = weighted - all_weights * top
+            loss += smoothing / T(classes) * (all_weights * log_total - below_top)
         rows[i] = loss
         loss_sum += loss
         weight_sum += label_weight
