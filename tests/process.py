@@ -9,9 +9,10 @@ from pathlib import Path
 
 
 def python(*arguments: str, cwd: Path | None = None, **environment: str) -> str:
-    """Runs the interpreter of the tests with `arguments`, warnings being errors; returns what it printed.
+    """Runs the interpreter of the tests with `arguments`; returns what it printed.
 
-    `environment` is added to that of the tests. What goes wrong in the process fails the test.
+    Warnings are errors, and what goes wrong in the process fails the test. `environment` is added
+    to that of the tests.
     """
     done = subprocess.run(
         [sys.executable, "-W", "error", *arguments],

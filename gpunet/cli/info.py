@@ -39,7 +39,7 @@ def run(options: Any) -> int:
     table.add_row("packages", ", ".join(_installed()))
     table.add_row(
         "cpu",
-        f"{_processor()}, {os.cpu_count()} cores; {threads.pool().size} threads compute",
+        f"{_processor()}, {os.cpu_count()} cores; {threads.count()} threads compute",
     )
     table.add_row("cuda", escape(probe()))
     table.add_row("cpu kernels", escape(_cache()))

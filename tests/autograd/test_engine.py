@@ -1,4 +1,4 @@
-"""The backward pass: whatever the shape of the graph, each gradient arrives once, whole, and alone."""
+"""The backward pass: whatever the graph, each gradient arrives once, whole, and alone."""
 
 import itertools
 

@@ -1,4 +1,4 @@
-"""The checker checked: it must find every kind of wrong gradient, and say which input it belongs to."""
+"""The checker checked: it must find every kind of wrong gradient, and say whose it is."""
 
 import numpy as np
 import pytest
@@ -105,7 +105,7 @@ def test_inputs_stay_as_they_are() -> None:
 
 
 def test_tolerance_is_relative_to_what_is_compared() -> None:
-    """A gradient of a million, off by one in ten million, passes; one in a hundred thousand does not."""
+    """Of a gradient of a million, one part in ten million may be wrong, one in 10⁵ not."""
     x = drawn(3)
 
     def function(error):

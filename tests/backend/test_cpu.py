@@ -50,7 +50,7 @@ def test_full(shape, dtype) -> None:
     ("n", "k", "m"), [(1, 1, 1), (3, 4, 5), (0, 4, 5), (3, 0, 5), (130, 70, 127)]
 )
 def test_matmul_takes_views_as_they_are(n, k, m, dtype) -> None:
-    """Against a sum in float64, within k roundings of products of at most that size (Higham, section 3.1)."""
+    """Against float64, within k roundings of the products' sizes (Higham, section 3.1)."""
     a, b = drawn(n, k, dtype=dtype), drawn(k, m, dtype=dtype)
     exact = np.einsum("ik,kj->ij", a, b, dtype="float64")
     bound = (k + 1) * np.finfo(dtype).eps * np.einsum("ik,kj->ij", abs(a), abs(b), dtype="float64")

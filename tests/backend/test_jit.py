@@ -1,4 +1,4 @@
-"""How kernels are compiled: what names and literals mean in them, and where the machine code lies."""
+"""How kernels are compiled: what names and literals mean, and where the machine code lies."""
 
 import json
 import shutil
@@ -39,7 +39,7 @@ def quarter(x):
 
 @kernel
 def third(x):
-    return x * share  # noqa: F821
+    return x * share
 
 
 @kernel

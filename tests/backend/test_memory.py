@@ -1,4 +1,4 @@
-"""The buffer cache: no memory is handed out while anything can still read it, and little is hoarded."""
+"""The buffer cache: no memory is handed out while anything can read it, and little is hoarded."""
 
 import ctypes
 import gc

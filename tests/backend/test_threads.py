@@ -1,21 +1,24 @@
-"""One owner of the threads: BLAS has a pool, and nothing else starts one.
+"""One owner of the threads: gpunet starts its own few helpers, which sleep, and no other pool.
 
-Two pools that spin against each other turn a step of 0.4 ms into one of 8 ms. That would be seen in
-a count of the process's threads, so no clock is needed.
+Two pools that spin against each other turn a step of 0.4 ms into one of 8 ms. A second pool shows
+in a count of the process's threads, so no clock is needed.
 """
 
 import json
+import os
 import sys
+import threading
 
 import pytest
 
+from gpunet.backend.cpu import threads
+from gpunet.errors import ArgumentError
 from tests.process import python
 
 STEP = """
-import gc, json, os, sys
+import gc, json, os, threading
 {first}
 import numpy as np
-from gpunet.backend.cpu import blas
 np.ones((400, 400), "float32") @ np.ones((400, 400), "float32")
 import numba
 numba.njit(lambda x: x)(1)  # Numba loads SciPy's BLAS where SciPy is: a pool that sleeps
@@ -43,8 +46,9 @@ kernels = [k for k in gc.get_objects() if type(k) is Kernel]
 variants = [variant for k in kernels for variant in k.variants.values()]
 print(json.dumps({{
     "before": before,
+    "cores": os.cpu_count(),
     "after": len(os.listdir("/proc/self/task")),
-    "blas": None if "scipy" in sys.modules else blas.threads(),
+    "helpers": sum(thread.name == "gpunet" for thread in threading.enumerate()),
     "layer": layer,
     "kernels": len(variants),
     "parallel": [str(v) for v in variants if v.targetoptions.get("parallel")],
@@ -52,27 +56,128 @@ print(json.dumps({{
 """
 
 needs_proc = pytest.mark.skipif(
-    not sys.platform.startswith("linux"),
-    reason="threads are counted in /proc, which only Linux has",
+    not sys.platform.startswith("linux"), reason="threads are counted in /proc: Linux only"
 )
 
 
-@needs_proc
-def test_a_training_step_starts_no_thread() -> None:
-    done = json.loads(python("-c", STEP.format(first="")))
-    assert done["after"] == done["before"]
-    assert done["blas"] in (done["before"], None)  # None: there are others, or it cannot be asked
+def check(done: dict) -> None:
+    assert done["after"] - done["before"] == done["helpers"] < done["cores"]
     assert done["layer"] is None, "Numba has started a threading layer"
     assert done["kernels"] >= 8
     assert done["parallel"] == []
 
 
 @needs_proc
+def test_training_starts_no_thread_but_its_helpers() -> None:
+    check(json.loads(python("-c", STEP.format(first=""))))
+
+
+@needs_proc
 def test_nor_does_it_beside_pytorch() -> None:
-    """PyTorch brings OpenMP, which Numba would take for its own pool if it were given any parallel code."""
+    """PyTorch brings OpenMP, which parallel code of Numba's would share a pool with."""
     pytest.importorskip("torch", reason="PyTorch is not installed: its threads are NOT looked at")
-    first = "import warnings; warnings.simplefilter('default'); import torch; torch.ones(300, 300) @ torch.ones(300, 300)"
-    done = json.loads(python("-c", STEP.format(first=first)))
-    assert done["after"] == done["before"]
-    assert done["layer"] is None
-    assert done["parallel"] == []
+    first = """
+import warnings
+warnings.simplefilter("default")  # what PyTorch warns of is not looked at here
+import torch
+torch.ones(300, 300) @ torch.ones(300, 300)
+"""
+    check(json.loads(python("-c", STEP.format(first=first))))
+
+
+@needs_proc
+def test_one_thread_asked_for_means_none_but_the_caller() -> None:
+    done = json.loads(python("-c", STEP.format(first=""), GPUNET_NUM_THREADS="1"))
+    check({**done, "cores": 1})
+
+
+# --- the helpers
+
+
+@pytest.fixture
+def run(monkeypatch):
+    """`threads.run` on a fresh pool of three, however many cores there are."""
+    monkeypatch.setenv("GPUNET_NUM_THREADS", "3")
+    threads._forget_pool()
+    assert threads.count() == 3
+    yield threads.run
+    threads._forget_pool()
+
+
+@pytest.mark.parametrize("count", [0, 1, 2, 3, 50])
+def test_every_task_is_done_once(run, count) -> None:
+    done = []
+    for _ in range(20):
+        done.clear()
+        run([(done.append, (number,)) for number in range(count)])
+        assert sorted(done) == list(range(count))
+
+
+def test_tasks_are_shared_out(run) -> None:
+    """Three tasks that wait for each other end only if three threads take one each."""
+    barrier, seen = threading.Barrier(3), set()
+
+    def meet() -> None:
+        barrier.wait()
+        seen.add(threading.current_thread())
+
+    run([(meet, ())] * 3)
+    assert len(seen) == 3
+    assert threading.current_thread() in seen
+    assert {thread.name for thread in seen - {threading.current_thread()}} == {"gpunet"}
+
+
+def test_an_error_is_passed_on_after_all_tasks_have_ended(run) -> None:
+    done = []
+    with pytest.raises(ZeroDivisionError):
+        run([(done.append, (1,)), (divmod, (1, 0)), (done.append, (2,)), (done.append, (3,))])
+    assert sorted(done) == [1, 2, 3]
+    run([(done.append, (4,)), (done.append, (5,))])
+    assert sorted(done) == [1, 2, 3, 4, 5]
+
+
+def test_a_task_may_share_out_its_own_work(run) -> None:
+    done = []
+    inner = [(done.append, (number,)) for number in range(5)]
+    run([(threads.run, (inner,))] * 4)
+    assert sorted(done) == sorted(list(range(5)) * 4)
+
+
+def test_two_threads_of_the_user_at_once(run) -> None:
+    done = [[], []]
+
+    def work(number: int) -> None:
+        for i in range(200):
+            run([(done[number].append, (2 * i,)), (done[number].append, (2 * i + 1,))])
+
+    users = [threading.Thread(target=work, args=(number,)) for number in range(2)]
+    for user in users:
+        user.start()
+    for user in users:
+        user.join()
+    assert [sorted(its) for its in done] == [list(range(400))] * 2
+
+
+@pytest.mark.parametrize("asked", ["0", "-1", "two", "", "1.5"])
+def test_a_number_of_threads_that_is_none(monkeypatch, asked) -> None:
+    monkeypatch.setenv("GPUNET_NUM_THREADS", asked)
+    threads._forget_pool()
+    with pytest.raises(ArgumentError, match=f"GPUNET_NUM_THREADS must be .*, got '{asked}'"):
+        threads.run([(print, ()), (print, ())])
+
+
+def test_without_a_wish_there_is_a_thread_a_core(monkeypatch) -> None:
+    monkeypatch.delenv("GPUNET_NUM_THREADS", raising=False)
+    threads._forget_pool()
+    assert 1 <= threads.count() <= os.cpu_count()
+
+
+@pytest.mark.parametrize("multiple", [1, 4, 16])
+@pytest.mark.parametrize("length", [0, 1, 15, 16, 17, 1000])
+def test_cuts_cover_the_length_once(run, length, multiple) -> None:
+    pieces = threads.cuts(length, multiple)
+    assert [i for piece in pieces for i in range(piece.start, piece.stop)] == list(range(length))
+    assert len(pieces) <= 3
+    assert all(piece.start % multiple == 0 for piece in pieces)
+    sizes = [piece.stop - piece.start for piece in pieces]
+    assert max(sizes, default=0) <= length / 3 + multiple

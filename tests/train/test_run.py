@@ -9,7 +9,7 @@ from dataclasses import replace
 import pytest
 
 from gpunet.errors import CheckpointError, ConfigError, RunError
-from gpunet.train import Run, checkpoint
+from gpunet.train import Callback, Run, Trainer, checkpoint
 from gpunet.train.config import TrainConfig
 
 Usage = namedtuple("Usage", ["total", "used", "free"])
@@ -128,9 +128,12 @@ def test_a_run_that_never_got_to_a_checkpoint(build, run) -> None:
 
 def test_a_checkpoint_of_other_data(build, run, config) -> None:
     """The loader knows that its place cannot be one in an epoch of fewer batches."""
-    from tests.train.test_trainer import StopAfter
 
-    build([run, StopAfter(5)]).fit()
+    class Stop(Callback):
+        def on_batch(self, trainer: Trainer) -> None:
+            trainer.stop = trainer.progress.step == 5
+
+    build([run, Stop()]).fit()
     trainer = build(train=replace(config.train, batch_size=100))
     with pytest.raises(CheckpointError, match=r"position in 0..2, got {'epoch': 0, 'position': 5}"):
         run.restore(trainer)

@@ -1,4 +1,12 @@
-"""Matrix products of two axes."""
+"""Matrix products of two axes, shared out over the threads.
+
+A product is cut so that everything is read from a cache: `PANELS` elements of B are packed into panels
+in the L2 cache; a block of A of up to `ROWS` × `DEPTH` joins them there; each panel in turn moves into the
+L1 cache and meets all the block's rows, tile by tile (`tile.py`).
+
+Every element of the result is a sum of chains of fused multiply-adds, one chain for each `DEPTH` steps of
+k, whatever tile, panel or thread it falls to. So the number of threads never changes a bit of it.
+"""
 
 from __future__ import annotations
 
@@ -8,74 +16,169 @@ import numpy as np
 from numba import types
 
 from gpunet.backend.base import Array
+from gpunet.backend.cpu import threads
 from gpunet.backend.cpu.jit import FAST_SUM, ByDtype, T, kernel
-from gpunet.backend.cpu.memory import cache
+from gpunet.backend.cpu.reduction import row_dot
 from gpunet.backend.cpu.tile import (
-    DEPTH,
+    CACHE_LINE,
+    HEIGHTS,
+    PANEL_BYTES,
+    RUN,
     VECTOR_BYTES,
-    address, copy_plain, data,
+    address,
+    at,
+    block_pitch,
     copy_rows,
-    displaced,
     multiply_tile,
-    panel_memory,
-    transpose_block,
+    transpose_square,
+    workspace,
 )
 
-import os
-PACK_FROM=int(os.environ.get('PACK','4'))
-ROWS = int(os.environ.get('ROWS','256'))  # rows of A multiplied with one panel before the next: they stay in the L2 cache
-LANES = ByDtype(float32=VECTOR_BYTES // 4, float64=VECTOR_BYTES // 8)
+ROWS = RUN  # rows of A in a block, which stays in the L2 cache while it meets all panels
+DEPTH = RUN  # steps of k at a time: a panel and the rows of a tile share the L1 cache
+PANELS = 1 << 16  # elements of B packed at a time: a quarter of an L2 cache of 1 MiB
+_SHARE_COLUMNS = PANEL_BYTES // 4
+FEW_ROWS = 4  # up to so many rows of A, packing B would cost more than multiplying with it
+SHARED_BYTES = 1 << 18  # elements of B read in place from which the same holds
+SHARED_WORK = 4_000_000  # multiply-adds from which it pays to wake the other threads
+
 ITEM = ByDtype(float32=4, float64=8)
+LANES = ByDtype(float32=VECTOR_BYTES // 4, float64=VECTOR_BYTES // 8)
+WIDTH = ByDtype(float32=PANEL_BYTES // 4, float64=PANEL_BYTES // 8)
+PITCH = ByDtype(float32=block_pitch(4), float64=block_pitch(8))
 
 
-def _matrices(dtype):
-    """Any strides: one compiled variant serves plain, transposed and sliced operands."""
+def _matrices(dtype: Any) -> Any:
+    """c = f(a, b): any strides, so that one compiled variant serves plain, transposed and sliced operands."""
     operand = types.Array(dtype, 2, "A", readonly=True, aligned=False)
     return types.void(operand, operand, types.Array(dtype, 2, "A"))
 
 
-PAD = 64
+@kernel(inline=True)
+def _round_up(x, multiple):
+    return -(-x // multiple) * multiple
+
+
+@kernel(inline=True)
+def _transpose_panels(b_turned, left, start, width, depth, panels):
+    """Packs panels of B from Bᵀ, which runs along k."""
+    for r in range(0, width, LANES):
+        target = at(panels, (r - r % WIDTH) * depth * ITEM + r % WIDTH * ITEM)
+        for d in range(0, depth, LANES):
+            stored = min(LANES, depth - d)
+            square = at(target, d * PANEL_BYTES)
+            transpose_square(b_turned, left + r, start + d, square, PANEL_BYTES, stored, LANES)
+
 
 @kernel(signature=_matrices)
 def _multiply(a, b, c):
+    """c = a·b, where a runs along one of its axes and b too."""
     m, k = a.shape
     n = b.shape[1]
-    panel = panel_memory()
-    b_runs_along_n = b.strides[1] == ITEM
-    bt = b.T
-    a_runs_along_k = a.strides[1] == ITEM
-    at = a.T
-    rows_max = min(m, ROWS)
-    depth_max = min(k, DEPTH)
-    packed = n > PACK_FROM * LANES and (a_runs_along_k or a.strides[0] == ITEM)
-    length = depth_max if a_runs_along_k else rows_max
-    padded = (length * ITEM + 63) // 64 * 64 + PAD
-    block = np.empty(((rows_max if a_runs_along_k else depth_max) * padded) if packed else 0, np.uint8)
-    memory = data(block)
-    row_stride, k_stride = a.strides
-    if packed:
-        row_stride, k_stride = (padded, ITEM) if a_runs_along_k else (ITEM, padded)
-    for top in range(0, m, ROWS):
-        bottom = min(m, top + ROWS)
-        for start in range(0, k, DEPTH):
-            depth = min(DEPTH, k - start)
-            if packed:
-                rows = memory
-                if a_runs_along_k:
-                    copy_plain(a, top, start, bottom - top, depth, memory, padded)
-                else:
-                    copy_plain(at, start, top, depth, bottom - top, memory, padded)
+    a_along_k, b_along_n = a.strides[1] == ITEM, b.strides[1] == ITEM
+    step = _round_up(-(-k // -(-k // DEPTH)), LANES)  # as few steps as possible, and all alike
+    stripe = _round_up(min(n, PANELS // step), WIDTH)
+    block_bytes = (min(m, ROWS) if a_along_k else step) * PITCH
+    memory = np.empty(block_bytes + step * stripe * ITEM + 2 * CACHE_LINE, np.uint8)
+    block = workspace(memory)
+    panels = workspace(memory[block_bytes + CACHE_LINE :])
+    row_pitch = PITCH if a_along_k else ITEM
+    for left in range(0, n, stripe):
+        width = min(stripe, n - left)
+        for start in range(0, k, step):
+            depth = min(step, k - start)
+            if b_along_n:
+                copy_rows(b, start, left, depth, width, panels, PANEL_BYTES, depth * PANEL_BYTES)
             else:
-                rows = address(a, top, start)
-            for j in range(0, n, 2 * LANES):
-                columns = min(2 * LANES, n - j)
-                if b_runs_along_n:
-                    copy_rows(b, start, j, depth, columns, panel)
+                _transpose_panels(b.T, left, start, width, depth, panels)
+            for top in range(0, m, ROWS):
+                rows = min(ROWS, m - top)
+                if a_along_k:
+                    copy_rows(a, top, start, rows, depth, block, PITCH, PANEL_BYTES)
                 else:
-                    width = VECTOR_BYTES if columns <= LANES else 2 * VECTOR_BYTES
-                    for r in range(0, columns, LANES):
-                        for d in range(0, depth, LANES):
-                            transpose_block(bt, j + r, start + d, displaced(panel, d * width + r * ITEM), width, LANES, LANES)
-                i = top
-                while i < bottom:
-                    i += multiply_tile(displaced(rows, (i - top) * row_stride), row_stride, k_stride, panel, depth, c, i, j, bottom - i, columns, start > 0)
+                    copy_rows(a.T, start, top, depth, rows, block, PITCH, PANEL_BYTES)
+                for j in range(0, width, WIDTH):
+                    panel = at(panels, j * depth * ITEM)
+                    i = 0
+                    while i < rows:
+                        tile_rows = at(block, i * row_pitch)
+                        i += multiply_tile(
+                            tile_rows, a_along_k, panel, depth, c, top + i, left + j, top + rows, start > 0
+                        )
+
+
+@kernel(signature=_matrices)
+def _multiply_turned(a, b, c):
+    """c = (bᵀ·aᵀ)ᵀ: packs the columns of a instead of those of b."""
+    turned = np.empty((c.shape[1], c.shape[0]), T)
+    _multiply(b.T, a.T, turned)
+    for j in range(0, c.shape[1], LANES):
+        for i in range(0, c.shape[0], LANES):
+            rows, columns = min(LANES, c.shape[0] - i), min(LANES, c.shape[1] - j)
+            transpose_square(turned, j, i, address(c, i, j), c.strides[0], rows, columns)
+
+
+def _rows(dtype: Any) -> Any:
+    x = types.Array(dtype, 2, "C", readonly=True, aligned=False)
+    return types.void(x, x, types.Array(dtype, 2, "A"))
+
+
+@kernel(signature=_rows, fastmath=FAST_SUM)
+def _dot_rows(x, w, y):
+    """y = x·wᵀ for few rows of x, reading w once, from memory: four of its rows at a time keep that busy."""
+    whole = w.shape[0] - w.shape[0] % 4
+    for j in range(0, whole, 4):
+        w0, w1, w2, w3 = w[j], w[j + 1], w[j + 2], w[j + 3]
+        for i in range(x.shape[0]):
+            row = x[i]
+            s0, s1, s2, s3 = 0.0, 0.0, 0.0, 0.0
+            for k in range(row.size):
+                s0 += row[k] * w0[k]
+                s1 += row[k] * w1[k]
+                s2 += row[k] * w2[k]
+                s3 += row[k] * w3[k]
+            y[i, j], y[i, j + 1], y[i, j + 2], y[i, j + 3] = s0, s1, s2, s3
+    for j in range(whole, w.shape[0]):
+        for i in range(x.shape[0]):
+            y[i, j] = row_dot(x[i], w[j])
+
+
+def gemm(a: Array, b: Array, out: Array) -> Array:
+    """out = a·b; returns out.
+
+    Shapes: a (m, k), b (k, n), out (m, n) C-contiguous, sharing no memory with a or b.
+    Dtypes: float32, float64, all the same.
+    """
+    m, k = a.shape
+    n = b.shape[1]
+    if not (m and n and k):
+        out.fill(0)
+        return out
+    dtype = out.dtype
+    a_strides, b_strides, itemsize = a.strides, b.strides, dtype.itemsize
+    if m <= FEW_ROWS and a.flags.c_contiguous and b.flags.f_contiguous:
+        multiply, b = _dot_rows[dtype], b.T
+        if n * k < SHARED_BYTES:
+            multiply(a, b, out)
+        else:
+            threads.run(
+                [(multiply, (a, b[cut], out[:, cut])) for cut in threads.cuts(n, _SHARE_COLUMNS)]
+            )
+        return out
+    if itemsize not in a_strides:
+        a = np.ascontiguousarray(a)
+    if itemsize not in b_strides:
+        b = np.ascontiguousarray(b)
+    multiply = _multiply[dtype]
+    if b.strides[1] != itemsize:
+        # B has to be transposed; the turned product transposes A (unless it runs right) and the result.
+        turning = m * n + (m * k if a.strides[1] == itemsize else 0)
+        if 2 * turning < k * n:
+            multiply = _multiply_turned[dtype]
+    if m * n * k < SHARED_WORK:
+        multiply(a, b, out)
+    elif n >= m:
+        threads.run([(multiply, (a, b[:, cut], out[:, cut])) for cut in threads.cuts(n, _SHARE_COLUMNS)])
+    else:
+        threads.run([(multiply, (a[cut], b, out[cut])) for cut in threads.cuts(m, HEIGHTS[0])])
+    return out

@@ -19,6 +19,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
+import shutil
 from collections.abc import Callable, Iterator
 from functools import cached_property
 from pathlib import Path
@@ -33,6 +34,7 @@ FAST = frozenset({"nsz", "arcp", "contract", "afn"})
 # Sums may be reordered: that is what lets LLVM keep several partial sums in vector registers. The
 # order is fixed when the kernel is compiled, so results stay reproducible.
 FAST_SUM = FAST | {"reassoc"}
+KEPT_VERSIONS = 4  # of the compiled kernels: environments with different versions may take turns
 
 
 def cache_folder() -> Path:
@@ -58,10 +60,12 @@ class _Compiler:
         """The cache folder, None if it cannot be written (kernels then compile anew each start)."""
         folder = cache_folder()
         try:
-            folder.mkdir(parents=True, exist_ok=True)
+            if not folder.is_dir():
+                folder.mkdir(parents=True)
+                _forget_oldest(folder.parent)
             usable = os.access(folder, os.W_OK)
         except OSError:
-            usable = False
+            usable = folder.is_dir()  # another process was quicker
         return folder if usable else None
 
     @contextlib.contextmanager
@@ -97,6 +101,13 @@ class _Compiler:
             return njit(*signatures, **options)(function)
         with self._cache_in_folder():
             return njit(*signatures, cache=True, **options)(function)
+
+
+def _forget_oldest(caches: Path) -> None:
+    """Removes the folders of versions long gone, all but the newest few."""
+    folders = sorted(caches.glob("cpu-*"), key=lambda folder: folder.stat().st_mtime)
+    for folder in folders[:-KEPT_VERSIONS]:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 compiler = _Compiler()

@@ -1,20 +1,29 @@
 """Optimizer steps: one pass over the memory of each parameter. CUDA twins: kernels/optim.cu.
 
 Learning rate and step count come in arrays of one float64, which the device reads: on a GPU a step
-can then be recorded once and replayed. The step count is raised by the kernel itself.
+can then be recorded once and replayed. Every kernel here works on the elements from `start` to `stop`,
+so that the pieces of large parameters can go to several threads, all parameters together.
 """
 
 from __future__ import annotations
 
 import math
+from typing import Any
 
 from gpunet.backend.base import Array
-from gpunet.backend.cpu.jit import T, kernel
+from gpunet.backend.cpu import threads
+from gpunet.backend.cpu.jit import Kernel, T, kernel
+
+
+PIECE = 1 << 15  # elements a thread takes at a time
+SHARED_SIZE = 1 << 17  # elements of all parameters from which it pays to wake the other threads
 
 
 @kernel
-def _sgd_step(p, g, velocity, step, lr, sign, momentum, dampening, weight_decay, nesterov):
-    step[0] += 1
+def _sgd_step(
+    p, g, velocity, start, stop, step, lr, sign, momentum, dampening, weight_decay, nesterov
+):
+    p, g, velocity = p[start:stop], g[start:stop], velocity[start:stop]
     rate, sign, weight_decay = T(lr[0]), T(sign), T(weight_decay)
     if velocity.size == 0:
         for i in range(p.size):
@@ -31,8 +40,10 @@ def _sgd_step(p, g, velocity, step, lr, sign, momentum, dampening, weight_decay,
 
 
 @kernel
-def _adam_step(p, g, m, v, v_max, step, lr, sign, beta1, beta2, eps, coupled, decoupled):
-    step[0] += 1
+def _adam_step(
+    p, g, m, v, v_max, start, stop, step, lr, sign, beta1, beta2, eps, coupled, decoupled
+):
+    p, g, m, v, v_max = p[start:stop], g[start:stop], m[start:stop], v[start:stop], v_max[start:stop]
     rate = T(lr[0] / (1 - math.pow(beta1, step[0])))
     root_correction = T(1 / math.sqrt(1 - math.pow(beta2, step[0])))
     b1, b2, new1, new2 = T(beta1), T(beta2), T(1 - beta1), T(1 - beta2)
@@ -49,6 +60,25 @@ def _adam_step(p, g, m, v, v_max, step, lr, sign, beta1, beta2, eps, coupled, de
             second = max(v_max[i], second)
             v_max[i] = second
         p[i] = shrink * p[i] - rate * first / (T(math.sqrt(second)) * root_correction + eps)
+
+
+def _run(kernel: Kernel, lists: tuple[list[Array], ...], steps: list[Array], *rest: Any) -> None:
+    """Raises every step count, then calls the kernel on all pieces of all parameters."""
+    tasks: list[threads.Task] = []
+    total = 0
+    for step, *arrays in zip(steps, *lists, strict=True):
+        step[0] += 1
+        p = arrays[0]
+        flat = [a.reshape(-1) for a in arrays]
+        total += p.size
+        for start in range(0, p.size, PIECE):
+            stop = min(start + PIECE, p.size)
+            tasks.append((kernel[p.dtype], (*flat, start, stop, step, *rest)))
+    if total >= SHARED_SIZE:
+        threads.run(tasks)
+    else:
+        for function, arguments in tasks:
+            function(*arguments)
 
 
 def sgd_step(
@@ -71,9 +101,7 @@ def sgd_step(
     """
     sign = -1.0 if maximize else 1.0
     scalars = (sign, float(momentum), float(dampening), float(weight_decay), bool(nesterov))
-    for p, g, velocity, step in zip(parameters, gradients, velocities, steps, strict=True):
-        arrays = (p.reshape(-1), g.reshape(-1), velocity.reshape(-1), step, lr)
-        _sgd_step[p.dtype](*arrays, *scalars)
+    _run(_sgd_step, (parameters, gradients, velocities), steps, lr, *scalars)
 
 
 def adam_step(
@@ -100,7 +128,5 @@ def adam_step(
     coupled, shrinking = (0.0, weight_decay) if decoupled else (weight_decay, 0.0)
     sign = -1.0 if maximize else 1.0
     scalars = (sign, float(beta1), float(beta2), float(eps), float(coupled), float(shrinking))
-    lists = (parameters, gradients, first_moments, second_moments, largest_second_moments, steps)
-    for p, g, m, v, v_max, step in zip(*lists, strict=True):
-        arrays = [a.reshape(-1) for a in (p, g, m, v, v_max)]
-        _adam_step[p.dtype](*arrays, step, lr, *scalars)
+    lists = (parameters, gradients, first_moments, second_moments, largest_second_moments)
+    _run(_adam_step, lists, steps, lr, *scalars)

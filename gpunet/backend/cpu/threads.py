@@ -135,15 +135,27 @@ def _forget_pool() -> None:
     _pool = None
 
 
-def pool() -> _Pool:
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget_pool)  # threads do not survive a fork
+
+
+def _the_pool() -> _Pool:
     global _pool
     if _pool is None:
         _pool = _Pool()
     return _pool
 
 
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_forget_pool)  # threads do not survive a fork
+def count() -> int:
+    """Threads that work is shared out over, the calling one included."""
+    return _the_pool().size
+
+
+def cuts(length: int, multiple: int) -> list[slice]:
+    """`length` cut into one slice a thread, alike up to a rest; all begin at a multiple of `multiple`."""
+    pieces = count()
+    edges = [length * piece // pieces // multiple * multiple for piece in range(pieces)]
+    return [slice(i, j) for i, j in zip(edges, [*edges[1:], length], strict=True) if i < j]
 
 
 def run(tasks: list[Task]) -> None:
@@ -151,4 +163,4 @@ def run(tasks: list[Task]) -> None:
 
     Tasks must not write what another reads. If some raise, one of their exceptions is raised here.
     """
-    pool().run(tasks)
+    _the_pool().run(tasks)

@@ -1,19 +1,22 @@
-"""The register tile of matrix products, written in LLVM's vector instructions.
+"""The register tile of matrix products, and what lays out its operands, in LLVM's vector instructions.
 
-                  panel of B: depth × 2 vectors, packed, in the L1 cache
-                  ┌────────┬────────┐
-                  │  B[k]  │  B[k]  │
-                  └────────┴────────┘
-         A        ┌────────┬────────┐
-      ┌──────┐    │                 │     for every k: one element of each row of A, spread over a
-      │A[i,k]│    │ tile of C: up to│     vector, times the two vectors of B, added to the tile,
-      │  ⋮   │    │ 14 rows × 2     │     which stays in registers from the first k to the last:
-      └──────┘    │ vectors         │     28 fused multiply-adds for 16 loads
-                  └────────┴────────┘
+                      panel of B: depth × 2 vectors
+                      ┌───────────┬───────────┐
+                      │ B[k, j..] │           │
+                      └───────────┴───────────┘
+    block of A        ┌───────────┬───────────┐
+    ┌────────────┐    │ tile of C, up to      │   for every k: one element of each row of A, spread over
+    │ A[i, k]    │    │ 14 rows × 2 vectors,  │   a vector, times the two vectors of B, added to the tile,
+    │ A[i+1, k]  │    │ in registers from the │   which makes 28 fused multiply-adds for 16 loads
+    │ ⋮          │    │ first k to the last   │
+    └────────────┘    └───────────┴───────────┘
 
-A is read where it lies, with any strides. Ragged columns are masked when the tile is stored; ragged
-rows are cut into tiles of the heights in `HEIGHTS`, for each of which a function of its own is written.
-Loads and stores are aligned by luck only: the instructions are the same either way.
+Both operands are copied to where they are read fast: A with a row pitch that the compiler knows and that
+spreads its rows over the cache, B in panels as wide as a tile. An operand that runs along the wrong axis
+is transposed in registers on the way. Ragged columns are padded with zeros and masked when the tile is
+stored; ragged rows are cut into tiles of the heights in `HEIGHTS`, each with a function of its own.
+
+Pointers, strides and pitches are in bytes.
 """
 
 from __future__ import annotations
@@ -39,33 +42,35 @@ def _register_file() -> tuple[int, tuple[int, ...]]:
 
 
 VECTOR_BYTES, HEIGHTS = _register_file()
-DEPTH = (
-    256  # most steps of k in a panel: with two vectors of 64 bytes it fills an L1 cache of 32 KiB
-)
+PANEL_BYTES = 2 * VECTOR_BYTES  # width of a panel; of a narrow last one only the first vector is used
+RUN = 256  # elements in a row of a block of A
+CACHE_LINE = 64
 
-BYTE, I32, I64 = ir.IntType(8), ir.IntType(32), ir.IntType(64)
 Value = Any  # an LLVM value
+BYTE, I32, I64 = ir.IntType(8), ir.IntType(32), ir.IntType(64)
+POINTER = BYTE.as_pointer()
 
 
-class _Function:
-    """An LLVM function in the making, with the vector instructions it needs."""
+def block_pitch(itemsize: int) -> int:
+    """Distance of two rows of a block. A power of two would put all rows into the same few cache sets."""
+    return RUN * itemsize + CACHE_LINE
+
+
+class _Vectors:
+    """The vector instructions of one element type, written into the function that `builder` is at."""
 
     def __init__(self, builder: ir.IRBuilder, element: ir.Type):
         self.builder, self.element = builder, element
-        bits = 32 if isinstance(element, ir.FloatType) else 64
-        self.lanes = VECTOR_BYTES * 8 // bits
+        self.itemsize = 4 if isinstance(element, ir.FloatType) else 8
+        self.lanes = VECTOR_BYTES // self.itemsize
         self.type = ir.VectorType(element, self.lanes)
-        self.suffix = f"v{self.lanes}f{bits}"
+        self.suffix = f"v{self.lanes}f{self.itemsize * 8}"
         self.zero = ir.Constant(self.type, [0.0] * self.lanes)
 
-    def offset(self, pointer: Value, *nbytes: Value) -> Value:
+    def at(self, pointer: Value, *nbytes: Value) -> Value:
         for n in nbytes:
             pointer = self.builder.gep(pointer, [I64(n) if isinstance(n, int) else n])
         return pointer
-
-    def opaque(self, value: Value) -> Value:
-        """The same value, of which LLVM does not know how it was computed."""
-        return self.builder.asm(ir.FunctionType(I64, [I64]), "", "=r,0", [value], side_effect=False)
 
     def mask(self, count: Value) -> Value:
         """The first `count` lanes, all of them if there are fewer."""
@@ -76,14 +81,19 @@ class _Function:
         """A vector with `scalar` in every lane."""
         undefined = ir.Constant(ir.VectorType(scalar.type, self.lanes), ir.Undefined)
         first = self.builder.insert_element(undefined, scalar, I32(0))
-        lanes = ir.Constant(ir.VectorType(I32, self.lanes), [0] * self.lanes)
-        return self.builder.shuffle_vector(first, undefined, lanes)
+        return self.shuffle(first, undefined, [0] * self.lanes)
+
+    def shuffle(self, x: Value, y: Value, lanes: list[int]) -> Value:
+        """Lanes of x, counted from 0, and of y, counted on."""
+        return self.builder.shuffle_vector(x, y, ir.Constant(ir.VectorType(I32, self.lanes), lanes))
 
     def load_element(self, pointer: Value) -> Value:
-        return self.builder.load(self.builder.bitcast(pointer, self.element.as_pointer()), align=1)
+        pointer = self.builder.bitcast(pointer, self.element.as_pointer())
+        return self.builder.load(pointer, align=self.itemsize)
 
     def load(self, pointer: Value) -> Value:
-        return self.builder.load(self.builder.bitcast(pointer, self.type.as_pointer()), align=1)
+        pointer = self.builder.bitcast(pointer, self.type.as_pointer())
+        return self.builder.load(pointer, align=VECTOR_BYTES)
 
     def masked_load(self, pointer: Value, mask: Value) -> Value:
         pointer = self.builder.bitcast(pointer, self.type.as_pointer())
@@ -105,142 +115,142 @@ class _Function:
         return self.builder.call(function, arguments)
 
 
-def _write_tile(f: _Function, height: int, vectors: int, arguments: list[Value]) -> None:
-    """C[height, vectors] = (C if accumulating) + Σₖ A[height, k]·panel[k, vectors], all strides in bytes."""
-    a, row_stride, k_stride, panel, depth, c, c_stride, columns, loaded = arguments
+# --- bodies: each writes one LLVM function --------------------------------------------------------
+
+
+def _tile(
+    f: _Vectors, arguments: list[Value], *, height: int, vectors: int, along_k: bool
+) -> None:
+    """C[height, vectors] = or += Σₖ A[height, k]·panel[k, vectors]; rows of the block are rows of A or, if not `along_k`, of Aᵀ."""
+    a, panel, depth, c, c_stride, columns, accumulated = arguments
     b = f.builder
-    entry = b.block
-    # Rows are reached as pointer + {0, 1, 2, 3, 4}·stride: that costs one moving pointer for five rows.
-    # Made opaque, or LLVM would compute each address from the last, a chain longer than the multiplying.
-    multiples = [f.opaque(b.mul(row_stride, I64(r))) for r in range(min(height, 5))]
-    groups = [f.offset(a, f.opaque(b.mul(row_stride, I64(r)))) for r in range(0, height, 5)]
-    loop, end = b.append_basic_block("loop"), b.append_basic_block("end")
+    row_step, k_step = block_pitch(f.itemsize), f.itemsize
+    if not along_k:
+        row_step, k_step = k_step, row_step
+    entry, loop, end = b.block, b.append_basic_block("loop"), b.append_basic_block("end")
     b.branch(loop)
 
     b.position_at_end(loop)
-    left = b.phi(I64)
-    moving = [b.phi(BYTE.as_pointer()) for _ in (*groups, panel)]
+    left, a_k, panel_k = b.phi(I64), b.phi(POINTER), b.phi(POINTER)
     tile = [[b.phi(f.type) for _ in range(vectors)] for _ in range(height)]
-    b_row = [f.load(f.offset(moving[-1], v * VECTOR_BYTES)) for v in range(vectors)]
+    b_row = [f.load(f.at(panel_k, v * VECTOR_BYTES)) for v in range(vectors)]
     sums = []
     for r in range(height):
-        element = f.spread(f.load_element(f.offset(moving[r // 5], multiples[r % 5])))
+        element = f.spread(f.load_element(f.at(a_k, r * row_step)))
         sums.append([f.multiply_add(element, b_row[v], tile[r][v]) for v in range(vectors)])
-    following = [f.offset(p, k_stride) for p in moving[:-1]]
-    following.append(f.offset(moving[-1], vectors * VECTOR_BYTES))
     fewer = b.sub(left, I64(1))
-    b.cbranch(b.icmp_signed(">", fewer, I64(0)), loop, end)
-    for phi, first, following_value in [
+    for phi, first, following in [
         (left, depth, fewer),
-        *zip(moving, (*groups, panel), following, strict=True),
+        (a_k, a, f.at(a_k, k_step)),
+        (panel_k, panel, f.at(panel_k, PANEL_BYTES)),
         *((tile[r][v], f.zero, sums[r][v]) for r in range(height) for v in range(vectors)),
     ]:
         phi.add_incoming(first, entry)
-        phi.add_incoming(following_value, loop)
+        phi.add_incoming(following, loop)
+    b.cbranch(b.icmp_signed(">", fewer, I64(0)), loop, end)
 
     b.position_at_end(end)
     for v in range(vectors):
-        skipped = I64(v * f.lanes)
-        load_mask, store_mask = (f.mask(b.sub(n, skipped)) for n in (loaded, columns))
+        loaded, stored = (f.mask(b.sub(n, I64(v * f.lanes))) for n in (accumulated, columns))
         for r in range(height):
-            pointer = f.offset(c, b.mul(c_stride, I64(r)), v * VECTOR_BYTES)
-            total = b.fadd(sums[r][v], f.masked_load(pointer, load_mask))
-            f.masked_store(total, pointer, store_mask)
-    b.ret_void()
+            pointer = f.at(c, b.mul(c_stride, I64(r)), v * VECTOR_BYTES)
+            f.masked_store(b.fadd(sums[r][v], f.masked_load(pointer, loaded)), pointer, stored)
 
 
-def _write_transpose(f: _Function, _height: int, _vectors: int, arguments: list[Value]) -> None:
+def _copy(f: _Vectors, arguments: list[Value]) -> None:
+    """Copies rows in groups as wide as a panel, the last one filled up with zeros."""
+    source, stride, rows, columns, target, row_pitch, group_pitch = arguments
+    b, width = f.builder, 2 * f.lanes
+    full = f.mask(I64(f.lanes))
+    groups = b.sdiv(b.add(columns, I64(width - 1)), I64(width))
+    with cgutils.for_range(b, rows) as row, cgutils.for_range(b, groups) as group:
+        column = b.mul(group.index, I64(width))
+        read = f.at(source, b.mul(row.index, stride), b.mul(column, I64(f.itemsize)))
+        write = f.at(target, b.mul(row.index, row_pitch), b.mul(group.index, group_pitch))
+        for v in range(2):
+            mask = f.mask(b.sub(columns, b.add(column, I64(v * f.lanes))))
+            values = f.masked_load(f.at(read, v * VECTOR_BYTES), mask)
+            f.masked_store(values, f.at(write, v * VECTOR_BYTES), full)
+
+
+def _transpose(f: _Vectors, arguments: list[Value]) -> None:
     """target[j, i] = source[i, j] for a square of lanes × lanes.
 
-    Of the source only `rows` × `columns` exist (the last row stands in for the others, the columns
-    are zero); only `stored` rows of `width` elements of the target are written.
+    Of the source only `rows` × `columns` exist: the last row stands in for the missing ones, missing
+    columns are zero. Of the target only `stored` rows of `width` elements are written.
     """
-    source, source_stride, rows, columns, target, target_stride, stored, width = arguments
+    source, stride, rows, columns, target, pitch, stored, width = arguments
     b = f.builder
     last, mask = b.sub(rows, I64(1)), f.mask(columns)
     square = []
     for i in range(f.lanes):
         row = b.select(b.icmp_signed("<", I64(i), rows), I64(i), last)
-        square.append(f.masked_load(f.offset(source, b.mul(row, source_stride)), mask))
-    # Swap ever larger off-diagonal blocks of every pair of rows: 1 × 1, 2 × 2, ... half × half.
+        square.append(f.masked_load(f.at(source, b.mul(row, stride)), mask))
+    # In every pair of rows swap the off-diagonal blocks: of 1 × 1, then 2 × 2, ... half × half.
     step = 1
     while step < f.lanes:
         upper = [j if not j & step else j - step + f.lanes for j in range(f.lanes)]
         lower = [j + step if not j & step else j + f.lanes for j in range(f.lanes)]
-        masks = [ir.Constant(ir.VectorType(I32, f.lanes), m) for m in (upper, lower)]
         for i in range(f.lanes):
             if not i & step:
-                pair = square[i], square[i + step]
-                square[i], square[i + step] = (b.shuffle_vector(*pair, m) for m in masks)
+                x, y = square[i], square[i + step]
+                square[i], square[i + step] = f.shuffle(x, y, upper), f.shuffle(x, y, lower)
         step *= 2
     for j in range(f.lanes):
         lanes = b.select(b.icmp_signed("<", I64(j), stored), width, I64(0))
-        f.masked_store(square[j], f.offset(target, b.mul(target_stride, I64(j))), f.mask(lanes))
-    b.ret_void()
-
-
-def _write_copy(f: _Function, _height: int, vectors: int, arguments: list[Value]) -> None:
-    """Copies `rows` rows of `columns` elements, filled up with zeros to whole vectors."""
-    source, source_stride, rows, columns, target = arguments
-    b = f.builder
-    masks = [f.mask(b.sub(columns, I64(v * f.lanes))) for v in range(vectors)]
-    full = ir.Constant(masks[0].type, [1] * f.lanes)
-    with cgutils.for_range(b, rows) as loop:
-        row = f.offset(source, b.mul(loop.index, source_stride))
-        place = f.offset(target, b.mul(loop.index, I64(vectors * VECTOR_BYTES)))
-        for v in range(vectors):
-            values = f.masked_load(f.offset(row, v * VECTOR_BYTES), masks[v])
-            f.masked_store(values, f.offset(place, v * VECTOR_BYTES), full)
-    b.ret_void()
+        f.masked_store(square[j], f.at(target, b.mul(pitch, I64(j))), f.mask(lanes))
 
 
 def _function(
-    builder: ir.IRBuilder,
-    write: Callable[..., None],
-    element: ir.Type,
-    parameters: list[Value],
-    height: int = 1,
-    vectors: int = 1,
+    builder: ir.IRBuilder, body: Callable[..., None], ty: Any, values: list[Value], **variant: int
 ) -> ir.Function:
-    """The function that `write` writes, which it does once a module; `parameters` have their types."""
-    bits = 32 if isinstance(element, ir.FloatType) else 64
-    name = f"gpunet{write.__name__}_{height}x{vectors}_f{bits}"
-    signature = ir.FunctionType(ir.VoidType(), [p.type for p in parameters])
+    """The LLVM function with this body for the elements of array type `ty`, written once a module."""
+    name = "_".join(["gpunet", body.__name__, str(ty.dtype), *map(str, variant.values())])
+    signature = ir.FunctionType(ir.VoidType(), [v.type for v in values])
     function = cgutils.get_or_insert_function(builder.module, signature, name)
     if function.is_declaration:
         function.linkage = "internal"
-        function.attributes.add("noinline")  # its registers are all taken
-        body = ir.IRBuilder(function.append_basic_block())
-        write(_Function(body, element), height, vectors, list(function.args))
+        function.attributes.add("noinline")  # it needs all registers for itself
+        element = ir.FloatType() if ty.dtype == types.float32 else ir.DoubleType()
+        inside = ir.IRBuilder(function.append_basic_block())
+        body(_Vectors(inside, element), list(function.args), **variant)
+        inside.ret_void()
     return function
 
 
-def _needs_two_vectors(builder: ir.IRBuilder, element: ir.Type, columns: Value) -> Value:
-    lanes = VECTOR_BYTES // (4 if isinstance(element, ir.FloatType) else 8)
-    return builder.icmp_signed(">", columns, I64(lanes))
+# --- what kernels call ----------------------------------------------------------------------------
+
+i64, pointer, boolean = types.int64, types.voidptr, types.boolean
 
 
-def _locate(context: Any, builder: ir.IRBuilder, ty: types.Array, array: Value, i: Value, j: Value):
-    """Address of array[i, j] and the two strides, in bytes."""
+def _locate(context: Any, builder: ir.IRBuilder, ty: Any, array: Value, i: Value, j: Value) -> Any:
+    """Address of array[i, j], the stride of its rows, and how many rows and columns follow."""
     struct = context.make_array(ty)(context, builder, array)
     strides = cgutils.unpack_tuple(builder, struct.strides, 2)
-    pointer = builder.bitcast(struct.data, BYTE.as_pointer())
+    place = builder.bitcast(struct.data, POINTER)
     for index, stride in zip((i, j), strides, strict=True):
-        pointer = builder.gep(pointer, [builder.mul(index, stride)])
-    return pointer, *strides
+        place = builder.gep(place, [builder.mul(index, stride)])
+    shape = cgutils.unpack_tuple(builder, struct.shape, 2)
+    rows, columns = (builder.sub(n, at) for n, at in zip(shape, (i, j), strict=True))
+    return place, strides[0], rows, columns
 
 
 @intrinsic
-def panel_memory(typing_context):
-    """Memory for one panel, on the stack of the kernel."""
+def workspace(typing_context, memory):
+    """The first cache line that begins inside the array `memory`."""
 
     def generate(context, builder, signature, arguments):
-        with builder.goto_entry_block():
-            memory = builder.alloca(ir.ArrayType(BYTE, DEPTH * 2 * VECTOR_BYTES))
-        memory.align = VECTOR_BYTES
-        return builder.bitcast(memory, BYTE.as_pointer())
+        struct = context.make_array(signature.args[0])(context, builder, arguments[0])
+        start = builder.add(builder.ptrtoint(struct.data, I64), I64(CACHE_LINE - 1))
+        return builder.inttoptr(builder.and_(start, I64(-CACHE_LINE)), POINTER)
 
-    return types.voidptr(), generate
+    return pointer(memory), generate
+
+
+@intrinsic
+def at(typing_context, place, nbytes):
+    """`nbytes` behind `place`."""
+    return pointer(pointer, i64), lambda _, builder, __, xs: builder.gep(xs[0], [xs[1]])
 
 
 @intrinsic
@@ -250,106 +260,72 @@ def address(typing_context, array, i, j):
     def generate(context, builder, signature, arguments):
         return _locate(context, builder, signature.args[0], *arguments)[0]
 
-    return types.voidptr(array, types.int64, types.int64), generate
+    return pointer(array, i64, i64), generate
 
 
 @intrinsic
-def displaced(typing_context, pointer, nbytes):
-    def generate(context, builder, signature, arguments):
-        return builder.gep(arguments[0], [arguments[1]])
+def copy_rows(typing_context, source, i, j, rows, columns, target, row_pitch, group_pitch):
+    """Copies source[i:i+rows, j:j+columns], which runs along its rows, in groups as wide as a panel.
 
-    return types.voidptr(types.voidptr, types.int64), generate
-
-
-@intrinsic
-def copy_rows(typing_context, source, i, j, rows, columns, panel):
-    """panel[:rows, :columns] = source[i:, j:], where the source runs along its second axis."""
+    Groups lie `group_pitch` apart, the last one is filled up with zeros.
+    """
 
     def generate(context, builder, signature, arguments):
-        source, i, j, rows, columns, panel = arguments
+        source, i, j, *counts_and_target = arguments
         ty = signature.args[0]
-        element = context.get_value_type(ty.dtype)
-        pointer, stride, _ = _locate(context, builder, ty, source, i, j)
-        values = [pointer, stride, rows, columns, panel]
-        one, two = (_function(builder, _write_copy, element, values, vectors=v) for v in (1, 2))
-        wide = _needs_two_vectors(builder, element, columns)
-        builder.call(builder.select(wide, two, one), values)
+        place, stride, _, _ = _locate(context, builder, ty, source, i, j)
+        values = [place, stride, *counts_and_target]
+        builder.call(_function(builder, _copy, ty, values), values)
         return context.get_dummy_value()
 
-    i64 = types.int64
-    return types.void(source, i64, i64, i64, i64, types.voidptr), generate
+    return types.void(source, i64, i64, i64, i64, pointer, i64, i64), generate
 
 
 @intrinsic
-def transpose_block(typing_context, source, i, j, target, target_stride, stored, width):
-    """target[c, r] = source[i + r, j + c] for r, c < lanes; of the target, `stored` rows of `width` elements."""
+def transpose_square(typing_context, source, i, j, target, pitch, stored, width):
+    """target[c, r] = source[i + r, j + c] for r, c < lanes; writes `stored` rows of `width` elements."""
 
     def generate(context, builder, signature, arguments):
-        source, i, j, target, target_stride, stored, width = arguments
+        source, i, j, *target = arguments
         ty = signature.args[0]
-        pointer, stride, _ = _locate(context, builder, ty, source, i, j)
-        shape = context.make_array(ty)(context, builder, source).shape
-        rows, columns = (
-            builder.sub(n, index)
-            for n, index in zip(cgutils.unpack_tuple(builder, shape, 2), (i, j), strict=True)
-        )
-        values = [pointer, stride, rows, columns, target, target_stride, stored, width]
-        element = context.get_value_type(ty.dtype)
-        builder.call(_function(builder, _write_transpose, element, values), values)
+        values = [*_locate(context, builder, ty, source, i, j), *target]
+        builder.call(_function(builder, _transpose, ty, values), values)
         return context.get_dummy_value()
 
-    i64 = types.int64
-    return types.void(source, i64, i64, types.voidptr, i64, i64, i64), generate
+    return types.void(source, i64, i64, pointer, i64, i64, i64), generate
 
 
 @intrinsic
-def multiply_tile(
-    typing_context, a, row_stride, k_stride, panel, depth, c, i, j, rows, columns, accumulate
-):
-    """C[i:i+h, j:j+columns] = or += A[:h, :depth]·panel; returns h, the largest height up to `rows`."""
+def multiply_tile(typing_context, a, along_k, panel, depth, c, i, j, bottom, accumulate):
+    """C[i:i+h, j:] = or += A[:h, :depth]·panel, as wide as C and panel are; returns h.
+
+    h is the largest height up to `bottom` − i. `along_k` tells how the block of A lies.
+    """
 
     def generate(context, builder, signature, arguments):
-        a, row_stride, k_stride, panel, depth, c, i, j, rows, columns, accumulate = arguments
-        element = context.get_value_type(signature.args[5].dtype)
-        target, c_stride, _ = _locate(context, builder, signature.args[5], c, i, j)
-        loaded = builder.select(accumulate, columns, I64(0))
-        values = [a, row_stride, k_stride, panel, depth, target, c_stride, columns, loaded]
-        wide = _needs_two_vectors(builder, element, columns)
-        multiply = chosen = None
+        a, along_k, panel, depth, c, i, j, bottom, accumulate = arguments
+        ty = signature.args[4]
+        place, stride, _, columns = _locate(context, builder, ty, c, i, j)
+        accumulated = builder.select(accumulate, columns, I64(0))
+        values = [a, panel, depth, place, stride, columns, accumulated]
+        rows = builder.sub(bottom, i)
+        wide = builder.icmp_signed(">", columns, I64(VECTOR_BYTES // (ty.dtype.bitwidth // 8)))
+        multiply, done = None, I64(1)
         for height in reversed(HEIGHTS):
-            one, two = (_function(builder, _write_tile, element, values, height, v) for v in (1, 2))
-            function = builder.select(wide, two, one)
+            plain, turned = (
+                [
+                    _function(builder, _tile, ty, values, height=height, vectors=v, along_k=k)
+                    for v in (2, 1)
+                ]
+                for k in (True, False)
+            )
+            plain, turned = (builder.select(wide, *two_and_one) for two_and_one in (plain, turned))
+            function = builder.select(along_k, plain, turned)
             fits = builder.icmp_signed(">=", rows, I64(height))
-            multiply = builder.select(fits, function, multiply or function)
-            chosen = builder.select(fits, I64(height), chosen or I64(1))
+            multiply = function if multiply is None else builder.select(fits, function, multiply)
+            done = builder.select(fits, I64(height), done)
         builder.call(multiply, values)
-        return chosen
+        return done
 
-    i64, pointer = types.int64, types.voidptr
-    arguments = (pointer, i64, i64, pointer, i64, c, i64, i64, i64, i64, types.boolean)
+    arguments = (pointer, boolean, pointer, i64, c, i64, i64, i64, boolean)
     return i64(*arguments), generate
-
-
-@intrinsic
-def data(typing_context, array):
-    def generate(context, builder, signature, arguments):
-        struct = context.make_array(signature.args[0])(context, builder, arguments[0])
-        return builder.bitcast(struct.data, BYTE.as_pointer())
-
-    return types.voidptr(array), generate
-
-
-@intrinsic
-def copy_plain(typing_context, source, i, j, rows, columns, target, target_stride):
-    def generate(context, builder, signature, arguments):
-        source, i, j, rows, columns, target, target_stride = arguments
-        ty = signature.args[0]
-        bits = ty.dtype.bitwidth
-        pointer, stride, _ = _locate(context, builder, ty, source, i, j)
-        nbytes = builder.mul(columns, I64(bits // 8))
-        with cgutils.for_range(builder, rows) as loop:
-            cgutils.raw_memcpy(builder, builder.gep(target, [builder.mul(loop.index, target_stride)]), builder.gep(pointer, [builder.mul(loop.index, stride)]), nbytes, I64(1), align=1)
-        return context.get_dummy_value()
-
-    i64 = types.int64
-    return types.void(source, i64, i64, i64, i64, types.voidptr, i64), generate

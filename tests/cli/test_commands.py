@@ -1,0 +1,245 @@
+"""The other commands: what they print, and what they say of bad input."""
+
+import argparse
+import re
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from gpunet import __version__, cli, data, functional, optim
+from gpunet.backend import cpu
+from gpunet.backend.cpu import jit
+from gpunet.train import Evaluation, Run, checkpoint, evaluate
+from gpunet.train.build import build_model
+from tests.process import python
+
+
+@pytest.fixture(scope="session")
+def result(trained) -> Evaluation:
+    """What the trained network makes of the test set, without the command line."""
+    run, config = Run.open(trained.folder)
+    model = build_model(config)
+    checkpoint.restore_model(run.checkpoint, checkpoint.load(run.checkpoint), model)
+    return evaluate(model, data.load("digits", "test"), cpu)
+
+
+# --- eval
+
+
+def test_eval(gpunet, trained, result) -> None:
+    done = gpunet("eval", trained.folder)
+    assert done.status == 0
+    targets = data.load("digits", "test").targets
+    rows = [line.split() for line in done.out.splitlines()]
+    assert rows[0] == ["class", "examples", "recall", "precision"]
+    for digit, row in enumerate(rows[1:11]):
+        of_digit, said = targets == digit, result.predictions == digit
+        right = (of_digit & said).sum()
+        figures = [f"{right / of_digit.sum():.2%}", f"{right / said.sum():.2%}"]
+        assert row == [str(digit), str(of_digit.sum()), *figures]
+    wrong = (result.predictions != targets).sum()
+    assert done.out.splitlines()[-1] == (
+        f"digits test set: accuracy {result.accuracy:.2%} ({wrong} of 1,797 wrong), "
+        f"loss {result.loss:.4f}"
+    )
+
+
+def test_eval_of_a_class_that_is_never_said(gpunet, run_folder) -> None:
+    """The last layer's bias keeps the network from ever saying 3."""
+    run, config = Run.open(run_folder)
+    saved, model = checkpoint.load(run.checkpoint), build_model(config)
+    saved.tensors["model.4.bias"][3] = -1e9
+    checkpoint.restore_model(run.checkpoint, saved, model)
+    checkpoint.save(run.checkpoint, model, optim.SGD(model.parameters()), {})
+    done = gpunet("eval", run_folder)
+    assert done.status == 0
+    assert done.out.splitlines()[4].split() == ["3", "183", "0.00%", "never", "said"]
+
+
+# --- predict
+
+
+@pytest.fixture
+def picture(tmp_path, result):
+    """Makes a picture of the surest right answer for a digit: black on white, 20 times as large."""
+    test = data.load("digits", "test")
+
+    def draw(digit: int, name: str) -> tuple[str, float]:
+        chosen = (test.targets == digit) & (result.predictions == digit)
+        index = (result.probabilities[:, digit] * chosen).argmax()
+        ink = np.kron(test.inputs[index, 0], np.ones((20, 20)))
+        file = tmp_path / name
+        file.parent.mkdir(exist_ok=True)
+        Image.fromarray(np.uint8(255 - 255 * ink)).save(file)
+        return str(file)
+
+    return draw
+
+
+def test_predict(gpunet, trained, picture) -> None:
+    """A line for the answer, and a bar for each class, the likeliest first."""
+    files = [picture(7, "seven.png"), picture(0, "[bold]/zero [1].png"), picture(4, "4.bmp")]
+    done = gpunet("predict", trained.folder, *files)
+    assert done.status == 0, done.err
+    lines = done.out.splitlines()
+    assert len(lines) == 33
+    for i, (file, digit) in enumerate(zip(files, "704", strict=True)):
+        assert lines[11 * i] == f"{file}: {digit}"
+        bars = [
+            re.fullmatch(r"  (\d)  (█*) +([\d.]+)%", line)
+            for line in lines[11 * i + 1 : 11 * i + 11]
+        ]
+        assert sorted(bar[1] for bar in bars) == list("0123456789")
+        assert bars[0][1] == digit
+        shares = [float(bar[3]) for bar in bars]
+        assert shares == sorted(shares, reverse=True)
+        assert abs(sum(shares) - 100) <= 10 * 0.005 + 1e-9
+        for bar, share in zip(bars, shares, strict=True):
+            assert abs(len(bar[2]) - 30 * share / 100) <= 0.5 + 30 * 0.00005
+
+
+def test_predict_says_which_picture_is_bad(gpunet, trained, picture, tmp_path) -> None:
+    good, bad = picture(7, "good.png"), tmp_path / "bad.png"
+    bad.write_text("no picture")
+    done = gpunet("predict", trained.folder, good, bad)
+    assert done.status == 1
+    assert done.out.startswith(f"{good}: 7\n")
+    assert done.err.startswith(f"error read_image: {bad} must be a readable image, got: ")
+    done = gpunet("predict", trained.folder, tmp_path / "missing.png")
+    assert done.status == 1
+    assert "missing.png must be a readable image" in done.err
+
+
+@pytest.mark.parametrize("command", [("eval",), ("predict", "seven.png")])
+def test_no_run(gpunet, tmp_path, command) -> None:
+    name, *images = command
+    for folder in (tmp_path, tmp_path / "missing"):
+        done = gpunet(name, folder, *images)
+        assert (done.status, done.out) == (1, "")
+        assert done.err == (
+            f"error run: must be the folder of a run, got {folder} without config.toml\n"
+        )
+
+
+def test_a_checkpoint_of_another_model(gpunet, run_folder) -> None:
+    file = run_folder / "config.toml"
+    file.write_text(file.read_text().replace("_features = 32", "_features = 33"))
+    done = gpunet("eval", run_folder)
+    assert done.status == 1
+    assert "must be of this model, got another: load_state_dict: 1.weight must have" in done.err
+
+
+# --- summary
+
+
+def test_summary(gpunet, config) -> None:
+    done = gpunet("summary", config)
+    assert done.status == 0
+    rows = [re.split(r" {2,}", line.strip()) for line in done.out.splitlines()]
+    assert rows == [
+        ["tiny on digits"],
+        ["layer", "output", "weights", "biases", "multiply-adds"],
+        ["input", "1 × 8 × 8"],
+        ["0", "Flatten(start_dim=1, end_dim=-1)", "64"],
+        ["1", "Linear(64, 32, bias=True)", "32", "2,048", "32", "2,048"],
+        ["2", "ReLU()", "32"],
+        ["3", "Dropout(p=0.1)", "32"],
+        ["4", "Linear(32, 10, bias=True)", "10", "320", "10", "320"],
+        ["all", "2,368", "42", "2,368"],
+        ["2,410 parameters, 0.01 MB in float32; multiply-adds for one example"],
+    ]
+
+
+def test_summary_of_layers_that_do_not_fit(gpunet, config) -> None:
+    done = gpunet("summary", config, "--set", "model.layers.4.in_features=33")
+    assert done.status == 1
+    assert "x must have shape (..., in) = (..., 33), got (1, 32)" in done.err
+    assert done.err.endswith("(in layer 4)\n")
+
+
+# --- info and ops
+
+
+def test_info(gpunet) -> None:
+    done = gpunet("info")
+    assert done.status == 0
+    rows = dict(re.split(r" {2,}", line.strip(), maxsplit=1) for line in done.out.splitlines())
+    assert list(rows) == ["gpunet", "packages", "cpu", "cuda", "cpu kernels", "cuda sources"]
+    assert rows["gpunet"].startswith(f"{__version__}, Python 3.")
+    for package in ("numpy", "numba", "safetensors", "pillow"):
+        assert re.search(rf"\b{package} \d+\.\d+", rows["packages"])
+    assert re.search(r", \d+ cores; \d+ threads compute$", rows["cpu"])
+    assert rows["cpu kernels"].endswith(f" MB in {jit.compiler.folder}")
+    assert rows["cuda sources"].endswith("kernels")
+
+
+def test_info_says_why_there_is_no_gpu(gpunet, monkeypatch) -> None:
+    """As it is written: brackets are no mark-up."""
+    monkeypatch.setattr("gpunet.cli.info.probe", lambda: "pip install 'gpunet[cuda13]' [/]")
+    assert "pip install 'gpunet[cuda13]' [/]" in gpunet("info").out
+
+
+def test_info_without_a_kernel_cache(gpunet, monkeypatch) -> None:
+    monkeypatch.setattr(jit.compiler, "folder", None)
+    assert (
+        f"{jit.cache_folder()} cannot be written: kernels are compiled anew" in gpunet("info").out
+    )
+
+
+def test_ops(gpunet) -> None:
+    """Every public function once, its kernels, and whole sources."""
+    done = gpunet("ops")
+    assert done.status == 0
+    lines = done.out.splitlines()
+    names = [n for n, f in vars(functional).items() if callable(f) and not n.startswith("_")]
+    assert lines[-1].startswith(f"{len(names)} operations. ")
+    for name in names:
+        assert sum(name in line.split()[:2] for line in lines[:-1]) >= 1, name
+    assert re.search(r" relu +relu_fwd/bwd +float32, float64 +Nair & Hinton, ICML 2010", done.out)
+    assert "Clevert et al., arXiv:1511.07289, eq. 16\n" in re.sub(" +\n", "\n", done.out)
+    assert re.search(r"matmul +composed +float32, float64", done.out)
+
+
+# --- help
+
+
+def parsers() -> dict[str, argparse.ArgumentParser]:
+    (commands,) = (a for a in cli._parser()._actions if isinstance(a, argparse._SubParsersAction))
+    return dict(commands.choices)
+
+
+@pytest.mark.parametrize("name", parsers())
+def test_help_mentions_every_option(gpunet, name) -> None:
+    done = gpunet(name, "--help")
+    assert done.status == 0
+    text = " ".join(done.out.split())
+    for action in parsers()[name]._actions:
+        assert action.help
+        assert action.help in text
+        for option in action.option_strings or [action.metavar or action.dest]:
+            assert option in text
+
+
+def test_help_mentions_every_command_with_an_example(gpunet) -> None:
+    done = gpunet("--help")
+    assert done.status == 0
+    assert set(parsers()) == {"train", "eval", "predict", "summary", "info", "ops"}
+    for name in parsers():
+        assert re.search(rf"^    {name} ", done.out, re.M)
+        assert re.search(rf"^  gpunet {name}", done.out, re.M)
+
+
+@pytest.mark.parametrize(
+    "arguments", [(), ("trian",), ("train", "--epochs", "3"), ("predict", "run")]
+)
+def test_usage_errors(gpunet, arguments) -> None:
+    done = gpunet(*arguments)
+    assert (done.status, done.out) == (2, "")
+    assert done.err.startswith("usage: gpunet")
+    assert "gpunet: error: " in done.err or "error: " in done.err.splitlines()[-1]
+
+
+def test_version(gpunet) -> None:
+    assert gpunet("--version").out == f"gpunet {__version__}\n"
+    assert python("-m", "gpunet.cli", "--version") == f"gpunet {__version__}\n"
