@@ -45,9 +45,9 @@ def run(options: Any) -> int:
     model = build_model(config).to(be.device)
     optimizer = build_optimizer(config, model)
     parameters = sum(p.numel() for p in model.parameters())
+    train, name, held_out = build_data(config.data, config.seed)
     if not options.resume:
         folder = Run.create(_folder(options.out, config), config, 4 * parameters)
-    train, name, held_out = build_data(config.data, config.seed)
     loader = build_loader(config, train)
     trainer = Trainer(
         model, optimizer, loader, (name, held_out), config.train, be, [TrainingBars(), folder]

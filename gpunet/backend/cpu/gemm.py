@@ -29,6 +29,7 @@ from gpunet.backend.cpu.tile import (
     at,
     block_pitch,
     copy_rows,
+    copy_vectors,
     multiply_tile,
     transpose_square,
     workspace,
@@ -60,6 +61,14 @@ def _round_up(x, multiple):
 
 
 @kernel(inline=True)
+def _height(rows):
+    for height in HEIGHTS:
+        if height <= rows:
+            return height
+    return 0
+
+
+@kernel(inline=True)
 def _transpose_panels(b_turned, left, start, width, depth, panels):
     """Packs panels of B from Bᵀ, which runs along k."""
     for r in range(0, width, LANES):
@@ -78,11 +87,10 @@ def _multiply(a, b, c):
     a_along_k, b_along_n = a.strides[1] == ITEM, b.strides[1] == ITEM
     step = _round_up(-(-k // -(-k // DEPTH)), LANES)  # as few steps as possible, and all alike
     stripe = _round_up(min(n, PANELS // step), WIDTH)
-    block_bytes = (min(m, ROWS) if a_along_k else step) * PITCH
-    memory = np.empty(block_bytes + step * stripe * ITEM + 2 * CACHE_LINE, np.uint8)
-    block = workspace(memory)
-    panels = workspace(memory[block_bytes + CACHE_LINE :])
-    row_pitch = PITCH if a_along_k else ITEM
+    tile_bytes = max(HEIGHTS[0] * PITCH, step * VECTOR_BYTES)
+    memory = np.empty(tile_bytes + step * stripe * ITEM + 2 * CACHE_LINE, np.uint8)
+    rows = workspace(memory)
+    panels = workspace(memory[tile_bytes + CACHE_LINE :])
     for left in range(0, n, stripe):
         width = min(stripe, n - left)
         for start in range(0, k, step):
@@ -91,20 +99,17 @@ def _multiply(a, b, c):
                 copy_rows(b, start, left, depth, width, panels, PANEL_BYTES, depth * PANEL_BYTES)
             else:
                 _transpose_panels(b.T, left, start, width, depth, panels)
-            for top in range(0, m, ROWS):
-                rows = min(ROWS, m - top)
+            i = 0
+            while i < m:
+                height = _height(m - i)
                 if a_along_k:
-                    copy_rows(a, top, start, rows, depth, block, PITCH, PANEL_BYTES)
+                    copy_rows(a, i, start, height, depth, rows, PITCH, PANEL_BYTES)
                 else:
-                    copy_rows(a.T, start, top, depth, rows, block, PITCH, PANEL_BYTES)
+                    copy_vectors(a.T, start, i, depth, height, rows)
                 for j in range(0, width, WIDTH):
                     panel = at(panels, j * depth * ITEM)
-                    i = 0
-                    while i < rows:
-                        tile_rows = at(block, i * row_pitch)
-                        i += multiply_tile(
-                            tile_rows, a_along_k, panel, depth, c, top + i, left + j, top + rows, start > 0
-                        )
+                    multiply_tile(rows, a_along_k, panel, depth, c, i, left + j, height, start > 0)
+                i += height
 
 
 @kernel(signature=_matrices)

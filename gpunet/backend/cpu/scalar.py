@@ -103,7 +103,9 @@ def _tanh(x):
     q = q * s + 1.18534705686654e-04
     q = q * s + 2.26843463243900e-03
     q = q * s + 4.89352518554385e-03
-    return c * p / q if x == x else x
+    y = c * p / q
+    y = y if abs(x) < 7.90531110763549805 else c / abs(c)  # exactly ±1, so that the slope is 0
+    return y if x == x else x
 
 
 @kernel(inline=True)
@@ -123,7 +125,8 @@ def _erf(x):
     q = q * s + -1.68282697438203e-03
     q = q * s + -7.37332916720468e-03
     q = q * s + -1.42647390514189e-02
-    return c * p / q if x == x else x
+    y = min(max(c * p / q, -1.0), 1.0)
+    return y if x == x else x
 
 
 exp: Any = ByDtype(float32=_exp, float64=math.exp)

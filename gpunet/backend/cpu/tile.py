@@ -126,7 +126,7 @@ def _tile(
     b = f.builder
     row_step, k_step = block_pitch(f.itemsize), f.itemsize
     if not along_k:
-        row_step, k_step = k_step, row_step
+        row_step, k_step = f.itemsize, VECTOR_BYTES
     entry, loop, end = b.block, b.append_basic_block("loop"), b.append_basic_block("end")
     b.branch(loop)
 
@@ -171,6 +171,15 @@ def _copy(f: _Vectors, arguments: list[Value]) -> None:
             mask = f.mask(b.sub(columns, b.add(column, I64(v * f.lanes))))
             values = f.masked_load(f.at(read, v * VECTOR_BYTES), mask)
             f.masked_store(values, f.at(write, v * VECTOR_BYTES), full)
+
+
+def _copy_vectors(f: _Vectors, arguments: list[Value]) -> None:
+    source, stride, rows, columns, target = arguments
+    full, mask = f.mask(I64(f.lanes)), f.mask(columns)
+    b = f.builder
+    with cgutils.for_range(b, rows) as row:
+        values = f.masked_load(f.at(source, b.mul(row.index, stride)), mask)
+        f.masked_store(values, f.at(target, b.mul(row.index, I64(VECTOR_BYTES))), full)
 
 
 def _transpose(f: _Vectors, arguments: list[Value]) -> None:
@@ -282,6 +291,19 @@ def copy_rows(typing_context, source, i, j, rows, columns, target, row_pitch, gr
 
 
 @intrinsic
+def copy_vectors(typing_context, source, i, j, rows, columns, target):
+    def generate(context, builder, signature, arguments):
+        source, i, j, *counts_and_target = arguments
+        ty = signature.args[0]
+        place, stride, _, _ = _locate(context, builder, ty, source, i, j)
+        values = [place, stride, *counts_and_target]
+        builder.call(_function(builder, _copy_vectors, ty, values), values)
+        return context.get_dummy_value()
+
+    return types.void(source, i64, i64, i64, i64, pointer), generate
+
+
+@intrinsic
 def transpose_square(typing_context, source, i, j, target, pitch, stored, width):
     """target[c, r] = source[i + r, j + c] for r, c < lanes; writes `stored` rows of `width` elements."""
 
@@ -296,36 +318,34 @@ def transpose_square(typing_context, source, i, j, target, pitch, stored, width)
 
 
 @intrinsic
-def multiply_tile(typing_context, a, along_k, panel, depth, c, i, j, bottom, accumulate):
-    """C[i:i+h, j:] = or += A[:h, :depth]·panel, as wide as C and panel are; returns h.
+def multiply_tile(typing_context, a, along_k, panel, depth, c, i, j, height, accumulate):
+    """C[i:i+height, j:] = or += A[:height, :depth]·panel, as wide as C and panel are.
 
-    h is the largest height up to `bottom` − i. `along_k` tells how the block of A lies.
+    `height` is one of `HEIGHTS`; `along_k` tells how the rows of A lie.
     """
 
     def generate(context, builder, signature, arguments):
-        a, along_k, panel, depth, c, i, j, bottom, accumulate = arguments
+        a, along_k, panel, depth, c, i, j, height, accumulate = arguments
         ty = signature.args[4]
         place, stride, _, columns = _locate(context, builder, ty, c, i, j)
         accumulated = builder.select(accumulate, columns, I64(0))
         values = [a, panel, depth, place, stride, columns, accumulated]
-        rows = builder.sub(bottom, i)
         wide = builder.icmp_signed(">", columns, I64(VECTOR_BYTES // (ty.dtype.bitwidth // 8)))
-        multiply, done = None, I64(1)
-        for height in reversed(HEIGHTS):
+        multiply = None
+        for h in HEIGHTS:
             plain, turned = (
                 [
-                    _function(builder, _tile, ty, values, height=height, vectors=v, along_k=k)
+                    _function(builder, _tile, ty, values, height=h, vectors=v, along_k=k)
                     for v in (2, 1)
                 ]
                 for k in (True, False)
             )
             plain, turned = (builder.select(wide, *two_and_one) for two_and_one in (plain, turned))
             function = builder.select(along_k, plain, turned)
-            fits = builder.icmp_signed(">=", rows, I64(height))
-            multiply = function if multiply is None else builder.select(fits, function, multiply)
-            done = builder.select(fits, I64(height), done)
+            this = builder.icmp_signed("==", height, I64(h))
+            multiply = function if multiply is None else builder.select(this, function, multiply)
         builder.call(multiply, values)
-        return done
+        return context.get_dummy_value()
 
     arguments = (pointer, boolean, pointer, i64, c, i64, i64, i64, boolean)
-    return i64(*arguments), generate
+    return types.void(*arguments), generate
