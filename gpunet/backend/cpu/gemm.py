@@ -28,10 +28,11 @@ from gpunet.backend.cpu.tile import (
     address,
     at,
     block_pitch,
-    copy_rows,
+    copy_panels,
     copy_vectors,
     multiply_tile,
     transpose_square,
+    turned_pitch,
     workspace,
 )
 
@@ -46,6 +47,7 @@ SHARED_WORK = 4_000_000  # multiply-adds from which it pays to wake the other th
 ITEM = ByDtype(float32=4, float64=8)
 LANES = ByDtype(float32=VECTOR_BYTES // 4, float64=VECTOR_BYTES // 8)
 WIDTH = ByDtype(float32=PANEL_BYTES // 4, float64=PANEL_BYTES // 8)
+TURNED_PITCH = ByDtype(float32=turned_pitch(4), float64=turned_pitch(8))
 PITCH = ByDtype(float32=block_pitch(4), float64=block_pitch(8))
 
 
@@ -87,7 +89,7 @@ def _multiply(a, b, c):
     a_along_k, b_along_n = a.strides[1] == ITEM, b.strides[1] == ITEM
     step = _round_up(-(-k // -(-k // DEPTH)), LANES)  # as few steps as possible, and all alike
     stripe = _round_up(min(n, PANELS // step), WIDTH)
-    tile_bytes = max(HEIGHTS[0] * PITCH, step * VECTOR_BYTES)
+    tile_bytes = max(HEIGHTS[0] * PITCH, step * TURNED_PITCH)
     memory = np.empty(tile_bytes + step * stripe * ITEM + 2 * CACHE_LINE, np.uint8)
     rows = workspace(memory)
     panels = workspace(memory[tile_bytes + CACHE_LINE :])
@@ -96,16 +98,16 @@ def _multiply(a, b, c):
         for start in range(0, k, step):
             depth = min(step, k - start)
             if b_along_n:
-                copy_rows(b, start, left, depth, width, panels, PANEL_BYTES, depth * PANEL_BYTES)
+                copy_panels(b, start, left, depth, width, panels, PANEL_BYTES, depth * PANEL_BYTES)
             else:
                 _transpose_panels(b.T, left, start, width, depth, panels)
             i = 0
             while i < m:
                 height = _height(m - i)
                 if a_along_k:
-                    copy_rows(a, i, start, height, depth, rows, PITCH, PANEL_BYTES)
+                    copy_vectors(a, i, start, height, depth, rows, PITCH, VECTOR_BYTES)
                 else:
-                    copy_vectors(a.T, start, i, depth, height, rows)
+                    copy_vectors(a.T, start, i, depth, height, rows, TURNED_PITCH, VECTOR_BYTES)
                 for j in range(0, width, WIDTH):
                     panel = at(panels, j * depth * ITEM)
                     multiply_tile(rows, a_along_k, panel, depth, c, i, left + j, height, start > 0)

@@ -56,6 +56,10 @@ def block_pitch(itemsize: int) -> int:
     return RUN * itemsize + CACHE_LINE
 
 
+def turned_pitch(itemsize: int) -> int:
+    return -(-HEIGHTS[0] * itemsize // VECTOR_BYTES) * VECTOR_BYTES
+
+
 class _Vectors:
     """The vector instructions of one element type, written into the function that `builder` is at."""
 
@@ -93,7 +97,14 @@ class _Vectors:
 
     def load(self, pointer: Value) -> Value:
         pointer = self.builder.bitcast(pointer, self.type.as_pointer())
-        return self.builder.load(pointer, align=VECTOR_BYTES)
+        return self.builder.load(pointer, align=self.itemsize)
+
+    def store(self, vector: Value, pointer: Value) -> None:
+        pointer = self.builder.bitcast(pointer, self.type.as_pointer())
+        self.builder.store(vector, pointer, align=self.itemsize)
+
+    def prefetch(self, pointer: Value, write: bool = False) -> None:
+        self._call("llvm.prefetch.p0", ir.VoidType(), pointer, I32(int(write)), I32(3), I32(1))
 
     def masked_load(self, pointer: Value, mask: Value) -> Value:
         pointer = self.builder.bitcast(pointer, self.type.as_pointer())
@@ -126,7 +137,10 @@ def _tile(
     b = f.builder
     row_step, k_step = block_pitch(f.itemsize), f.itemsize
     if not along_k:
-        row_step, k_step = f.itemsize, VECTOR_BYTES
+        row_step, k_step = f.itemsize, turned_pitch(f.itemsize)
+    for r in range(height):
+        for v in range(vectors):
+            f.prefetch(f.at(c, b.mul(c_stride, I64(r)), v * VECTOR_BYTES), write=True)
     entry, loop, end = b.block, b.append_basic_block("loop"), b.append_basic_block("end")
     b.branch(loop)
 
@@ -157,29 +171,25 @@ def _tile(
             f.masked_store(b.fadd(sums[r][v], f.masked_load(pointer, loaded)), pointer, stored)
 
 
-def _copy(f: _Vectors, arguments: list[Value]) -> None:
-    """Copies rows in groups as wide as a panel, the last one filled up with zeros."""
+def _copy(f: _Vectors, arguments: list[Value], *, vectors: int) -> None:
+    """Copies rows in groups of `vectors` vectors, the last one filled up with zeros."""
     source, stride, rows, columns, target, row_pitch, group_pitch = arguments
-    b, width = f.builder, 2 * f.lanes
-    full = f.mask(I64(f.lanes))
-    groups = b.sdiv(b.add(columns, I64(width - 1)), I64(width))
-    with cgutils.for_range(b, rows) as row, cgutils.for_range(b, groups) as group:
-        column = b.mul(group.index, I64(width))
-        read = f.at(source, b.mul(row.index, stride), b.mul(column, I64(f.itemsize)))
-        write = f.at(target, b.mul(row.index, row_pitch), b.mul(group.index, group_pitch))
-        for v in range(2):
-            mask = f.mask(b.sub(columns, b.add(column, I64(v * f.lanes))))
-            values = f.masked_load(f.at(read, v * VECTOR_BYTES), mask)
-            f.masked_store(values, f.at(write, v * VECTOR_BYTES), full)
-
-
-def _copy_vectors(f: _Vectors, arguments: list[Value]) -> None:
-    source, stride, rows, columns, target = arguments
-    full, mask = f.mask(I64(f.lanes)), f.mask(columns)
-    b = f.builder
+    b, bytes_in_group = f.builder, vectors * VECTOR_BYTES
+    full, rest = (op(columns, I64(vectors * f.lanes)) for op in (b.sdiv, b.srem))
+    masks = [f.mask(b.sub(rest, I64(v * f.lanes))) for v in range(vectors)]
+    ahead = b.mul(stride, I64(4))
+    ragged = b.icmp_signed(">", rest, I64(0))
     with cgutils.for_range(b, rows) as row:
-        values = f.masked_load(f.at(source, b.mul(row.index, stride)), mask)
-        f.masked_store(values, f.at(target, b.mul(row.index, I64(VECTOR_BYTES))), full)
+        read, write = f.at(source, b.mul(row.index, stride)), f.at(target, b.mul(row.index, row_pitch))
+        with cgutils.for_range(b, full) as group:
+            from_, to = f.at(read, b.mul(group.index, I64(bytes_in_group))), f.at(write, b.mul(group.index, group_pitch))
+            for v in range(vectors):
+                f.prefetch(f.at(from_, ahead, v * VECTOR_BYTES))
+                f.store(f.load(f.at(from_, v * VECTOR_BYTES)), f.at(to, v * VECTOR_BYTES))
+        with b.if_then(ragged):
+            from_, to = f.at(read, b.mul(full, I64(bytes_in_group))), f.at(write, b.mul(full, group_pitch))
+            for v in range(vectors):
+                f.store(f.masked_load(f.at(from_, v * VECTOR_BYTES), masks[v]), f.at(to, v * VECTOR_BYTES))
 
 
 def _transpose(f: _Vectors, arguments: list[Value]) -> None:
@@ -194,7 +204,9 @@ def _transpose(f: _Vectors, arguments: list[Value]) -> None:
     square = []
     for i in range(f.lanes):
         row = b.select(b.icmp_signed("<", I64(i), rows), I64(i), last)
-        square.append(f.masked_load(f.at(source, b.mul(row, stride)), mask))
+        place = f.at(source, b.mul(row, stride))
+        f.prefetch(f.at(place, 4 * VECTOR_BYTES))
+        square.append(f.masked_load(place, mask))
     # In every pair of rows swap the off-diagonal blocks: of 1 × 1, then 2 × 2, ... half × half.
     step = 1
     while step < f.lanes:
@@ -272,35 +284,28 @@ def address(typing_context, array, i, j):
     return pointer(array, i64, i64), generate
 
 
-@intrinsic
-def copy_rows(typing_context, source, i, j, rows, columns, target, row_pitch, group_pitch):
-    """Copies source[i:i+rows, j:j+columns], which runs along its rows, in groups as wide as a panel.
+def _copying(vectors: int) -> Any:
+    @intrinsic
+    def copy(typing_context, source, i, j, rows, columns, target, row_pitch, group_pitch):
+        """Copies source[i:i+rows, j:j+columns], which runs along its rows, in groups of vectors.
 
-    Groups lie `group_pitch` apart, the last one is filled up with zeros.
-    """
+        Groups lie `group_pitch` apart, the last one is filled up with zeros.
+        """
 
-    def generate(context, builder, signature, arguments):
-        source, i, j, *counts_and_target = arguments
-        ty = signature.args[0]
-        place, stride, _, _ = _locate(context, builder, ty, source, i, j)
-        values = [place, stride, *counts_and_target]
-        builder.call(_function(builder, _copy, ty, values), values)
-        return context.get_dummy_value()
+        def generate(context, builder, signature, arguments):
+            source, i, j, *counts_and_target = arguments
+            ty = signature.args[0]
+            place, stride, _, _ = _locate(context, builder, ty, source, i, j)
+            values = [place, stride, *counts_and_target]
+            builder.call(_function(builder, _copy, ty, values, vectors=vectors), values)
+            return context.get_dummy_value()
 
-    return types.void(source, i64, i64, i64, i64, pointer, i64, i64), generate
+        return types.void(source, i64, i64, i64, i64, pointer, i64, i64), generate
+
+    return copy
 
 
-@intrinsic
-def copy_vectors(typing_context, source, i, j, rows, columns, target):
-    def generate(context, builder, signature, arguments):
-        source, i, j, *counts_and_target = arguments
-        ty = signature.args[0]
-        place, stride, _, _ = _locate(context, builder, ty, source, i, j)
-        values = [place, stride, *counts_and_target]
-        builder.call(_function(builder, _copy_vectors, ty, values), values)
-        return context.get_dummy_value()
-
-    return types.void(source, i64, i64, i64, i64, pointer), generate
+copy_panels, copy_vectors = _copying(2), _copying(1)
 
 
 @intrinsic
