@@ -17,8 +17,7 @@ from numba import types
 
 from gpunet.backend.base import Array
 from gpunet.backend.cpu import threads
-from gpunet.backend.cpu.jit import FAST_SUM, ByDtype, T, kernel
-from gpunet.backend.cpu.reduction import row_dot
+from gpunet.backend.cpu.jit import ByDtype, T, kernel
 from gpunet.backend.cpu.tile import (
     CACHE_LINE,
     HEIGHTS,
@@ -41,7 +40,6 @@ DEPTH = RUN  # steps of k at a time: a panel and the rows of a tile share the L1
 PANELS = 1 << 16  # elements of B packed at a time: a quarter of an L2 cache of 1 MiB
 _SHARE_COLUMNS = PANEL_BYTES // 4
 FEW_ROWS = 4  # up to so many rows of A, packing B would cost more than multiplying with it
-SHARED_BYTES = 1 << 18  # elements of B read in place from which the same holds
 SHARED_WORK = 4_000_000  # multiply-adds from which it pays to wake the other threads
 
 ITEM = ByDtype(float32=4, float64=8)
@@ -125,31 +123,6 @@ def _multiply_turned(a, b, c):
             transpose_square(turned, j, i, address(c, i, j), c.strides[0], rows, columns)
 
 
-def _rows(dtype: Any) -> Any:
-    x = types.Array(dtype, 2, "C", readonly=True, aligned=False)
-    return types.void(x, x, types.Array(dtype, 2, "A"))
-
-
-@kernel(signature=_rows, fastmath=FAST_SUM)
-def _dot_rows(x, w, y):
-    """y = x·wᵀ for few rows of x, reading w once, from memory: four of its rows at a time keep that busy."""
-    whole = w.shape[0] - w.shape[0] % 4
-    for j in range(0, whole, 4):
-        w0, w1, w2, w3 = w[j], w[j + 1], w[j + 2], w[j + 3]
-        for i in range(x.shape[0]):
-            row = x[i]
-            s0, s1, s2, s3 = 0.0, 0.0, 0.0, 0.0
-            for k in range(row.size):
-                s0 += row[k] * w0[k]
-                s1 += row[k] * w1[k]
-                s2 += row[k] * w2[k]
-                s3 += row[k] * w3[k]
-            y[i, j], y[i, j + 1], y[i, j + 2], y[i, j + 3] = s0, s1, s2, s3
-    for j in range(whole, w.shape[0]):
-        for i in range(x.shape[0]):
-            y[i, j] = row_dot(x[i], w[j])
-
-
 def gemm(a: Array, b: Array, out: Array) -> Array:
     """out = a·b; returns out.
 
@@ -163,15 +136,9 @@ def gemm(a: Array, b: Array, out: Array) -> Array:
         return out
     dtype = out.dtype
     a_strides, b_strides, itemsize = a.strides, b.strides, dtype.itemsize
-    if m <= FEW_ROWS and a.flags.c_contiguous and b.flags.f_contiguous:
-        multiply, b = _dot_rows[dtype], b.T
-        if n * k < SHARED_BYTES:
-            multiply(a, b, out)
-        else:
-            threads.run(
-                [(multiply, (a, b[cut], out[:, cut])) for cut in threads.cuts(n, _SHARE_COLUMNS)]
-            )
-        return out
+    if m <= FEW_ROWS:
+        # Bound by reading B once, which BLAS does as fast as memory allows.
+        return np.dot(a, b, out)
     if itemsize not in a_strides:
         a = np.ascontiguousarray(a)
     if itemsize not in b_strides:

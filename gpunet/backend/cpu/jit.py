@@ -96,11 +96,11 @@ class _Compiler:
             "nogil": True,
             "forceinline": inline,
         }
-        signatures = () if signature is None else (signature,)
+        signatures: Any = () if signature is None else (signature,)
         if self.folder is None or inline:
             return njit(*signatures, **options)(function)
         with self._cache_in_folder():
-            return njit(*signatures, cache=True, **options)(function)
+            return njit(*signatures, **{**options, "cache": True})(function)
 
 
 def _forget_oldest(caches: Path) -> None:

@@ -64,21 +64,20 @@ def _adam_step(
 
 def _run(kernel: Kernel, lists: tuple[list[Array], ...], steps: list[Array], *rest: Any) -> None:
     """Raises every step count, then calls the kernel on all pieces of all parameters."""
+    shared = sum([p.size for p in lists[0]]) >= SHARED_SIZE
     tasks: list[threads.Task] = []
-    total = 0
     for step, *arrays in zip(steps, *lists, strict=True):
         step[0] += 1
         p = arrays[0]
         flat = [a.reshape(-1) for a in arrays]
-        total += p.size
+        if not shared:
+            kernel[p.dtype](*flat, 0, p.size, step, *rest)
+            continue
         for start in range(0, p.size, PIECE):
             stop = min(start + PIECE, p.size)
             tasks.append((kernel[p.dtype], (*flat, start, stop, step, *rest)))
-    if total >= SHARED_SIZE:
+    if shared:
         threads.run(tasks)
-    else:
-        for function, arguments in tasks:
-            function(*arguments)
 
 
 def sgd_step(
