@@ -73,7 +73,7 @@ class CheckpointError(GpunetError, ValueError):
 
 
 class MissingPackageError(GpunetError, ImportError):
-    """A package that an extra brings is not installed; the message has the line that installs it."""
+    """A package of an extra is not installed; the message has the line that installs it."""
 
 
 class NonFiniteError(GpunetError, ArithmeticError):

@@ -44,7 +44,9 @@ class RandomState:
         """All of it as JSON-compatible values, for checkpoints."""
         philox = self.host.bit_generator.state
         words = {**philox["state"], "buffer": philox["buffer"]}
-        host: dict[str, Any] = {name: [int(word) for word in array] for name, array in words.items()}
+        host: dict[str, Any] = {
+            name: [int(word) for word in array] for name, array in words.items()
+        }
         host.update({name: int(philox[name]) for name in _PLACE})
         return {"seed": self.seed_value, "counter": self.counter, "host": host}
 

@@ -1,4 +1,4 @@
-"""The CPU backend: NumPy arrays on cached memory, BLAS for matrix products, Numba for fused kernels.
+"""CPU backend: NumPy arrays on cached memory, BLAS for matrix products, Numba for fused kernels.
 
 Numba is imported by the kernel families, on the first use of a kernel, never by `import gpunet`.
 """

@@ -1,11 +1,12 @@
 """Matrix products of two axes, shared out over the threads.
 
-A product is cut so that everything is read from a cache: `PANELS` elements of B are packed into panels
-in the L2 cache; a block of A of up to `ROWS` × `DEPTH` joins them there; each panel in turn moves into the
-L1 cache and meets all the block's rows, tile by tile (`tile.py`).
+A product is cut so that everything is read from a cache: `PANELS` elements of B are packed into
+panels in the L2 cache; a block of A of up to `ROWS` × `DEPTH` joins them there; each panel in turn
+moves into the L1 cache and meets all the block's rows, tile by tile (`tile.py`).
 
-Every element of the result is a sum of chains of fused multiply-adds, one chain for each `DEPTH` steps of
-k, whatever tile, panel or thread it falls to. So the number of threads never changes a bit of it.
+Every element of the result is a sum of chains of fused multiply-adds, one chain for each `DEPTH`
+steps of k, whatever tile, panel or thread it falls to. So the number of threads never changes a bit
+of it.
 """
 
 from __future__ import annotations
@@ -50,7 +51,7 @@ PITCH = ByDtype(float32=block_pitch(4), float64=block_pitch(8))
 
 
 def _matrices(dtype: Any) -> Any:
-    """c = f(a, b): any strides, so that one compiled variant serves plain, transposed and sliced operands."""
+    """c = f(a, b): any strides, so one variant serves plain, transposed and sliced operands."""
     operand = types.Array(dtype, 2, "A", readonly=True, aligned=False)
     return types.void(operand, operand, types.Array(dtype, 2, "A"))
 
@@ -145,14 +146,16 @@ def gemm(a: Array, b: Array, out: Array) -> Array:
         b = np.ascontiguousarray(b)
     multiply = _multiply[dtype]
     if b.strides[1] != itemsize:
-        # B has to be transposed; the turned product transposes A (unless it runs right) and the result.
+        # B has to be transposed; the turned product transposes A (unless it runs right) and the
+        # result.
         turning = m * n + (m * k if a.strides[1] == itemsize else 0)
         if 2 * turning < k * n:
             multiply = _multiply_turned[dtype]
     if m * n * k < SHARED_WORK:
         multiply(a, b, out)
     elif n >= m:
-        threads.run([(multiply, (a, b[:, cut], out[:, cut])) for cut in threads.cuts(n, _SHARE_COLUMNS)])
+        cuts = threads.cuts(n, _SHARE_COLUMNS)
+        threads.run([(multiply, (a, b[:, cut], out[:, cut])) for cut in cuts])
     else:
         threads.run([(multiply, (a[cut], b, out[cut])) for cut in threads.cuts(m, HEIGHTS[0])])
     return out

@@ -1,8 +1,8 @@
 """Optimizer steps: one pass over the memory of each parameter. CUDA twins: kernels/optim.cu.
 
 Learning rate and step count come in arrays of one float64, which the device reads: on a GPU a step
-can then be recorded once and replayed. Every kernel here works on the elements from `start` to `stop`,
-so that the pieces of large parameters can go to several threads, all parameters together.
+can then be recorded once and replayed. Every kernel here works on the elements from `start` to
+`stop`, so that the pieces of large parameters can go to several threads, all parameters together.
 """
 
 from __future__ import annotations
@@ -13,7 +13,6 @@ from typing import Any
 from gpunet.backend.base import Array
 from gpunet.backend.cpu import threads
 from gpunet.backend.cpu.jit import Kernel, T, kernel
-
 
 PIECE = 1 << 15  # elements a thread takes at a time
 SHARED_SIZE = 1 << 17  # elements of all parameters from which it pays to wake the other threads
@@ -43,7 +42,8 @@ def _sgd_step(
 def _adam_step(
     p, g, m, v, v_max, start, stop, step, lr, sign, beta1, beta2, eps, coupled, decoupled
 ):
-    p, g, m, v, v_max = p[start:stop], g[start:stop], m[start:stop], v[start:stop], v_max[start:stop]
+    p, g = p[start:stop], g[start:stop]
+    m, v, v_max = m[start:stop], v[start:stop], v_max[start:stop]
     rate = T(lr[0] / (1 - math.pow(beta1, step[0])))
     root_correction = T(1 / math.sqrt(1 - math.pow(beta2, step[0])))
     b1, b2, new1, new2 = T(beta1), T(beta2), T(1 - beta1), T(1 - beta2)

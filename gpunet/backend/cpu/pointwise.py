@@ -1,4 +1,4 @@
-"""Puts scalar formulas into loops: `y = f(x + bias)` and its backward pass, one sweep over memory each.
+"""Puts scalar formulas into loops: `y = f(x + bias)` and its backward pass, one memory sweep each.
 
     @forward
     def relu_fwd(x):
@@ -9,7 +9,8 @@
         return gy if y > 0.0 else 0.0
 
 makes `relu_fwd(x, bias=None, out=None)` and `relu_bwd(gy, y, bias=None)` over arrays. Parameters of
-the formula (a slope, say) follow its arrays and become further arguments: `elu_fwd(x, alpha, bias=None)`.
+the formula (a slope, say) follow its arrays and become further arguments:
+`elu_fwd(x, alpha, bias=None)`.
 """
 
 from __future__ import annotations
@@ -73,7 +74,8 @@ def forward(formula: Callable[..., Any]) -> Callable[..., Array]:
 def backward(formula: Callable[..., Any]) -> Callable[..., Array]:
     """Makes `name(gy, kept, *parameters, bias=None)`: gx = f(gy, kept + bias) over arrays.
 
-    `kept` is what the forward pass kept, the input (then with the bias of the forward pass) or the output.
+    `kept` is what the forward pass kept, the input (then with the bias of the forward pass) or the
+    output.
     """
     kernel = _in_loop(_backward_loop, formula)
 

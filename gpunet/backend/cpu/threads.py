@@ -1,13 +1,14 @@
-"""The threads of the CPU backend: one small pool, and nothing else in gpunet owns a thread that computes.
+"""The threads of the CPU backend: one small pool; nothing else in gpunet owns a computing thread.
 
-`run(tasks)` shares tasks out over the calling thread and its helpers, one helper fewer than there are
-cores this process may use. A task is a call of a compiled kernel, which releases Python's lock while
-it works. Everybody takes the next task when done with the last, so a core that other programs keep busy
-just does fewer of them. Helpers sleep between runs: threads that spin instead would slow down everybody
-else's, those of BLAS for one. Waking one takes about 10 µs, so work below `WORTHWHILE` stays serial.
+`run(tasks)` shares tasks out over the calling thread and its helpers, one helper fewer than there
+are cores this process may use. A task is a call of a compiled kernel, which releases Python's lock
+while it works. Everybody takes the next task when done with the last, so a core that other programs
+keep busy just does fewer of them. Helpers sleep between runs: threads that spin instead would slow
+down everybody else's, those of BLAS for one. Waking one takes about 10 µs, so work below
+`WORTHWHILE` stays serial.
 
-The environment variable `GPUNET_NUM_THREADS` sets the number of threads, the calling one included; 1
-means none but the caller.
+The environment variable `GPUNET_NUM_THREADS` sets the number of threads, the calling one included;
+1 means none but the caller.
 """
 
 from __future__ import annotations
@@ -87,8 +88,8 @@ class _Pool:
         self._helpers: list[_Helper] = []
 
     def run(self, tasks: list[Task]) -> None:
-        # A task that shares out its own work, a second thread of the user and the last moments of the
-        # interpreter do without help.
+        # A task that shares out its own work, a second thread of the user and the last moments of
+        # the interpreter do without help.
         if self.size == 1 or len(tasks) < 2 or sys.is_finalizing() or not self._free.acquire(False):
             for function, arguments in tasks:
                 function(*arguments)
@@ -152,14 +153,17 @@ def count() -> int:
 
 
 def cuts(length: int, multiple: int) -> list[slice]:
-    """`length` cut into one slice a thread, alike up to a rest; all begin at a multiple of `multiple`."""
+    """`length` cut into one slice a thread, alike up to a rest.
+
+    All begin at a multiple of `multiple`.
+    """
     pieces = count()
     edges = [length * piece // pieces // multiple * multiple for piece in range(pieces)]
     return [slice(i, j) for i, j in zip(edges, [*edges[1:], length], strict=True) if i < j]
 
 
 def run(tasks: list[Task]) -> None:
-    """Calls every task, in any order, on the calling thread and the helpers; returns when all have ended.
+    """Calls every task, in any order, on this thread and the helpers; returns when all have ended.
 
     Tasks must not write what another reads. If some raise, one of their exceptions is raised here.
     """

@@ -1,20 +1,21 @@
-"""The register tile of matrix products, and what lays out its operands, in LLVM's vector instructions.
+"""The register tile of matrix products, and what lays out its operands, as LLVM vector code.
 
                       panel of B: depth × 2 vectors
                       ┌───────────┬───────────┐
                       │ B[k, j..] │           │
                       └───────────┴───────────┘
     block of A        ┌───────────┬───────────┐
-    ┌────────────┐    │ tile of C, up to      │   for every k: one element of each row of A, spread over
-    │ A[i, k]    │    │ 14 rows × 2 vectors,  │   a vector, times the two vectors of B, added to the tile,
-    │ A[i+1, k]  │    │ in registers from the │   which makes 28 fused multiply-adds for 16 loads
-    │ ⋮          │    │ first k to the last   │
+    ┌────────────┐    │ tile of C, up to      │   for every k: one element of each row of A,
+    │ A[i, k]    │    │ 14 rows × 2 vectors,  │   spread over a vector, times the two vectors of B,
+    │ A[i+1, k]  │    │ in registers from the │   added to the tile, which makes 28 fused
+    │ ⋮          │    │ first k to the last   │   multiply-adds for 16 loads
     └────────────┘    └───────────┴───────────┘
 
-Both operands are copied to where they are read fast: A with a row pitch that the compiler knows and that
-spreads its rows over the cache, B in panels as wide as a tile. An operand that runs along the wrong axis
-is transposed in registers on the way. Ragged columns are padded with zeros and masked when the tile is
-stored; ragged rows are cut into tiles of the heights in `HEIGHTS`, each with a function of its own.
+Both operands are copied to where they are read fast: A with a row pitch that the compiler knows and
+that spreads its rows over the cache, B in panels as wide as a tile. An operand that runs along the
+wrong axis is transposed in registers on the way. Ragged columns are padded with zeros and masked
+when the tile is stored; ragged rows are cut into tiles of the heights in `HEIGHTS`, each with a
+function of its own.
 
 Pointers, strides and pitches are in bytes.
 """
@@ -32,7 +33,7 @@ from numba.extending import intrinsic
 
 
 def _register_file() -> tuple[int, tuple[int, ...]]:
-    """Bytes in a vector register, and tile heights whose accumulators fit the registers there are."""
+    """Bytes in a vector register, and tile heights whose accumulators fit the registers."""
     features = llvm.get_host_cpu_features()
     if features.get("avx512f"):  # 32 registers: 28 accumulators, 2 of B, 1 of A
         return 64, (14, 8, 4, 2, 1)
@@ -42,7 +43,8 @@ def _register_file() -> tuple[int, tuple[int, ...]]:
 
 
 VECTOR_BYTES, HEIGHTS = _register_file()
-PANEL_BYTES = 2 * VECTOR_BYTES  # width of a panel; of a narrow last one only the first vector is used
+# Width of a panel; of a narrow last one only the first vector is used.
+PANEL_BYTES = 2 * VECTOR_BYTES
 RUN = 256  # elements in a row of a block of A
 CACHE_LINE = 64
 
@@ -52,7 +54,10 @@ POINTER = BYTE.as_pointer()
 
 
 def block_pitch(itemsize: int) -> int:
-    """Distance of two rows of a block. A power of two would put all rows into the same few cache sets."""
+    """Distance of two rows of a block.
+
+    A power of two would put all rows into the same few cache sets.
+    """
     return RUN * itemsize + CACHE_LINE
 
 
@@ -61,7 +66,7 @@ def turned_pitch(itemsize: int) -> int:
 
 
 class _Vectors:
-    """The vector instructions of one element type, written into the function that `builder` is at."""
+    """The vector instructions of one element type, written into the function `builder` is at."""
 
     def __init__(self, builder: ir.IRBuilder, element: ir.Type):
         self.builder, self.element = builder, element
@@ -129,10 +134,11 @@ class _Vectors:
 # --- bodies: each writes one LLVM function --------------------------------------------------------
 
 
-def _tile(
-    f: _Vectors, arguments: list[Value], *, height: int, vectors: int, along_k: bool
-) -> None:
-    """C[height, vectors] = or += Σₖ A[height, k]·panel[k, vectors]; rows of the block are rows of A or, if not `along_k`, of Aᵀ."""
+def _tile(f: _Vectors, arguments: list[Value], *, height: int, vectors: int, along_k: bool) -> None:
+    """C[height, vectors] = or += Σₖ A[height, k]·panel[k, vectors].
+
+    Rows of the block are rows of A or, if not `along_k`, of Aᵀ.
+    """
     a, panel, depth, c, c_stride, columns, accumulated = arguments
     b = f.builder
     row_step, k_step = block_pitch(f.itemsize), f.itemsize
@@ -180,23 +186,27 @@ def _copy(f: _Vectors, arguments: list[Value], *, vectors: int) -> None:
     ahead = b.mul(stride, I64(4))
     ragged = b.icmp_signed(">", rest, I64(0))
     with cgutils.for_range(b, rows) as row:
-        read, write = f.at(source, b.mul(row.index, stride)), f.at(target, b.mul(row.index, row_pitch))
+        read = f.at(source, b.mul(row.index, stride))
+        write = f.at(target, b.mul(row.index, row_pitch))
         with cgutils.for_range(b, full) as group:
-            from_, to = f.at(read, b.mul(group.index, I64(bytes_in_group))), f.at(write, b.mul(group.index, group_pitch))
+            from_ = f.at(read, b.mul(group.index, I64(bytes_in_group)))
+            to = f.at(write, b.mul(group.index, group_pitch))
             for v in range(vectors):
                 f.prefetch(f.at(from_, ahead, v * VECTOR_BYTES))
                 f.store(f.load(f.at(from_, v * VECTOR_BYTES)), f.at(to, v * VECTOR_BYTES))
         with b.if_then(ragged):
-            from_, to = f.at(read, b.mul(full, I64(bytes_in_group))), f.at(write, b.mul(full, group_pitch))
+            from_ = f.at(read, b.mul(full, I64(bytes_in_group)))
+            to = f.at(write, b.mul(full, group_pitch))
             for v in range(vectors):
-                f.store(f.masked_load(f.at(from_, v * VECTOR_BYTES), masks[v]), f.at(to, v * VECTOR_BYTES))
+                loaded = f.masked_load(f.at(from_, v * VECTOR_BYTES), masks[v])
+                f.store(loaded, f.at(to, v * VECTOR_BYTES))
 
 
 def _transpose(f: _Vectors, arguments: list[Value]) -> None:
     """target[j, i] = source[i, j] for a square of lanes × lanes.
 
-    Of the source only `rows` × `columns` exist: the last row stands in for the missing ones, missing
-    columns are zero. Of the target only `stored` rows of `width` elements are written.
+    Of the source only `rows` × `columns` exist: the last row stands in for the missing ones,
+    missing columns are zero. Of the target only `stored` rows of `width` elements are written.
     """
     source, stride, rows, columns, target, pitch, stored, width = arguments
     b = f.builder
@@ -225,7 +235,7 @@ def _transpose(f: _Vectors, arguments: list[Value]) -> None:
 def _function(
     builder: ir.IRBuilder, body: Callable[..., None], ty: Any, values: list[Value], **variant: int
 ) -> ir.Function:
-    """The LLVM function with this body for the elements of array type `ty`, written once a module."""
+    """The LLVM function with this body for elements of array type `ty`, written once a module."""
     name = "_".join(["gpunet", body.__name__, str(ty.dtype), *map(str, variant.values())])
     signature = ir.FunctionType(ir.VoidType(), [v.type for v in values])
     function = cgutils.get_or_insert_function(builder.module, signature, name)
@@ -310,7 +320,10 @@ copy_panels, copy_vectors = _copying(2), _copying(1)
 
 @intrinsic
 def transpose_square(typing_context, source, i, j, target, pitch, stored, width):
-    """target[c, r] = source[i + r, j + c] for r, c < lanes; writes `stored` rows of `width` elements."""
+    """target[c, r] = source[i + r, j + c] for r, c < lanes.
+
+    Writes `stored` rows of `width` elements.
+    """
 
     def generate(context, builder, signature, arguments):
         source, i, j, *target = arguments
