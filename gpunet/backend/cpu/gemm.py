@@ -28,8 +28,7 @@ from gpunet.backend.cpu.tile import (
     address,
     at,
     block_pitch,
-    copy_panels,
-    copy_vectors,
+    copy_rows,
     multiply_tile,
     transpose_square,
     turned_pitch,
@@ -57,8 +56,10 @@ def _matrices(dtype: Any) -> Any:
 
 
 @kernel(inline=True)
-def _round_up(x, multiple):
-    return -(-x // multiple) * multiple
+def _cut(length, most, multiple):
+    """The size of pieces of `length` up to `most` long, as few as possible and alike."""
+    pieces = -(-length // most)
+    return -(-length // (pieces * multiple)) * multiple
 
 
 @kernel(inline=True)
@@ -86,30 +87,37 @@ def _multiply(a, b, c):
     m, k = a.shape
     n = b.shape[1]
     a_along_k, b_along_n = a.strides[1] == ITEM, b.strides[1] == ITEM
-    step = _round_up(-(-k // -(-k // DEPTH)), LANES)  # as few steps as possible, and all alike
-    stripe = _round_up(min(n, PANELS // step), WIDTH)
+    step = _cut(k, DEPTH, LANES)
+    stripe = _cut(n, PANELS // step, WIDTH)
     tile_bytes = max(HEIGHTS[0] * PITCH, step * TURNED_PITCH)
     memory = np.empty(tile_bytes + step * stripe * ITEM + 2 * CACHE_LINE, np.uint8)
     rows = workspace(memory)
     panels = workspace(memory[tile_bytes + CACHE_LINE :])
+    in_place = b_along_n and m <= HEIGHTS[0]
     for left in range(0, n, stripe):
         width = min(stripe, n - left)
+        unpacked = width - width % WIDTH if in_place else 0
         for start in range(0, k, step):
             depth = min(step, k - start)
+            column_bytes = depth * ITEM
             if b_along_n:
-                copy_panels(b, start, left, depth, width, panels, PANEL_BYTES, depth * PANEL_BYTES)
+                rest = at(panels, unpacked * column_bytes)
+                copy_rows(b, start, left + unpacked, depth, width - unpacked, rest, PANEL_BYTES, WIDTH * column_bytes)
             else:
                 _transpose_panels(b.T, left, start, width, depth, panels)
             i = 0
             while i < m:
                 height = _height(m - i)
                 if a_along_k:
-                    copy_vectors(a, i, start, height, depth, rows, PITCH, VECTOR_BYTES)
+                    copy_rows(a, i, start, height, depth, rows, PITCH, PANEL_BYTES)
                 else:
-                    copy_vectors(a.T, start, i, depth, height, rows, TURNED_PITCH, VECTOR_BYTES)
+                    copy_rows(a.T, start, i, depth, height, rows, TURNED_PITCH, 0)
                 for j in range(0, width, WIDTH):
-                    panel = at(panels, j * depth * ITEM)
-                    multiply_tile(rows, a_along_k, panel, depth, c, i, left + j, height, start > 0)
+                    if j < unpacked:
+                        panel, panel_step = address(b, start, left + j), b.strides[0]
+                    else:
+                        panel, panel_step = at(panels, j * column_bytes), PANEL_BYTES
+                    multiply_tile(rows, a_along_k, panel, panel_step, depth, c, i, left + j, height, start > 0)
                 i += height
 
 

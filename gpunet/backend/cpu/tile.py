@@ -108,9 +108,6 @@ class _Vectors:
         pointer = self.builder.bitcast(pointer, self.type.as_pointer())
         self.builder.store(vector, pointer, align=self.itemsize)
 
-    def prefetch(self, pointer: Value, write: bool = False) -> None:
-        self._call("llvm.prefetch.p0", ir.VoidType(), pointer, I32(int(write)), I32(3), I32(1))
-
     def masked_load(self, pointer: Value, mask: Value) -> Value:
         pointer = self.builder.bitcast(pointer, self.type.as_pointer())
         name = f"llvm.masked.load.{self.suffix}.p0"
@@ -139,14 +136,11 @@ def _tile(f: _Vectors, arguments: list[Value], *, height: int, vectors: int, alo
 
     Rows of the block are rows of A or, if not `along_k`, of Aᵀ.
     """
-    a, panel, depth, c, c_stride, columns, accumulated = arguments
+    a, panel, panel_step, depth, c, c_stride, columns, accumulated = arguments
     b = f.builder
     row_step, k_step = block_pitch(f.itemsize), f.itemsize
     if not along_k:
         row_step, k_step = f.itemsize, turned_pitch(f.itemsize)
-    for r in range(height):
-        for v in range(vectors):
-            f.prefetch(f.at(c, b.mul(c_stride, I64(r)), v * VECTOR_BYTES), write=True)
     entry, loop, end = b.block, b.append_basic_block("loop"), b.append_basic_block("end")
     b.branch(loop)
 
@@ -162,7 +156,7 @@ def _tile(f: _Vectors, arguments: list[Value], *, height: int, vectors: int, alo
     for phi, first, following in [
         (left, depth, fewer),
         (a_k, a, f.at(a_k, k_step)),
-        (panel_k, panel, f.at(panel_k, PANEL_BYTES)),
+        (panel_k, panel, f.at(panel_k, panel_step)),
         *((tile[r][v], f.zero, sums[r][v]) for r in range(height) for v in range(vectors)),
     ]:
         phi.add_incoming(first, entry)
@@ -177,29 +171,27 @@ def _tile(f: _Vectors, arguments: list[Value], *, height: int, vectors: int, alo
             f.masked_store(b.fadd(sums[r][v], f.masked_load(pointer, loaded)), pointer, stored)
 
 
-def _copy(f: _Vectors, arguments: list[Value], *, vectors: int) -> None:
-    """Copies rows in groups of `vectors` vectors, the last one filled up with zeros."""
-    source, stride, rows, columns, target, row_pitch, group_pitch = arguments
-    b, bytes_in_group = f.builder, vectors * VECTOR_BYTES
-    full, rest = (op(columns, I64(vectors * f.lanes)) for op in (b.sdiv, b.srem))
-    masks = [f.mask(b.sub(rest, I64(v * f.lanes))) for v in range(vectors)]
-    ahead = b.mul(stride, I64(4))
-    ragged = b.icmp_signed(">", rest, I64(0))
+def _copy(f: _Vectors, arguments: list[Value]) -> None:
+    """Copies rows, pairs of vectors `pair_pitch` apart, the last vector filled up with zeros."""
+    source, stride, rows, columns, target, row_pitch, pair_pitch = arguments
+    b = f.builder
+    whole, rest = (op(columns, I64(f.lanes)) for op in (b.sdiv, b.srem))
+    mask = f.mask(rest)
     with cgutils.for_range(b, rows) as row:
         read = f.at(source, b.mul(row.index, stride))
         write = f.at(target, b.mul(row.index, row_pitch))
-        with cgutils.for_range(b, full) as group:
-            from_ = f.at(read, b.mul(group.index, I64(bytes_in_group)))
-            to = f.at(write, b.mul(group.index, group_pitch))
-            for v in range(vectors):
-                f.prefetch(f.at(from_, ahead, v * VECTOR_BYTES))
-                f.store(f.load(f.at(from_, v * VECTOR_BYTES)), f.at(to, v * VECTOR_BYTES))
-        with b.if_then(ragged):
-            from_ = f.at(read, b.mul(full, I64(bytes_in_group)))
-            to = f.at(write, b.mul(full, group_pitch))
-            for v in range(vectors):
-                loaded = f.masked_load(f.at(from_, v * VECTOR_BYTES), masks[v])
-                f.store(loaded, f.at(to, v * VECTOR_BYTES))
+
+        def place(vector: Value) -> tuple[Value, Value]:
+            pair, odd = b.lshr(vector, I64(1)), b.and_(vector, I64(1))
+            offsets = b.mul(pair, pair_pitch), b.mul(odd, I64(VECTOR_BYTES))
+            return f.at(read, b.mul(vector, I64(VECTOR_BYTES))), f.at(write, *offsets)
+
+        with cgutils.for_range(b, whole) as vector:
+            read_vector, write_vector = place(vector.index)
+            f.store(f.load(read_vector), write_vector)
+        with b.if_then(b.icmp_signed(">", rest, I64(0))):
+            read_vector, write_vector = place(whole)
+            f.store(f.masked_load(read_vector, mask), write_vector)
 
 
 def _transpose(f: _Vectors, arguments: list[Value]) -> None:
@@ -214,9 +206,7 @@ def _transpose(f: _Vectors, arguments: list[Value]) -> None:
     square = []
     for i in range(f.lanes):
         row = b.select(b.icmp_signed("<", I64(i), rows), I64(i), last)
-        place = f.at(source, b.mul(row, stride))
-        f.prefetch(f.at(place, 4 * VECTOR_BYTES))
-        square.append(f.masked_load(place, mask))
+        square.append(f.masked_load(f.at(source, b.mul(row, stride)), mask))
     # In every pair of rows swap the off-diagonal blocks: of 1 × 1, then 2 × 2, ... half × half.
     step = 1
     while step < f.lanes:
@@ -294,28 +284,22 @@ def address(typing_context, array, i, j):
     return pointer(array, i64, i64), generate
 
 
-def _copying(vectors: int) -> Any:
-    @intrinsic
-    def copy(typing_context, source, i, j, rows, columns, target, row_pitch, group_pitch):
-        """Copies source[i:i+rows, j:j+columns], which runs along its rows, in groups of vectors.
+@intrinsic
+def copy_rows(typing_context, source, i, j, rows, columns, target, row_pitch, pair_pitch):
+    """Copies source[i:i+rows, j:j+columns], which runs along its rows, vector by vector.
 
-        Groups lie `group_pitch` apart, the last one is filled up with zeros.
-        """
+    Pairs of vectors lie `pair_pitch` apart; the last vector is filled up with zeros.
+    """
 
-        def generate(context, builder, signature, arguments):
-            source, i, j, *counts_and_target = arguments
-            ty = signature.args[0]
-            place, stride, _, _ = _locate(context, builder, ty, source, i, j)
-            values = [place, stride, *counts_and_target]
-            builder.call(_function(builder, _copy, ty, values, vectors=vectors), values)
-            return context.get_dummy_value()
+    def generate(context, builder, signature, arguments):
+        source, i, j, *counts_and_target = arguments
+        ty = signature.args[0]
+        place, stride, _, _ = _locate(context, builder, ty, source, i, j)
+        values = [place, stride, *counts_and_target]
+        builder.call(_function(builder, _copy, ty, values), values)
+        return context.get_dummy_value()
 
-        return types.void(source, i64, i64, i64, i64, pointer, i64, i64), generate
-
-    return copy
-
-
-copy_panels, copy_vectors = _copying(2), _copying(1)
+    return types.void(source, i64, i64, i64, i64, pointer, i64, i64), generate
 
 
 @intrinsic
@@ -336,18 +320,20 @@ def transpose_square(typing_context, source, i, j, target, pitch, stored, width)
 
 
 @intrinsic
-def multiply_tile(typing_context, a, along_k, panel, depth, c, i, j, height, accumulate):
+def multiply_tile(
+    typing_context, a, along_k, panel, panel_step, depth, c, i, j, height, accumulate
+):
     """C[i:i+height, j:] = or += A[:height, :depth]·panel, as wide as C and panel are.
 
     `height` is one of `HEIGHTS`; `along_k` tells how the rows of A lie.
     """
 
     def generate(context, builder, signature, arguments):
-        a, along_k, panel, depth, c, i, j, height, accumulate = arguments
-        ty = signature.args[4]
+        a, along_k, panel, panel_step, depth, c, i, j, height, accumulate = arguments
+        ty = signature.args[5]
         place, stride, _, columns = _locate(context, builder, ty, c, i, j)
         accumulated = builder.select(accumulate, columns, I64(0))
-        values = [a, panel, depth, place, stride, columns, accumulated]
+        values = [a, panel, panel_step, depth, place, stride, columns, accumulated]
         wide = builder.icmp_signed(">", columns, I64(VECTOR_BYTES // (ty.dtype.bitwidth // 8)))
         multiply = None
         for h in HEIGHTS:
@@ -365,5 +351,5 @@ def multiply_tile(typing_context, a, along_k, panel, depth, c, i, j, height, acc
         builder.call(multiply, values)
         return context.get_dummy_value()
 
-    arguments = (pointer, boolean, pointer, i64, c, i64, i64, i64, boolean)
+    arguments = (pointer, boolean, pointer, i64, i64, c, i64, i64, i64, boolean)
     return types.void(*arguments), generate
