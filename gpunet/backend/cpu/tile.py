@@ -1,23 +1,22 @@
 """The register tile of matrix products, and what lays out its operands, as LLVM vector code.
 
-                      panel of B: depth × 2 vectors
+                      panel of B: 2 vectors wide
                       ┌───────────┬───────────┐
                       │ B[k, j..] │           │
                       └───────────┴───────────┘
-    block of A        ┌───────────┬───────────┐
+    rows of A         ┌───────────┬───────────┐
     ┌────────────┐    │ tile of C, up to      │   for every k: one element of each row of A,
     │ A[i, k]    │    │ 14 rows × 2 vectors,  │   spread over a vector, times the two vectors of B,
     │ A[i+1, k]  │    │ in registers from the │   added to the tile, which makes 28 fused
     │ ⋮          │    │ first k to the last   │   multiply-adds for 16 loads
     └────────────┘    └───────────┴───────────┘
 
-Both operands are copied to where they are read fast: A with a row pitch that the compiler knows and
-that spreads its rows over the cache, B in panels as wide as a tile. An operand that runs along the
-wrong axis is transposed in registers on the way. Ragged columns are padded with zeros and masked
-when the tile is stored; ragged rows are cut into tiles of the heights in `HEIGHTS`, each with a
-function of its own.
+Both operands are copied to where they are read fast: A with a pitch that the compiler knows, so
+that no addresses need computing, B in panels as wide as a tile. If B runs along k, it is transposed
+in registers on the way. Ragged columns are masked when the tile is stored; ragged rows are cut into
+tiles of the heights in `HEIGHTS`, each of which has a function of its own.
 
-Pointers, strides and pitches are in bytes.
+Strides and pitches are in bytes.
 """
 
 from __future__ import annotations
@@ -43,9 +42,8 @@ def _register_file() -> tuple[int, tuple[int, ...]]:
 
 
 VECTOR_BYTES, HEIGHTS = _register_file()
-# Width of a panel; of a narrow last one only the first vector is used.
-PANEL_BYTES = 2 * VECTOR_BYTES
-RUN = 256  # elements in a row of a block of A
+PANEL_BYTES = 2 * VECTOR_BYTES  # a row of a panel; of a narrow last panel one vector is used
+RUN = 256  # most elements of a row of A: with 14 rows half of an L1 cache of 32 KiB
 CACHE_LINE = 64
 
 Value = Any  # an LLVM value
@@ -53,15 +51,16 @@ BYTE, I32, I64 = ir.IntType(8), ir.IntType(32), ir.IntType(64)
 POINTER = BYTE.as_pointer()
 
 
-def block_pitch(itemsize: int) -> int:
-    """Distance of two rows of a block.
+def pitch(itemsize: int) -> int:
+    """Distance of two rows of A.
 
-    A power of two would put all rows into the same few cache sets.
+    A power of two would put all of them into the same few sets of a cache.
     """
     return RUN * itemsize + CACHE_LINE
 
 
 def turned_pitch(itemsize: int) -> int:
+    """Distance of two columns of A, where the elements of each lie side by side."""
     return -(-HEIGHTS[0] * itemsize // VECTOR_BYTES) * VECTOR_BYTES
 
 
@@ -134,11 +133,11 @@ class _Vectors:
 def _tile(f: _Vectors, arguments: list[Value], *, height: int, vectors: int, along_k: bool) -> None:
     """C[height, vectors] = or += Σₖ A[height, k]·panel[k, vectors].
 
-    Rows of the block are rows of A or, if not `along_k`, of Aᵀ.
+    The elements of A lie side by side in rows if `along_k`, else in columns.
     """
     a, panel, panel_step, depth, c, c_stride, columns, accumulated = arguments
     b = f.builder
-    row_step, k_step = block_pitch(f.itemsize), f.itemsize
+    row_step, k_step = pitch(f.itemsize), f.itemsize
     if not along_k:
         row_step, k_step = f.itemsize, turned_pitch(f.itemsize)
     entry, loop, end = b.block, b.append_basic_block("loop"), b.append_basic_block("end")
@@ -323,9 +322,9 @@ def transpose_square(typing_context, source, i, j, target, pitch, stored, width)
 def multiply_tile(
     typing_context, a, along_k, panel, panel_step, depth, c, i, j, height, accumulate
 ):
-    """C[i:i+height, j:] = or += A[:height, :depth]·panel, as wide as C and panel are.
+    """C[i:i+height, j:] = or += A[:height, :depth]·panel, as wide as both C and panel are.
 
-    `height` is one of `HEIGHTS`; `along_k` tells how the rows of A lie.
+    `height` is one of `HEIGHTS`; A lies in rows if `along_k`, else in columns.
     """
 
     def generate(context, builder, signature, arguments):
