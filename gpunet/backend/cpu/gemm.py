@@ -1,11 +1,12 @@
 """Matrix products of two axes, shared out over the threads.
 
-A product is cut so that its parts are read from a cache. `PANELS` elements of B are packed into
-panels, which stay in the L2 cache. The rows of one tile of A, copied into the L1 cache, then meet
-all of them; the tile of C, which does the multiplying, stays in registers (`tile.py`).
+A product is cut so that everything is read from a cache: `PANELS` elements of B are packed into
+panels in the L2 cache; a block of A of up to `ROWS` × `DEPTH` joins them there; each panel in turn
+moves into the L1 cache and meets all the block's rows, tile by tile (`tile.py`).
 
-Every element of C is a sum of chains of fused multiply-adds, one chain for at most `DEPTH` steps of
-k, whatever tile, panel or thread it falls to: the number of threads never changes a bit of it.
+Every element of the result is a sum of chains of fused multiply-adds, one chain for each `DEPTH`
+steps of k, whatever tile, panel or thread it falls to. So the number of threads never changes a bit
+of it.
 """
 
 from __future__ import annotations
@@ -26,24 +27,27 @@ from gpunet.backend.cpu.tile import (
     VECTOR_BYTES,
     address,
     at,
-    copy_rows,
+    block_pitch,
+    copy_panels,
+    copy_vectors,
     multiply_tile,
-    pitch,
     transpose_square,
     turned_pitch,
     workspace,
 )
 
-DEPTH = RUN  # steps of k in a panel
-PANELS = 1 << 17  # elements of B packed at a time: half of an L2 cache of 1 MiB
-FEW_ROWS = 4  # products of up to so many rows of A are bound by reading B
+ROWS = RUN  # rows of A in a block, which stays in the L2 cache while it meets all panels
+DEPTH = RUN  # steps of k at a time: a panel and the rows of a tile share the L1 cache
+PANELS = 1 << 16  # elements of B packed at a time: a quarter of an L2 cache of 1 MiB
+_SHARE_COLUMNS = PANEL_BYTES // 4
+FEW_ROWS = 4  # up to so many rows of A, packing B would cost more than multiplying with it
 SHARED_WORK = 4_000_000  # multiply-adds from which it pays to wake the other threads
 
 ITEM = ByDtype(float32=4, float64=8)
 LANES = ByDtype(float32=VECTOR_BYTES // 4, float64=VECTOR_BYTES // 8)
 WIDTH = ByDtype(float32=PANEL_BYTES // 4, float64=PANEL_BYTES // 8)
-PITCH = ByDtype(float32=pitch(4), float64=pitch(8))
 TURNED_PITCH = ByDtype(float32=turned_pitch(4), float64=turned_pitch(8))
+PITCH = ByDtype(float32=block_pitch(4), float64=block_pitch(8))
 
 
 def _matrices(dtype: Any) -> Any:
@@ -53,15 +57,12 @@ def _matrices(dtype: Any) -> Any:
 
 
 @kernel(inline=True)
-def _cut(length, most, multiple):
-    """The size of pieces of `length` up to `most` long, as few as possible and all alike."""
-    pieces = -(-length // most)
-    return -(-length // (pieces * multiple)) * multiple
+def _round_up(x, multiple):
+    return -(-x // multiple) * multiple
 
 
 @kernel(inline=True)
 def _height(rows):
-    """Of the highest tile for so many rows."""
     for height in HEIGHTS:
         if height <= rows:
             return height
@@ -69,76 +70,64 @@ def _height(rows):
 
 
 @kernel(inline=True)
-def _pack_transposed(b_turned, left, start, width, depth, panels):
+def _transpose_panels(b_turned, left, start, width, depth, panels):
     """Packs panels of B from Bᵀ, which runs along k."""
-    for column in range(0, width, LANES):
-        in_panel = column % WIDTH
-        target = at(panels, ((column - in_panel) * depth + in_panel) * ITEM)
-        for k in range(0, depth, LANES):
-            rows = min(LANES, depth - k)
-            square = at(target, k * PANEL_BYTES)
-            transpose_square(b_turned, left + column, start + k, square, PANEL_BYTES, rows, LANES)
+    for r in range(0, width, LANES):
+        target = at(panels, (r - r % WIDTH) * depth * ITEM + r % WIDTH * ITEM)
+        for d in range(0, depth, LANES):
+            stored = min(LANES, depth - d)
+            square = at(target, d * PANEL_BYTES)
+            transpose_square(b_turned, left + r, start + d, square, PANEL_BYTES, stored, LANES)
 
 
 @kernel(signature=_matrices)
 def _multiply(a, b, c):
-    """c = a·b, where a runs along one of its axes, and b too."""
+    """c = a·b, where a runs along one of its axes and b too."""
     m, k = a.shape
     n = b.shape[1]
-    along_k, along_n = a.strides[1] == ITEM, b.strides[1] == ITEM
-    step = _cut(k, DEPTH, LANES)
-    stripe = _cut(n, PANELS // step, WIDTH)
+    a_along_k, b_along_n = a.strides[1] == ITEM, b.strides[1] == ITEM
+    step = _round_up(-(-k // -(-k // DEPTH)), LANES)  # as few steps as possible, and all alike
+    stripe = _round_up(min(n, PANELS // step), WIDTH)
     tile_bytes = max(HEIGHTS[0] * PITCH, step * TURNED_PITCH)
     memory = np.empty(tile_bytes + step * stripe * ITEM + 2 * CACHE_LINE, np.uint8)
     rows = workspace(memory)
     panels = workspace(memory[tile_bytes + CACHE_LINE :])
-    read_once = along_n and m <= HEIGHTS[0]
     for left in range(0, n, stripe):
         width = min(stripe, n - left)
-        in_place = width - width % WIDTH if read_once else 0  # columns not worth packing
         for start in range(0, k, step):
             depth = min(step, k - start)
-            column_bytes = depth * ITEM
-            if along_n:
-                first = left + in_place
-                target = at(panels, in_place * column_bytes)
-                panel_bytes = WIDTH * column_bytes
-                columns = width - in_place
-                copy_rows(b, start, first, depth, columns, target, PANEL_BYTES, panel_bytes)
+            if b_along_n:
+                copy_panels(b, start, left, depth, width, panels, PANEL_BYTES, depth * PANEL_BYTES)
             else:
-                _pack_transposed(b.T, left, start, width, depth, panels)
+                _transpose_panels(b.T, left, start, width, depth, panels)
             i = 0
             while i < m:
                 height = _height(m - i)
-                if along_k:
-                    copy_rows(a, i, start, height, depth, rows, PITCH, PANEL_BYTES)
+                if a_along_k:
+                    copy_vectors(a, i, start, height, depth, rows, PITCH, VECTOR_BYTES)
                 else:
-                    copy_rows(a.T, start, i, depth, height, rows, TURNED_PITCH, PANEL_BYTES)
+                    copy_vectors(a.T, start, i, depth, height, rows, TURNED_PITCH, VECTOR_BYTES)
                 for j in range(0, width, WIDTH):
-                    panel, panel_step = at(panels, j * column_bytes), PANEL_BYTES
-                    if j < in_place:
-                        panel, panel_step = address(b, start, left + j), b.strides[0]
-                    multiply_tile(
-                        rows, along_k, panel, panel_step, depth, c, i, left + j, height, start > 0
-                    )
+                    panel = at(panels, j * depth * ITEM)
+                    multiply_tile(rows, a_along_k, panel, depth, c, i, left + j, height, start > 0)
                 i += height
 
 
 @kernel(signature=_matrices)
 def _multiply_turned(a, b, c):
-    """c = (bᵀ·aᵀ)ᵀ: transposes aᵀ and the product instead of b."""
-    product = np.empty((c.shape[1], c.shape[0]), T)
-    _multiply(b.T, a.T, product)
+    """c = (bᵀ·aᵀ)ᵀ: packs the columns of a instead of those of b."""
+    turned = np.empty((c.shape[1], c.shape[0]), T)
+    _multiply(b.T, a.T, turned)
     for j in range(0, c.shape[1], LANES):
         for i in range(0, c.shape[0], LANES):
             rows, columns = min(LANES, c.shape[0] - i), min(LANES, c.shape[1] - j)
-            transpose_square(product, j, i, address(c, i, j), c.strides[0], rows, columns)
+            transpose_square(turned, j, i, address(c, i, j), c.strides[0], rows, columns)
 
 
 def gemm(a: Array, b: Array, out: Array) -> Array:
     """out = a·b; returns out.
 
-    Shapes: a (m, k), b (k, n), out (m, n) C-contiguous and sharing no memory with a or b.
+    Shapes: a (m, k), b (k, n), out (m, n) C-contiguous, sharing no memory with a or b.
     Dtypes: float32, float64, all the same.
     """
     m, k = a.shape
@@ -146,25 +135,27 @@ def gemm(a: Array, b: Array, out: Array) -> Array:
     if not (m and n and k):
         out.fill(0)
         return out
-    if m <= FEW_ROWS:  # BLAS reads B as fast as memory allows
+    dtype = out.dtype
+    a_strides, b_strides, itemsize = a.strides, b.strides, dtype.itemsize
+    if m <= FEW_ROWS:
+        # Bound by reading B once, which BLAS does as fast as memory allows.
         return np.dot(a, b, out)
-    itemsize = out.itemsize
-    if itemsize not in a.strides:  # it runs along none of its axes
+    if itemsize not in a_strides:
         a = np.ascontiguousarray(a)
-    if itemsize not in b.strides:
+    if itemsize not in b_strides:
         b = np.ascontiguousarray(b)
-    multiply = _multiply[out.dtype]
+    multiply = _multiply[dtype]
     if b.strides[1] != itemsize:
-        # B has to be transposed; or else the product and, where it runs along k, a.
+        # B has to be transposed; the turned product transposes A (unless it runs right) and the
+        # result.
         turning = m * n + (m * k if a.strides[1] == itemsize else 0)
-        if 2 * turning < n * k:
-            multiply = _multiply_turned[out.dtype]
+        if 2 * turning < k * n:
+            multiply = _multiply_turned[dtype]
     if m * n * k < SHARED_WORK:
         multiply(a, b, out)
-    elif n >= m:  # every thread reads all of the shorter operand
-        cuts = threads.cuts(n, PANEL_BYTES // itemsize)
+    elif n >= m:
+        cuts = threads.cuts(n, _SHARE_COLUMNS)
         threads.run([(multiply, (a, b[:, cut], out[:, cut])) for cut in cuts])
     else:
-        cuts = threads.cuts(m, HEIGHTS[0])
-        threads.run([(multiply, (a[cut], b, out[cut])) for cut in cuts])
+        threads.run([(multiply, (a[cut], b, out[cut])) for cut in threads.cuts(m, HEIGHTS[0])])
     return out

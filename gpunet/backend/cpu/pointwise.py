@@ -21,11 +21,8 @@ from typing import Any
 import numpy as np
 
 from gpunet.backend.base import Array
-from gpunet.backend.cpu import threads
 from gpunet.backend.cpu.jit import Kernel
 from gpunet.backend.cpu.memory import cache
-
-SHARED_SIZE = 1 << 18  # elements from which it pays to wake the other threads
 
 _NO_BIAS = {np.dtype(name): np.empty(0, name) for name in ("float32", "float64")}
 
@@ -68,8 +65,7 @@ def forward(formula: Callable[..., Any]) -> Callable[..., Array]:
         if out is None:
             out = cache.empty(x.shape, dtype)
         b = _NO_BIAS[dtype] if bias is None else bias
-        parameters = tuple(map(dtype.type, parameters))
-        _run(kernel[dtype], (x.reshape(-1),), b, out.reshape(-1), parameters)
+        kernel[dtype](x.reshape(-1), b, out.reshape(-1), *map(dtype.type, parameters))
         return out
 
     return _named(run, formula)
@@ -87,28 +83,11 @@ def backward(formula: Callable[..., Any]) -> Callable[..., Array]:
         dtype = gy.dtype
         gx = cache.empty(gy.shape, dtype)
         b = _NO_BIAS[dtype] if bias is None else bias
-        parameters = tuple(map(dtype.type, parameters))
-        _run(kernel[dtype], (gy.reshape(-1), kept.reshape(-1)), b, gx.reshape(-1), parameters)
+        parameters = map(dtype.type, parameters)  # type: ignore[assignment]
+        kernel[dtype](gy.reshape(-1), kept.reshape(-1), b, gx.reshape(-1), *parameters)
         return gx
 
     return _named(run, formula)
-
-
-def _run(
-    loop: Callable[..., Any],
-    inputs: tuple[Array, ...],
-    bias: Array,
-    out: Array,
-    parameters: tuple[Any, ...],
-) -> None:
-    """Runs a loop over flat arrays, large ones in pieces that begin with a row of the bias."""
-    if out.size < SHARED_SIZE:
-        loop(*inputs, bias, out, *parameters)
-        return
-    pieces = threads.cuts(out.size, bias.size or 64 // out.itemsize, pieces_each=4)
-    threads.run(
-        [(loop, (*(x[cut] for x in inputs), bias, out[cut], *parameters)) for cut in pieces]
-    )
 
 
 def _in_loop(loop: Callable[..., Any], formula: Callable[..., Any]) -> Kernel:

@@ -3,10 +3,9 @@
 `run(tasks)` shares tasks out over the calling thread and its helpers, one helper fewer than there
 are cores this process may use. A task is a call of a compiled kernel, which releases Python's lock
 while it works. Everybody takes the next task when done with the last, so a core that other programs
-keep busy just does fewer of them.
-
-Helpers sleep between runs: threads that spin instead would slow down everybody else's, those of
-BLAS for one. Waking one takes 5 to 15 µs, so callers keep work below some 80 µs to themselves.
+keep busy just does fewer of them. Helpers sleep between runs: threads that spin instead would slow
+down everybody else's, those of BLAS for one. Waking one takes about 10 µs, so work below
+`WORTHWHILE` stays serial.
 
 The environment variable `GPUNET_NUM_THREADS` sets the number of threads, the calling one included;
 1 means none but the caller.
@@ -22,6 +21,8 @@ from collections.abc import Callable
 from typing import Any
 
 from gpunet.errors import ArgumentError
+
+WORTHWHILE = 60  # µs of work on one core, from which sharing it out is quicker
 
 Task = tuple[Callable[..., Any], tuple[Any, ...]]  # a function and its arguments
 
@@ -151,12 +152,12 @@ def count() -> int:
     return _the_pool().size
 
 
-def cuts(length: int, multiple: int, pieces_each: int = 1) -> list[slice]:
-    """`length` cut into about equal slices, `pieces_each` for every thread.
+def cuts(length: int, multiple: int) -> list[slice]:
+    """`length` cut into one slice a thread, alike up to a rest.
 
     All begin at a multiple of `multiple`.
     """
-    pieces = count() * pieces_each
+    pieces = count()
     edges = [length * piece // pieces // multiple * multiple for piece in range(pieces)]
     return [slice(i, j) for i, j in zip(edges, [*edges[1:], length], strict=True) if i < j]
 

@@ -1,22 +1,23 @@
 """The register tile of matrix products, and what lays out its operands, as LLVM vector code.
 
-                      panel of B: 2 vectors wide
+                      panel of B: depth × 2 vectors
                       ┌───────────┬───────────┐
                       │ B[k, j..] │           │
                       └───────────┴───────────┘
-    rows of A         ┌───────────┬───────────┐
+    block of A        ┌───────────┬───────────┐
     ┌────────────┐    │ tile of C, up to      │   for every k: one element of each row of A,
     │ A[i, k]    │    │ 14 rows × 2 vectors,  │   spread over a vector, times the two vectors of B,
     │ A[i+1, k]  │    │ in registers from the │   added to the tile, which makes 28 fused
     │ ⋮          │    │ first k to the last   │   multiply-adds for 16 loads
     └────────────┘    └───────────┴───────────┘
 
-Both operands are copied to where they are read fast: A with a pitch that the compiler knows, so
-that no addresses need computing, B in panels as wide as a tile. If B runs along k, it is transposed
-in registers on the way. Ragged columns are masked when the tile is stored; ragged rows are cut into
-tiles of the heights in `HEIGHTS`, each of which has a function of its own.
+Both operands are copied to where they are read fast: A with a row pitch that the compiler knows and
+that spreads its rows over the cache, B in panels as wide as a tile. An operand that runs along the
+wrong axis is transposed in registers on the way. Ragged columns are padded with zeros and masked
+when the tile is stored; ragged rows are cut into tiles of the heights in `HEIGHTS`, each with a
+function of its own.
 
-Strides and pitches are in bytes.
+Pointers, strides and pitches are in bytes.
 """
 
 from __future__ import annotations
@@ -42,8 +43,9 @@ def _register_file() -> tuple[int, tuple[int, ...]]:
 
 
 VECTOR_BYTES, HEIGHTS = _register_file()
-PANEL_BYTES = 2 * VECTOR_BYTES  # a row of a panel; of a narrow last panel one vector is used
-RUN = 256  # most elements of a row of A: with 14 rows half of an L1 cache of 32 KiB
+# Width of a panel; of a narrow last one only the first vector is used.
+PANEL_BYTES = 2 * VECTOR_BYTES
+RUN = 256  # elements in a row of a block of A
 CACHE_LINE = 64
 
 Value = Any  # an LLVM value
@@ -51,16 +53,15 @@ BYTE, I32, I64 = ir.IntType(8), ir.IntType(32), ir.IntType(64)
 POINTER = BYTE.as_pointer()
 
 
-def pitch(itemsize: int) -> int:
-    """Distance of two rows of A.
+def block_pitch(itemsize: int) -> int:
+    """Distance of two rows of a block.
 
-    A power of two would put all of them into the same few sets of a cache.
+    A power of two would put all rows into the same few cache sets.
     """
     return RUN * itemsize + CACHE_LINE
 
 
 def turned_pitch(itemsize: int) -> int:
-    """Distance of two columns of A, where the elements of each lie side by side."""
     return -(-HEIGHTS[0] * itemsize // VECTOR_BYTES) * VECTOR_BYTES
 
 
@@ -107,6 +108,9 @@ class _Vectors:
         pointer = self.builder.bitcast(pointer, self.type.as_pointer())
         self.builder.store(vector, pointer, align=self.itemsize)
 
+    def prefetch(self, pointer: Value, write: bool = False) -> None:
+        self._call("llvm.prefetch.p0", ir.VoidType(), pointer, I32(int(write)), I32(3), I32(1))
+
     def masked_load(self, pointer: Value, mask: Value) -> Value:
         pointer = self.builder.bitcast(pointer, self.type.as_pointer())
         name = f"llvm.masked.load.{self.suffix}.p0"
@@ -133,13 +137,16 @@ class _Vectors:
 def _tile(f: _Vectors, arguments: list[Value], *, height: int, vectors: int, along_k: bool) -> None:
     """C[height, vectors] = or += Σₖ A[height, k]·panel[k, vectors].
 
-    The elements of A lie side by side in rows if `along_k`, else in columns.
+    Rows of the block are rows of A or, if not `along_k`, of Aᵀ.
     """
-    a, panel, panel_step, depth, c, c_stride, columns, accumulated = arguments
+    a, panel, depth, c, c_stride, columns, accumulated = arguments
     b = f.builder
-    row_step, k_step = pitch(f.itemsize), f.itemsize
+    row_step, k_step = block_pitch(f.itemsize), f.itemsize
     if not along_k:
         row_step, k_step = f.itemsize, turned_pitch(f.itemsize)
+    for r in range(height):
+        for v in range(vectors):
+            f.prefetch(f.at(c, b.mul(c_stride, I64(r)), v * VECTOR_BYTES), write=True)
     entry, loop, end = b.block, b.append_basic_block("loop"), b.append_basic_block("end")
     b.branch(loop)
 
@@ -155,7 +162,7 @@ def _tile(f: _Vectors, arguments: list[Value], *, height: int, vectors: int, alo
     for phi, first, following in [
         (left, depth, fewer),
         (a_k, a, f.at(a_k, k_step)),
-        (panel_k, panel, f.at(panel_k, panel_step)),
+        (panel_k, panel, f.at(panel_k, PANEL_BYTES)),
         *((tile[r][v], f.zero, sums[r][v]) for r in range(height) for v in range(vectors)),
     ]:
         phi.add_incoming(first, entry)
@@ -170,27 +177,29 @@ def _tile(f: _Vectors, arguments: list[Value], *, height: int, vectors: int, alo
             f.masked_store(b.fadd(sums[r][v], f.masked_load(pointer, loaded)), pointer, stored)
 
 
-def _copy(f: _Vectors, arguments: list[Value]) -> None:
-    """Copies rows, pairs of vectors `pair_pitch` apart, the last vector filled up with zeros."""
-    source, stride, rows, columns, target, row_pitch, pair_pitch = arguments
-    b = f.builder
-    whole, rest = (op(columns, I64(f.lanes)) for op in (b.sdiv, b.srem))
-    mask = f.mask(rest)
+def _copy(f: _Vectors, arguments: list[Value], *, vectors: int) -> None:
+    """Copies rows in groups of `vectors` vectors, the last one filled up with zeros."""
+    source, stride, rows, columns, target, row_pitch, group_pitch = arguments
+    b, bytes_in_group = f.builder, vectors * VECTOR_BYTES
+    full, rest = (op(columns, I64(vectors * f.lanes)) for op in (b.sdiv, b.srem))
+    masks = [f.mask(b.sub(rest, I64(v * f.lanes))) for v in range(vectors)]
+    ahead = b.mul(stride, I64(4))
+    ragged = b.icmp_signed(">", rest, I64(0))
     with cgutils.for_range(b, rows) as row:
         read = f.at(source, b.mul(row.index, stride))
         write = f.at(target, b.mul(row.index, row_pitch))
-
-        def place(vector: Value) -> tuple[Value, Value]:
-            pair, odd = b.lshr(vector, I64(1)), b.and_(vector, I64(1))
-            offsets = b.mul(pair, pair_pitch), b.mul(odd, I64(VECTOR_BYTES))
-            return f.at(read, b.mul(vector, I64(VECTOR_BYTES))), f.at(write, *offsets)
-
-        with cgutils.for_range(b, whole) as vector:
-            read_vector, write_vector = place(vector.index)
-            f.store(f.load(read_vector), write_vector)
-        with b.if_then(b.icmp_signed(">", rest, I64(0))):
-            read_vector, write_vector = place(whole)
-            f.store(f.masked_load(read_vector, mask), write_vector)
+        with cgutils.for_range(b, full) as group:
+            from_ = f.at(read, b.mul(group.index, I64(bytes_in_group)))
+            to = f.at(write, b.mul(group.index, group_pitch))
+            for v in range(vectors):
+                f.prefetch(f.at(from_, ahead, v * VECTOR_BYTES))
+                f.store(f.load(f.at(from_, v * VECTOR_BYTES)), f.at(to, v * VECTOR_BYTES))
+        with b.if_then(ragged):
+            from_ = f.at(read, b.mul(full, I64(bytes_in_group)))
+            to = f.at(write, b.mul(full, group_pitch))
+            for v in range(vectors):
+                loaded = f.masked_load(f.at(from_, v * VECTOR_BYTES), masks[v])
+                f.store(loaded, f.at(to, v * VECTOR_BYTES))
 
 
 def _transpose(f: _Vectors, arguments: list[Value]) -> None:
@@ -205,7 +214,9 @@ def _transpose(f: _Vectors, arguments: list[Value]) -> None:
     square = []
     for i in range(f.lanes):
         row = b.select(b.icmp_signed("<", I64(i), rows), I64(i), last)
-        square.append(f.masked_load(f.at(source, b.mul(row, stride)), mask))
+        place = f.at(source, b.mul(row, stride))
+        f.prefetch(f.at(place, 4 * VECTOR_BYTES))
+        square.append(f.masked_load(place, mask))
     # In every pair of rows swap the off-diagonal blocks: of 1 × 1, then 2 × 2, ... half × half.
     step = 1
     while step < f.lanes:
@@ -283,22 +294,28 @@ def address(typing_context, array, i, j):
     return pointer(array, i64, i64), generate
 
 
-@intrinsic
-def copy_rows(typing_context, source, i, j, rows, columns, target, row_pitch, pair_pitch):
-    """Copies source[i:i+rows, j:j+columns], which runs along its rows, vector by vector.
+def _copying(vectors: int) -> Any:
+    @intrinsic
+    def copy(typing_context, source, i, j, rows, columns, target, row_pitch, group_pitch):
+        """Copies source[i:i+rows, j:j+columns], which runs along its rows, in groups of vectors.
 
-    Pairs of vectors lie `pair_pitch` apart; the last vector is filled up with zeros.
-    """
+        Groups lie `group_pitch` apart, the last one is filled up with zeros.
+        """
 
-    def generate(context, builder, signature, arguments):
-        source, i, j, *counts_and_target = arguments
-        ty = signature.args[0]
-        place, stride, _, _ = _locate(context, builder, ty, source, i, j)
-        values = [place, stride, *counts_and_target]
-        builder.call(_function(builder, _copy, ty, values), values)
-        return context.get_dummy_value()
+        def generate(context, builder, signature, arguments):
+            source, i, j, *counts_and_target = arguments
+            ty = signature.args[0]
+            place, stride, _, _ = _locate(context, builder, ty, source, i, j)
+            values = [place, stride, *counts_and_target]
+            builder.call(_function(builder, _copy, ty, values, vectors=vectors), values)
+            return context.get_dummy_value()
 
-    return types.void(source, i64, i64, i64, i64, pointer, i64, i64), generate
+        return types.void(source, i64, i64, i64, i64, pointer, i64, i64), generate
+
+    return copy
+
+
+copy_panels, copy_vectors = _copying(2), _copying(1)
 
 
 @intrinsic
@@ -319,20 +336,18 @@ def transpose_square(typing_context, source, i, j, target, pitch, stored, width)
 
 
 @intrinsic
-def multiply_tile(
-    typing_context, a, along_k, panel, panel_step, depth, c, i, j, height, accumulate
-):
-    """C[i:i+height, j:] = or += A[:height, :depth]·panel, as wide as both C and panel are.
+def multiply_tile(typing_context, a, along_k, panel, depth, c, i, j, height, accumulate):
+    """C[i:i+height, j:] = or += A[:height, :depth]·panel, as wide as C and panel are.
 
-    `height` is one of `HEIGHTS`; A lies in rows if `along_k`, else in columns.
+    `height` is one of `HEIGHTS`; `along_k` tells how the rows of A lie.
     """
 
     def generate(context, builder, signature, arguments):
-        a, along_k, panel, panel_step, depth, c, i, j, height, accumulate = arguments
-        ty = signature.args[5]
+        a, along_k, panel, depth, c, i, j, height, accumulate = arguments
+        ty = signature.args[4]
         place, stride, _, columns = _locate(context, builder, ty, c, i, j)
         accumulated = builder.select(accumulate, columns, I64(0))
-        values = [a, panel, panel_step, depth, place, stride, columns, accumulated]
+        values = [a, panel, depth, place, stride, columns, accumulated]
         wide = builder.icmp_signed(">", columns, I64(VECTOR_BYTES // (ty.dtype.bitwidth // 8)))
         multiply = None
         for h in HEIGHTS:
@@ -350,5 +365,5 @@ def multiply_tile(
         builder.call(multiply, values)
         return context.get_dummy_value()
 
-    arguments = (pointer, boolean, pointer, i64, i64, c, i64, i64, i64, boolean)
+    arguments = (pointer, boolean, pointer, i64, c, i64, i64, i64, boolean)
     return types.void(*arguments), generate
