@@ -1,6 +1,6 @@
 """The reference pages, made while the site is built (a hook of MkDocs).
 
-There is a page for each module of `gpunet.functional`, `gpunet.nn` and `gpunet.optim`, and for tensors;
+Each module of `gpunet.functional`, `gpunet.nn` and `gpunet.optim` has a page, and so have tensors;
 what is on it are the docstrings of the module's public names. There is no list of them: a new
 function, layer or module has its page at the next build. Functions of one variable are drawn.
 """
