@@ -1,13 +1,4 @@
-"""Matrix products of two axes, shared out over the threads.
-
-A product is cut so that everything is read from a cache: `PANELS` elements of B are packed into
-panels in the L2 cache; a block of A of up to `ROWS` × `DEPTH` joins them there; each panel in turn
-moves into the L1 cache and meets all the block's rows, tile by tile (`tile.py`).
-
-Every element of the result is a sum of chains of fused multiply-adds, one chain for each `DEPTH`
-steps of k, whatever tile, panel or thread it falls to. So the number of threads never changes a bit
-of it.
-"""
+"""Matrix products of two axes."""
 
 from __future__ import annotations
 
@@ -18,144 +9,143 @@ from numba import types
 
 from gpunet.backend.base import Array
 from gpunet.backend.cpu import threads
-from gpunet.backend.cpu.jit import ByDtype, T, kernel
+from gpunet.backend.cpu.jit import ByDtype, kernel
 from gpunet.backend.cpu.tile import (
     CACHE_LINE,
-    HEIGHTS,
     PANEL_BYTES,
-    RUN,
+    SHORT,
+    TALL,
     VECTOR_BYTES,
-    address,
     at,
-    block_pitch,
-    copy_panels,
-    copy_vectors,
+    copy_1,
+    copy_2,
     multiply_tile,
-    transpose_square,
-    turned_pitch,
+    strip_vectors,
+    take,
+    transpose,
     workspace,
 )
-
-ROWS = RUN  # rows of A in a block, which stays in the L2 cache while it meets all panels
-DEPTH = RUN  # steps of k at a time: a panel and the rows of a tile share the L1 cache
-PANELS = 1 << 16  # elements of B packed at a time: a quarter of an L2 cache of 1 MiB
-_SHARE_COLUMNS = PANEL_BYTES // 4
-FEW_ROWS = 4  # up to so many rows of A, packing B would cost more than multiplying with it
+import os
+ROWS = int(os.environ.get("G_ROWS", 192))  # rows of A in a block
+DEPTH = int(os.environ.get("G_DEPTH", 256))  # steps of k at a time
+COLUMNS = int(os.environ.get("G_COLS", 64))
+CHUNK = 2048
+FEW_ROWS = 4
 SHARED_WORK = 4_000_000  # multiply-adds from which it pays to wake the other threads
 
 ITEM = ByDtype(float32=4, float64=8)
 LANES = ByDtype(float32=VECTOR_BYTES // 4, float64=VECTOR_BYTES // 8)
 WIDTH = ByDtype(float32=PANEL_BYTES // 4, float64=PANEL_BYTES // 8)
-TURNED_PITCH = ByDtype(float32=turned_pitch(4), float64=turned_pitch(8))
-PITCH = ByDtype(float32=block_pitch(4), float64=block_pitch(8))
+STRIP = ByDtype(float32=strip_vectors(4) * VECTOR_BYTES, float64=strip_vectors(8) * VECTOR_BYTES)
+copy_strip = ByDtype(
+    float32=(None, copy_1, copy_2)[strip_vectors(4)],
+    float64=(None, copy_1, copy_2)[strip_vectors(8)],
+)
 
 
-def _matrices(dtype: Any) -> Any:
-    """c = f(a, b): any strides, so one variant serves plain, transposed and sliced operands."""
+def _signature(dtype: Any) -> Any:
     operand = types.Array(dtype, 2, "A", readonly=True, aligned=False)
-    return types.void(operand, operand, types.Array(dtype, 2, "A"))
+    return types.void(operand, operand, types.Array(dtype, 2, "A"), types.boolean, types.int64[::1])
 
 
 @kernel(inline=True)
-def _round_up(x, multiple):
-    return -(-x // multiple) * multiple
+def _even(length, most, multiple):
+    """The least multiple of `multiple` that cuts `length` into as few pieces as `most` would."""
+    pieces = -(-length // most)
+    return -(-length // (pieces * multiple)) * multiple
 
 
 @kernel(inline=True)
 def _height(rows):
-    for height in HEIGHTS:
-        if height <= rows:
-            return height
-    return 0
+    return SHORT if rows <= SHORT or TALL < rows <= 2 * SHORT else TALL
 
 
 @kernel(inline=True)
-def _transpose_panels(b_turned, left, start, width, depth, panels):
-    """Packs panels of B from Bᵀ, which runs along k."""
-    for r in range(0, width, LANES):
-        target = at(panels, (r - r % WIDTH) * depth * ITEM + r % WIDTH * ITEM)
-        for d in range(0, depth, LANES):
-            stored = min(LANES, depth - d)
-            square = at(target, d * PANEL_BYTES)
-            transpose_square(b_turned, left + r, start + d, square, PANEL_BYTES, stored, LANES)
+def _pack_block(a, top, height, step, strip):
+    """Packs a block of A, all its steps, as strips one behind the other."""
+    along_k = a.strides[1] == ITEM
+    for start in range(0, a.shape[1], step):
+        depth = min(step, a.shape[1] - start)
+        i = 0
+        while i < height:
+            rows = _height(height - i)
+            existing = min(rows, height - i)
+            if along_k:
+                for r in range(0, existing, LANES):
+                    transpose(a, top + i + r, start, depth, min(LANES, existing - r), at(strip, r * ITEM), STRIP)
+            else:
+                copy_strip(a.T, start, top + i, depth, existing, strip, STRIP)
+            strip = at(strip, depth * STRIP)
+            i += rows
 
 
-@kernel(signature=_matrices)
-def _multiply(a, b, c):
-    """c = a·b, where a runs along one of its axes and b too."""
+@kernel(inline=True)
+def _pack_panel(b, start, depth, j, width, panel):
+    if b.strides[1] == ITEM:
+        copy_2(b, start, j, depth, width, panel, PANEL_BYTES)
+    else:
+        for r in range(0, width, LANES):
+            transpose(b.T, j + r, start, depth, min(LANES, width - r), at(panel, r * ITEM), PANEL_BYTES)
+
+
+@kernel(signature=_signature)
+def _multiply(a, b, c, add, counter):
     m, k = a.shape
     n = b.shape[1]
-    a_along_k, b_along_n = a.strides[1] == ITEM, b.strides[1] == ITEM
-    step = _round_up(-(-k // -(-k // DEPTH)), LANES)  # as few steps as possible, and all alike
-    stripe = _round_up(min(n, PANELS // step), WIDTH)
-    tile_bytes = max(HEIGHTS[0] * PITCH, step * TURNED_PITCH)
-    memory = np.empty(tile_bytes + step * stripe * ITEM + 2 * CACHE_LINE, np.uint8)
-    rows = workspace(memory)
-    panels = workspace(memory[tile_bytes + CACHE_LINE :])
-    for left in range(0, n, stripe):
-        width = min(stripe, n - left)
+    step = _even(k, DEPTH, LANES)
+    rows = _even(m, ROWS, TALL)
+    columns = _even(n, COLUMNS, WIDTH)
+    groups = -(-n // columns)
+    panel_bytes = step * PANEL_BYTES
+    block_bytes = (rows // TALL + 2) * (k + LANES) * STRIP
+    memory = np.empty(panel_bytes + block_bytes + 2 * CACHE_LINE, np.uint8)
+    panel = workspace(memory)
+    block = at(panel, panel_bytes)
+    packed = -1
+    while True:
+        item = take(counter)
+        top, left = item // groups * rows, item % groups * columns
+        if top >= m:
+            break
+        height, right = min(rows, m - top), min(left + columns, n)
+        if top != packed:
+            _pack_block(a, top, height, step, block)
+            packed = top
+        strips = block
         for start in range(0, k, step):
             depth = min(step, k - start)
-            if b_along_n:
-                copy_panels(b, start, left, depth, width, panels, PANEL_BYTES, depth * PANEL_BYTES)
-            else:
-                _transpose_panels(b.T, left, start, width, depth, panels)
-            i = 0
-            while i < m:
-                height = _height(m - i)
-                if a_along_k:
-                    copy_vectors(a, i, start, height, depth, rows, PITCH, VECTOR_BYTES)
-                else:
-                    copy_vectors(a.T, start, i, depth, height, rows, TURNED_PITCH, VECTOR_BYTES)
-                for j in range(0, width, WIDTH):
-                    panel = at(panels, j * depth * ITEM)
-                    multiply_tile(rows, a_along_k, panel, depth, c, i, left + j, height, start > 0)
-                i += height
-
-
-@kernel(signature=_matrices)
-def _multiply_turned(a, b, c):
-    """c = (bᵀ·aᵀ)ᵀ: packs the columns of a instead of those of b."""
-    turned = np.empty((c.shape[1], c.shape[0]), T)
-    _multiply(b.T, a.T, turned)
-    for j in range(0, c.shape[1], LANES):
-        for i in range(0, c.shape[0], LANES):
-            rows, columns = min(LANES, c.shape[0] - i), min(LANES, c.shape[1] - j)
-            transpose_square(turned, j, i, address(c, i, j), c.strides[0], rows, columns)
+            for j in range(left, right, WIDTH):
+                _pack_panel(b, start, depth, j, min(WIDTH, right - j), panel)
+                strip = strips
+                i = 0
+                while i < height:
+                    h = _height(height - i)
+                    multiply_tile(strip, panel, depth, c, top + i, j, h, add or start > 0)
+                    strip = at(strip, depth * STRIP)
+                    i += h
+            strips = strip
 
 
 def gemm(a: Array, b: Array, out: Array) -> Array:
-    """out = a·b; returns out.
-
-    Shapes: a (m, k), b (k, n), out (m, n) C-contiguous, sharing no memory with a or b.
-    Dtypes: float32, float64, all the same.
-    """
     m, k = a.shape
     n = b.shape[1]
     if not (m and n and k):
         out.fill(0)
         return out
     dtype = out.dtype
-    a_strides, b_strides, itemsize = a.strides, b.strides, dtype.itemsize
+    itemsize = dtype.itemsize
     if m <= FEW_ROWS:
-        # Bound by reading B once, which BLAS does as fast as memory allows.
         return np.dot(a, b, out)
-    if itemsize not in a_strides:
+    if itemsize not in a.strides:
         a = np.ascontiguousarray(a)
-    if itemsize not in b_strides:
+    if itemsize not in b.strides:
         b = np.ascontiguousarray(b)
     multiply = _multiply[dtype]
-    if b.strides[1] != itemsize:
-        # B has to be transposed; the turned product transposes A (unless it runs right) and the
-        # result.
-        turning = m * n + (m * k if a.strides[1] == itemsize else 0)
-        if 2 * turning < k * n:
-            multiply = _multiply_turned[dtype]
-    if m * n * k < SHARED_WORK:
-        multiply(a, b, out)
-    elif n >= m:
-        cuts = threads.cuts(n, _SHARE_COLUMNS)
-        threads.run([(multiply, (a, b[:, cut], out[:, cut])) for cut in cuts])
-    else:
-        threads.run([(multiply, (a[cut], b, out[cut])) for cut in threads.cuts(m, HEIGHTS[0])])
+    for start in range(0, k, CHUNK):
+        chunk = slice(start, start + CHUNK)
+        arguments = a[:, chunk], b[chunk], out, start > 0, np.zeros(1, np.int64)
+        if m * n * k < SHARED_WORK:
+            multiply(*arguments)
+        else:
+            threads.run([(multiply, arguments)] * threads.count())
     return out
