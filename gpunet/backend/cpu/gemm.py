@@ -124,6 +124,7 @@ def _multiply(a, b, c, add, counter):
                     strip = at(strip, depth * STRIP)
                     i += h
             strips = strip
+    memory[0] = 0  # keeps it alive
 
 
 def gemm(a: Array, b: Array, out: Array) -> Array:
