@@ -15,6 +15,7 @@ from gpunet.backend.cpu.tile import (
     PANEL_BYTES,
     SHORT,
     TALL,
+    UNROLL,
     VECTOR_BYTES,
     at,
     copy_1,
@@ -75,7 +76,7 @@ def _pack_block(a, top, height, step, strip):
                     transpose(a, top + i + r, start, depth, min(LANES, existing - r), at(strip, r * ITEM), STRIP)
             else:
                 copy_strip(a.T, start, top + i, depth, existing, strip, STRIP)
-            strip = at(strip, depth * STRIP)
+            strip = at(strip, -(-depth // UNROLL) * UNROLL * STRIP)
             i += rows
 
 
@@ -121,7 +122,7 @@ def _multiply(a, b, c, add, counter):
                 while i < height:
                     h = _height(height - i)
                     multiply_tile(strip, panel, depth, c, top + i, j, h, add or start > 0)
-                    strip = at(strip, depth * STRIP)
+                    strip = at(strip, -(-depth // UNROLL) * UNROLL * STRIP)
                     i += h
             strips = strip
     memory[0] = 0  # keeps it alive

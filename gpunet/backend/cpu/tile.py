@@ -47,6 +47,8 @@ def _register_file() -> tuple[int, int, int]:
 VECTOR_BYTES, TALL, SHORT = _register_file()
 PANEL_BYTES = 2 * VECTOR_BYTES  # width of a panel; of a narrow last one the first vector is used
 CACHE_LINE = 64
+import os
+UNROLL = int(os.environ.get("G_UNROLL", 4))  # steps of k in one turn of the inner loop
 
 Value = Any  # an LLVM value
 BYTE, I32, I64 = ir.IntType(8), ir.IntType(32), ir.IntType(64)
@@ -144,16 +146,18 @@ def _tile(f: _Vectors, arguments: list[Value], *, height: int, vectors: int) -> 
     b.position_at_end(loop)
     left, strip_k, panel_k = b.phi(I64), b.phi(POINTER), b.phi(POINTER)
     tile = [[b.phi(f.type) for _ in range(vectors)] for _ in range(height)]
-    b_row = [f.load(f.at(panel_k, v * VECTOR_BYTES)) for v in range(vectors)]
-    sums = []
-    for r in range(height):
-        element = f.spread(f.load_element(f.at(strip_k, r * f.itemsize)))
-        sums.append([f.multiply_add(element, b_row[v], tile[r][v]) for v in range(vectors)])
-    fewer = b.sub(left, I64(1))
+    sums = [row[:] for row in tile]
+    strip_pitch = strip_vectors(f.itemsize) * VECTOR_BYTES
+    for k in range(UNROLL):
+        b_row = [f.load(f.at(panel_k, k * PANEL_BYTES + v * VECTOR_BYTES)) for v in range(vectors)]
+        for r in range(height):
+            element = f.spread(f.load_element(f.at(strip_k, k * strip_pitch + r * f.itemsize)))
+            sums[r] = [f.multiply_add(element, x, y) for x, y in zip(b_row, sums[r], strict=True)]
+    fewer = b.sub(left, I64(UNROLL))
     for phi, first, following in [
         (left, depth, fewer),
-        (strip_k, strip, f.at(strip_k, strip_vectors(f.itemsize) * VECTOR_BYTES)),
-        (panel_k, panel, f.at(panel_k, PANEL_BYTES)),
+        (strip_k, strip, f.at(strip_k, UNROLL * strip_pitch)),
+        (panel_k, panel, f.at(panel_k, UNROLL * PANEL_BYTES)),
         *((tile[r][v], f.zero, sums[r][v]) for r in range(height) for v in range(vectors)),
     ]:
         phi.add_incoming(first, entry)
@@ -205,6 +209,11 @@ def _copy(f: _Vectors, arguments: list[Value], *, vectors: int) -> None:
         for v in range(vectors):
             loaded = f.masked_load(f.at(read, v * VECTOR_BYTES), masks[v])
             f.store(loaded, f.at(write, v * VECTOR_BYTES))
+    end = f.at(target, b.mul(depth, pitch))
+    missing = b.and_(b.neg(depth), I64(UNROLL - 1))
+    with cgutils.for_range(b, missing) as k:
+        for v in range(vectors):
+            f.store(f.zero, f.at(end, b.mul(k.index, pitch), v * VECTOR_BYTES))
 
 
 def _transpose(f: _Vectors, arguments: list[Value]) -> None:
