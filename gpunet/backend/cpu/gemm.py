@@ -18,8 +18,7 @@ from gpunet.backend.cpu.tile import (
     UNROLL,
     VECTOR_BYTES,
     at,
-    copy_1,
-    copy_2,
+    copy,
     multiply_tile,
     strip_vectors,
     take,
@@ -38,11 +37,6 @@ ITEM = ByDtype(float32=4, float64=8)
 LANES = ByDtype(float32=VECTOR_BYTES // 4, float64=VECTOR_BYTES // 8)
 WIDTH = ByDtype(float32=PANEL_BYTES // 4, float64=PANEL_BYTES // 8)
 STRIP = ByDtype(float32=strip_vectors(4) * VECTOR_BYTES, float64=strip_vectors(8) * VECTOR_BYTES)
-copy_strip = ByDtype(
-    float32=(None, copy_1, copy_2)[strip_vectors(4)],
-    float64=(None, copy_1, copy_2)[strip_vectors(8)],
-)
-
 
 def _signature(dtype: Any) -> Any:
     operand = types.Array(dtype, 2, "A", readonly=True, aligned=False)
@@ -61,32 +55,14 @@ def _height(rows):
     return SHORT if rows <= SHORT or TALL < rows <= 2 * SHORT else TALL
 
 
-@kernel(inline=True)
-def _pack_block(a, top, height, step, strip):
-    """Packs a block of A, all its steps, as strips one behind the other."""
-    along_k = a.strides[1] == ITEM
-    for start in range(0, a.shape[1], step):
-        depth = min(step, a.shape[1] - start)
-        i = 0
-        while i < height:
-            rows = _height(height - i)
-            existing = min(rows, height - i)
-            if along_k:
-                for r in range(0, existing, LANES):
-                    transpose(a, top + i + r, start, depth, min(LANES, existing - r), at(strip, r * ITEM), STRIP)
-            else:
-                copy_strip(a.T, start, top + i, depth, existing, strip, STRIP)
-            strip = at(strip, -(-depth // UNROLL) * UNROLL * STRIP)
-            i += rows
-
-
-@kernel(inline=True)
-def _pack_panel(b, start, depth, j, width, panel):
-    if b.strides[1] == ITEM:
-        copy_2(b, start, j, depth, width, panel, PANEL_BYTES)
-    else:
-        for r in range(0, width, LANES):
-            transpose(b.T, j + r, start, depth, min(LANES, width - r), at(panel, r * ITEM), PANEL_BYTES)
+@kernel
+def _pack(x, start, depth, left, width, target, pitch):
+    for r in range(0, width, LANES):
+        lanes, place = min(LANES, width - r), at(target, r * ITEM)
+        if x.strides[1] == ITEM:
+            copy(x, start, left + r, depth, lanes, place, pitch)
+        else:
+            transpose(x.T, left + r, start, depth, lanes, place, pitch)
 
 
 @kernel(signature=_signature)
@@ -110,13 +86,21 @@ def _multiply(a, b, c, add, counter):
             break
         height, right = min(rows, m - top), min(left + columns, n)
         if top != packed:
-            _pack_block(a, top, height, step, block)
+            strip = block
+            for start in range(0, k, step):
+                depth = min(step, k - start)
+                i = 0
+                while i < height:
+                    h = _height(height - i)
+                    _pack(a.T, start, depth, top + i, min(h, height - i), strip, STRIP)
+                    strip = at(strip, -(-depth // UNROLL) * UNROLL * STRIP)
+                    i += h
             packed = top
         strips = block
         for start in range(0, k, step):
             depth = min(step, k - start)
             for j in range(left, right, WIDTH):
-                _pack_panel(b, start, depth, j, min(WIDTH, right - j), panel)
+                _pack(b, start, depth, j, min(WIDTH, right - j), panel, PANEL_BYTES)
                 strip = strips
                 i = 0
                 while i < height:

@@ -173,7 +173,7 @@ def _tile(f: _Vectors, arguments: list[Value], *, height: int, vectors: int) -> 
         with plain:
             _store_whole(f, sums, places, accumulate)
         with ragged:
-            _store_ragged(f, sums, places, rows, columns, accumulate)
+            _store_ragged(f, sums, c, c_stride, rows, columns, accumulate)
 
 
 def _store_whole(f: _Vectors, sums: Any, places: Any, accumulate: Value) -> None:
@@ -187,33 +187,34 @@ def _store_whole(f: _Vectors, sums: Any, places: Any, accumulate: Value) -> None
 
 
 def _store_ragged(
-    f: _Vectors, sums: Any, places: Any, rows: Value, columns: Value, accumulate: Value
+    f: _Vectors, sums: Any, c: Value, c_stride: Value, rows: Value, columns: Value, add: Value
 ) -> None:
-    b = f.builder
-    columns_of = [b.sub(columns, I64(v * f.lanes)) for v in range(len(sums[0]))]
-    masks = [f.mask(n) for n in columns_of]
-    loads = [f.mask(b.select(accumulate, n, I64(0))) for n in columns_of]
+    b, vectors = f.builder, len(sums[0])
+    memory = cgutils.alloca_once(b, f.type, size=len(sums) * vectors)
+    memory = b.bitcast(memory, POINTER)
     for r, row in enumerate(sums):
-        with b.if_then(b.icmp_signed("<", I64(r), rows)):
-            for x, place, mask, load in zip(row, places[r], masks, loads, strict=True):
-                f.masked_store(b.fadd(x, f.masked_load(place, load)), place, mask)
+        for v, x in enumerate(row):
+            f.store(x, f.at(memory, (r * vectors + v) * VECTOR_BYTES))
+    below = b.icmp_signed("<", rows, I64(len(sums)))
+    with cgutils.for_range(b, b.select(below, rows, I64(len(sums)))) as row:
+        for v in range(vectors):
+            n = b.sub(columns, I64(v * f.lanes))
+            place = f.at(c, b.mul(row.index, c_stride), v * VECTOR_BYTES)
+            x = f.load(f.at(memory, b.mul(row.index, I64(vectors * VECTOR_BYTES)), v * VECTOR_BYTES))
+            before = f.masked_load(place, f.mask(b.select(add, n, I64(0))))
+            f.masked_store(b.fadd(x, before), place, f.mask(n))
 
 
-def _copy(f: _Vectors, arguments: list[Value], *, vectors: int) -> None:
-    """target[k] = source[k, :columns], filled up with zeros."""
+def _copy(f: _Vectors, arguments: list[Value]) -> None:
+    """target[k] = source[k, :lanes], of which `columns` exist; zeros stand in for the others."""
     source, stride, depth, columns, target, pitch = arguments
-    b = f.builder
-    masks = [f.mask(b.sub(columns, I64(v * f.lanes))) for v in range(vectors)]
+    b, mask = f.builder, f.mask(columns)
     with cgutils.for_range(b, depth) as k:
-        read, write = f.at(source, b.mul(k.index, stride)), f.at(target, b.mul(k.index, pitch))
-        for v in range(vectors):
-            loaded = f.masked_load(f.at(read, v * VECTOR_BYTES), masks[v])
-            f.store(loaded, f.at(write, v * VECTOR_BYTES))
+        row = f.masked_load(f.at(source, b.mul(k.index, stride)), mask)
+        f.store(row, f.at(target, b.mul(k.index, pitch)))
     end = f.at(target, b.mul(depth, pitch))
-    missing = b.and_(b.neg(depth), I64(UNROLL - 1))
-    with cgutils.for_range(b, missing) as k:
-        for v in range(vectors):
-            f.store(f.zero, f.at(end, b.mul(k.index, pitch), v * VECTOR_BYTES))
+    with cgutils.for_range(b, b.and_(b.neg(depth), I64(UNROLL - 1))) as missing:
+        f.store(f.zero, f.at(end, b.mul(missing.index, pitch)))
 
 
 def _transpose(f: _Vectors, arguments: list[Value]) -> None:
@@ -316,8 +317,7 @@ def _packing(body: Callable[..., None], **variant: int) -> Any:
     return pack
 
 
-copy_1, copy_2 = _packing(_copy, vectors=1), _packing(_copy, vectors=2)
-transpose = _packing(_transpose)
+copy, transpose = _packing(_copy), _packing(_transpose)
 
 
 @intrinsic
