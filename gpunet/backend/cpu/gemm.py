@@ -13,30 +13,33 @@ from gpunet.backend.cpu.jit import ByDtype, kernel
 from gpunet.backend.cpu.tile import (
     CACHE_LINE,
     PANEL_BYTES,
-    SHORT,
-    TALL,
-    UNROLL,
+    TILE_ROWS,
     VECTOR_BYTES,
     at,
-    copy,
+    copies,
+    TILE_VECTORS,
+    lanes,
     multiply_tile,
     strip_vectors,
     take,
     transpose,
+    unroll,
     workspace,
 )
 import os
 ROWS = int(os.environ.get("G_ROWS", 192))  # rows of A in a block
 DEPTH = int(os.environ.get("G_DEPTH", 256))  # steps of k at a time
-COLUMNS = int(os.environ.get("G_COLS", 64))
+COLUMNS = int(os.environ.get("G_COLS", 72))
 CHUNK = 2048
 FEW_ROWS = 4
 SHARED_WORK = 4_000_000  # multiply-adds from which it pays to wake the other threads
 
 ITEM = ByDtype(float32=4, float64=8)
-LANES = ByDtype(float32=VECTOR_BYTES // 4, float64=VECTOR_BYTES // 8)
-WIDTH = ByDtype(float32=PANEL_BYTES // 4, float64=PANEL_BYTES // 8)
-STRIP = ByDtype(float32=strip_vectors(4) * VECTOR_BYTES, float64=strip_vectors(8) * VECTOR_BYTES)
+LANES = ByDtype(float32=lanes(4), float64=lanes(8))
+PANEL = ByDtype(float32=TILE_VECTORS * lanes(4), float64=TILE_VECTORS * lanes(8))
+STRIP = ByDtype(float32=strip_vectors(4) * lanes(4), float64=strip_vectors(8) * lanes(8))
+copy_strips = ByDtype(float32=copies[strip_vectors(4)], float64=copies[strip_vectors(8)])
+copy_panels = copies[TILE_VECTORS]
 
 def _signature(dtype: Any) -> Any:
     operand = types.Array(dtype, 2, "A", readonly=True, aligned=False)
@@ -51,65 +54,54 @@ def _even(length, most, multiple):
 
 
 @kernel(inline=True)
-def _height(rows):
-    return SHORT if rows <= SHORT or TALL < rows <= 2 * SHORT else TALL
-
-
-@kernel
-def _pack(x, start, depth, left, width, target, pitch):
+def _transpose_slabs(x, left, start, depth, width, target, slab, slab_bytes):
     for r in range(0, width, LANES):
-        lanes, place = min(LANES, width - r), at(target, r * ITEM)
-        if x.strides[1] == ITEM:
-            copy(x, start, left + r, depth, lanes, place, pitch)
-        else:
-            transpose(x.T, left + r, start, depth, lanes, place, pitch)
+        place = at(target, r // slab * slab_bytes + r % slab * ITEM)
+        transpose(x, left + r, start, depth, min(LANES, width - r), place, slab * ITEM)
 
 
 @kernel(signature=_signature)
 def _multiply(a, b, c, add, counter):
     m, k = a.shape
     n = b.shape[1]
+    a_along_k, b_along_n = a.strides[1] == ITEM, b.strides[1] == ITEM
     step = _even(k, DEPTH, LANES)
-    rows = _even(m, ROWS, TALL)
-    columns = _even(n, COLUMNS, WIDTH)
+    rows = _even(m, ROWS, STRIP)
+    columns = _even(n, COLUMNS, PANEL)
+    strip_bytes = step * STRIP * ITEM + CACHE_LINE
+    panel_bytes = step * PANEL * ITEM + CACHE_LINE
+    block_bytes = rows // STRIP * strip_bytes
     groups = -(-n // columns)
-    panel_bytes = step * PANEL_BYTES
-    block_bytes = (rows // TALL + 2) * (k + LANES) * STRIP
-    memory = np.empty(panel_bytes + block_bytes + 2 * CACHE_LINE, np.uint8)
-    panel = workspace(memory)
-    block = at(panel, panel_bytes)
+    memory = np.empty(columns // PANEL * panel_bytes + -(-k // step) * block_bytes + CACHE_LINE, np.uint8)
+    panels = workspace(memory)
+    blocks = at(panels, columns // PANEL * panel_bytes)
     packed = -1
     while True:
         item = take(counter)
         top, left = item // groups * rows, item % groups * columns
         if top >= m:
             break
-        height, right = min(rows, m - top), min(left + columns, n)
+        height, width = min(rows, m - top), min(columns, n - left)
         if top != packed:
-            strip = block
             for start in range(0, k, step):
-                depth = min(step, k - start)
-                i = 0
-                while i < height:
-                    h = _height(height - i)
-                    _pack(a.T, start, depth, top + i, min(h, height - i), strip, STRIP)
-                    strip = at(strip, -(-depth // UNROLL) * UNROLL * STRIP)
-                    i += h
+                depth, block = min(step, k - start), at(blocks, start // step * block_bytes)
+                if a_along_k:
+                    _transpose_slabs(a, top, start, depth, height, block, STRIP, strip_bytes)
+                else:
+                    copy_strips(a.T, start, top, depth, height, block, strip_bytes)
             packed = top
-        strips = block
         for start in range(0, k, step):
-            depth = min(step, k - start)
-            for j in range(left, right, WIDTH):
-                _pack(b, start, depth, j, min(WIDTH, right - j), panel, PANEL_BYTES)
-                strip = strips
-                i = 0
-                while i < height:
-                    h = _height(height - i)
-                    multiply_tile(strip, panel, depth, c, top + i, j, h, add or start > 0)
-                    strip = at(strip, -(-depth // UNROLL) * UNROLL * STRIP)
-                    i += h
-            strips = strip
-    memory[0] = 0  # keeps it alive
+            depth, block = min(step, k - start), at(blocks, start // step * block_bytes)
+            if b_along_n:
+                copy_panels(b, start, left, depth, width, panels, panel_bytes)
+            else:
+                _transpose_slabs(b.T, left, start, depth, width, panels, PANEL, panel_bytes)
+            for j in range(0, width, PANEL):
+                panel = at(panels, j // PANEL * panel_bytes)
+                for i in range(0, height, TILE_ROWS):
+                    strip = at(block, i // STRIP * strip_bytes + i % STRIP * ITEM)
+                    multiply_tile(strip, panel, depth, c, top + i, left + j, add or start > 0)
+    memory[0] = 0
 
 
 def gemm(a: Array, b: Array, out: Array) -> Array:

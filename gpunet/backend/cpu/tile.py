@@ -31,33 +31,42 @@ from numba.core import cgutils
 from numba.extending import intrinsic
 
 
-def _register_file() -> tuple[int, int, int]:
-    """Bytes in a vector register; heights of a tall tile, which fills the registers, and a short.
+def _register_file() -> tuple[int, int]:
+    """Bytes in a vector register, and rows of a tile: with 3 vectors a row it fills the registers.
 
     Multiply-adds take 4 cycles, and two begin in each: fewer than 8 accumulators would wait.
     """
     features = llvm.get_host_cpu_features()
-    if features.get("avx512f"):  # 32 registers: 28 accumulators, 2 of B, 1 of A
-        return 64, 14, 8
-    if features.get("avx2"):  # 16 registers: 12 accumulators, 2 of B, 1 of A
-        return 32, 6, 4
-    return 16, 6, 4
+    if features.get("avx512f"):  # 32 registers: 24 accumulators, 3 of B, 1 of A
+        return 64, 8
+    if features.get("avx2"):  # 16 registers: 12 accumulators, 3 of B, 1 of A
+        return 32, 4
+    return 16, 4
 
 
-VECTOR_BYTES, TALL, SHORT = _register_file()
-PANEL_BYTES = 2 * VECTOR_BYTES  # width of a panel; of a narrow last one the first vector is used
+VECTOR_BYTES, TILE_ROWS = _register_file()
+TILE_VECTORS = 3
+PANEL_BYTES = TILE_VECTORS * VECTOR_BYTES
 CACHE_LINE = 64
-import os
-UNROLL = int(os.environ.get("G_UNROLL", 4))  # steps of k in one turn of the inner loop
 
 Value = Any  # an LLVM value
 BYTE, I32, I64 = ir.IntType(8), ir.IntType(32), ir.IntType(64)
 POINTER = BYTE.as_pointer()
 
 
+def lanes(itemsize: int) -> int:
+    """Elements in a vector."""
+    return VECTOR_BYTES // itemsize
+
+
+def unroll(itemsize: int) -> int:
+    """Steps of k in one turn of the inner loop."""
+    return min(4, lanes(itemsize))
+
+
 def strip_vectors(itemsize: int) -> int:
-    """Vectors that hold an element of every row of a strip."""
-    return -(-TALL * itemsize // VECTOR_BYTES)
+    """Vectors in a strip of A at each k."""
+    return -(-TILE_ROWS // lanes(itemsize))
 
 
 class _Vectors:
@@ -66,7 +75,7 @@ class _Vectors:
     def __init__(self, builder: ir.IRBuilder, element: ir.Type):
         self.builder, self.element = builder, element
         self.itemsize = 4 if isinstance(element, ir.FloatType) else 8
-        self.lanes = VECTOR_BYTES // self.itemsize
+        self.lanes = lanes(self.itemsize)
         self.type = ir.VectorType(element, self.lanes)
         self.suffix = f"v{self.lanes}f{self.itemsize * 8}"
         self.zero = ir.Constant(self.type, [0.0] * self.lanes)
@@ -129,36 +138,36 @@ class _Vectors:
 # --- bodies: each writes one LLVM function --------------------------------------------------------
 
 
-def _tile(f: _Vectors, arguments: list[Value], *, height: int, vectors: int) -> None:
-    """C[height, vectors] = or += Σₖ strip[height, k]·panel[k, vectors], as far as C reaches."""
+def _tile(f: _Vectors, arguments: list[Value], *, vectors: int) -> None:
+    """C[:TILE_ROWS, :vectors] = or += Σₖ strip[rows, k]·panel[k, vectors], as far as C reaches."""
     strip, panel, depth, c, c_stride, rows, columns, accumulate = arguments
     b = f.builder
     places = [
         [f.at(c, b.mul(c_stride, I64(r)), v * VECTOR_BYTES) for v in range(vectors)]
-        for r in range(height)
+        for r in range(TILE_ROWS)
     ]
     for row in places:
-        for place in row:
+        for place in row[:: max(1, CACHE_LINE // VECTOR_BYTES)]:
             f.prefetch(place, write=True)
     entry, loop, end = b.block, b.append_basic_block("loop"), b.append_basic_block("end")
     b.branch(loop)
 
     b.position_at_end(loop)
     left, strip_k, panel_k = b.phi(I64), b.phi(POINTER), b.phi(POINTER)
-    tile = [[b.phi(f.type) for _ in range(vectors)] for _ in range(height)]
+    tile = [[b.phi(f.type) for _ in range(vectors)] for _ in range(TILE_ROWS)]
     sums = [row[:] for row in tile]
-    strip_pitch = strip_vectors(f.itemsize) * VECTOR_BYTES
-    for k in range(UNROLL):
+    steps, strip_pitch = unroll(f.itemsize), strip_vectors(f.itemsize) * VECTOR_BYTES
+    for k in range(steps):
         b_row = [f.load(f.at(panel_k, k * PANEL_BYTES + v * VECTOR_BYTES)) for v in range(vectors)]
-        for r in range(height):
+        for r in range(TILE_ROWS):
             element = f.spread(f.load_element(f.at(strip_k, k * strip_pitch + r * f.itemsize)))
             sums[r] = [f.multiply_add(element, x, y) for x, y in zip(b_row, sums[r], strict=True)]
-    fewer = b.sub(left, I64(UNROLL))
+    fewer = b.sub(left, I64(steps))
     for phi, first, following in [
         (left, depth, fewer),
-        (strip_k, strip, f.at(strip_k, UNROLL * strip_pitch)),
-        (panel_k, panel, f.at(panel_k, UNROLL * PANEL_BYTES)),
-        *((tile[r][v], f.zero, sums[r][v]) for r in range(height) for v in range(vectors)),
+        (strip_k, strip, f.at(strip_k, steps * strip_pitch)),
+        (panel_k, panel, f.at(panel_k, steps * PANEL_BYTES)),
+        *((tile[r][v], f.zero, sums[r][v]) for r in range(TILE_ROWS) for v in range(vectors)),
     ]:
         phi.add_incoming(first, entry)
         phi.add_incoming(following, loop)
@@ -166,7 +175,8 @@ def _tile(f: _Vectors, arguments: list[Value], *, height: int, vectors: int) -> 
 
     b.position_at_end(end)
     whole = b.and_(
-        b.icmp_signed(">=", rows, I64(height)), b.icmp_signed(">=", columns, I64(vectors * f.lanes))
+        b.icmp_signed(">=", rows, I64(TILE_ROWS)),
+        b.icmp_signed(">=", columns, I64(vectors * f.lanes)),
     )
     # Masked stores take many times as long as plain ones where there is no AVX-512.
     with b.if_else(whole) as (plain, ragged):
@@ -205,16 +215,30 @@ def _store_ragged(
             f.masked_store(b.fadd(x, before), place, f.mask(n))
 
 
-def _copy(f: _Vectors, arguments: list[Value]) -> None:
-    """target[k] = source[k, :lanes], of which `columns` exist; zeros stand in for the others."""
-    source, stride, depth, columns, target, pitch = arguments
-    b, mask = f.builder, f.mask(columns)
+def _copy(f: _Vectors, arguments: list[Value], *, vectors: int) -> None:
+    """Copies `depth` rows, cut into slabs of `vectors` vectors; the last is filled up with zeros."""
+    source, stride, depth, columns, target, slab_bytes = arguments
+    b, pitch = f.builder, vectors * VECTOR_BYTES
+    slabs, rest = (op(columns, I64(vectors * f.lanes)) for op in (b.sdiv, b.srem))
+    masks = [f.mask(b.sub(rest, I64(v * f.lanes))) for v in range(vectors)]
+    ragged = b.icmp_signed(">", rest, I64(0))
     with cgutils.for_range(b, depth) as k:
-        row = f.masked_load(f.at(source, b.mul(k.index, stride)), mask)
-        f.store(row, f.at(target, b.mul(k.index, pitch)))
-    end = f.at(target, b.mul(depth, pitch))
-    with cgutils.for_range(b, b.and_(b.neg(depth), I64(UNROLL - 1))) as missing:
-        f.store(f.zero, f.at(end, b.mul(missing.index, pitch)))
+        read, write = f.at(source, b.mul(k.index, stride)), f.at(target, b.mul(k.index, I64(pitch)))
+        with cgutils.for_range(b, slabs) as slab:
+            from_, to = f.at(read, b.mul(slab.index, I64(pitch))), f.at(write, b.mul(slab.index, slab_bytes))
+            for v in range(vectors):
+                f.store(f.load(f.at(from_, v * VECTOR_BYTES)), f.at(to, v * VECTOR_BYTES))
+        with b.if_then(ragged):
+            from_, to = f.at(read, b.mul(slabs, I64(pitch))), f.at(write, b.mul(slabs, slab_bytes))
+            for v in range(vectors):
+                loaded = f.masked_load(f.at(from_, v * VECTOR_BYTES), masks[v])
+                f.store(loaded, f.at(to, v * VECTOR_BYTES))
+    slabs = b.add(slabs, b.zext(ragged, I64))
+    with cgutils.for_range(b, b.and_(b.neg(depth), I64(unroll(f.itemsize) - 1))) as missing:
+        write = f.at(target, b.mul(b.add(depth, missing.index), I64(pitch)))
+        with cgutils.for_range(b, slabs) as slab:
+            for v in range(vectors):
+                f.store(f.zero, f.at(write, b.mul(slab.index, slab_bytes), v * VECTOR_BYTES))
 
 
 def _transpose(f: _Vectors, arguments: list[Value]) -> None:
@@ -317,32 +341,28 @@ def _packing(body: Callable[..., None], **variant: int) -> Any:
     return pack
 
 
-copy, transpose = _packing(_copy), _packing(_transpose)
+copies = {vectors: _packing(_copy, vectors=vectors) for vectors in (1, 2, 3)}
+transpose = _packing(_transpose)
 
 
 @intrinsic
-def multiply_tile(typing_context, strip, panel, depth, c, i, j, height, accumulate):
-    """C[i:i+height, j:] = or += strip[:, :depth]·panel, as high and wide as C is.
-
-    `height` is `TALL` or `SHORT`.
-    """
+def multiply_tile(typing_context, strip, panel, depth, c, i, j, accumulate):
+    """C[i:, j:] = or += strip[:, :depth]·panel, as far as C and a tile reach."""
 
     def generate(context, builder, signature, arguments):
-        strip, panel, depth, c, i, j, height, accumulate = arguments
+        strip, panel, depth, c, i, j, accumulate = arguments
         ty = signature.args[3]
         values = [strip, panel, depth, *_locate(context, builder, ty, c, i, j), accumulate]
-        tall, short = (
-            [_function(builder, _tile, ty, values, height=h, vectors=v) for v in (2, 1)]
-            for h in (TALL, SHORT)
-        )
-        lanes = VECTOR_BYTES // (ty.dtype.bitwidth // 8)
-        wide = builder.icmp_signed(">", values[-2], I64(lanes))
-        tall, short = (builder.select(wide, *two_and_one) for two_and_one in (tall, short))
-        is_tall = builder.icmp_signed("==", height, I64(TALL))
-        builder.call(builder.select(is_tall, tall, short), values)
+        multiply = None
+        for vectors in range(1, TILE_VECTORS + 1):
+            function = _function(builder, _tile, ty, values, vectors=vectors)
+            before = I64((vectors - 1) * lanes(ty.dtype.bitwidth // 8))
+            needed = builder.icmp_signed(">", values[-2], before)
+            multiply = builder.select(needed, function, multiply) if multiply else function
+        builder.call(multiply, values)
         return context.get_dummy_value()
 
-    arguments = (pointer, pointer, i64, c, i64, i64, i64, boolean)
+    arguments = (pointer, pointer, i64, c, i64, i64, boolean)
     return types.void(*arguments), generate
 
 
