@@ -32,7 +32,7 @@ DEPTH = int(os.environ.get("G_DEPTH", 256))  # steps of k at a time
 COLUMNS = int(os.environ.get("G_COLS", 72))
 CHUNK = 2048
 FEW_ROWS = 4
-SHARED_WORK = 4_000_000  # multiply-adds from which it pays to wake the other threads
+SHARED_WORK = int(os.environ.get("G_SHARED", 4_000_000))  # multiply-adds from which it pays to wake the other threads
 
 ITEM = ByDtype(float32=4, float64=8)
 LANES = ByDtype(float32=lanes(4), float64=lanes(8))
@@ -43,7 +43,7 @@ copy_panels = copies[TILE_VECTORS]
 
 def _signature(dtype: Any) -> Any:
     operand = types.Array(dtype, 2, "A", readonly=True, aligned=False)
-    return types.void(operand, operand, types.Array(dtype, 2, "A"), types.boolean, types.int64[::1])
+    return types.void(operand, operand, types.Array(dtype, 2, "A"), types.boolean, types.int64, types.int64[::1])
 
 
 @kernel(inline=True)
@@ -61,13 +61,13 @@ def _transpose_slabs(x, left, start, depth, width, target, slab, slab_bytes):
 
 
 @kernel(signature=_signature)
-def _multiply(a, b, c, add, counter):
+def _multiply(a, b, c, add, most, counter):
     m, k = a.shape
     n = b.shape[1]
     a_along_k, b_along_n = a.strides[1] == ITEM, b.strides[1] == ITEM
     step = _even(k, DEPTH, LANES)
     rows = _even(m, ROWS, STRIP)
-    columns = _even(n, COLUMNS, PANEL)
+    columns = _even(n, most, PANEL)
     strip_bytes = step * STRIP * ITEM + CACHE_LINE
     panel_bytes = step * PANEL * ITEM + CACHE_LINE
     block_bytes = rows // STRIP * strip_bytes
@@ -121,8 +121,9 @@ def gemm(a: Array, b: Array, out: Array) -> Array:
     multiply = _multiply[dtype]
     for start in range(0, k, CHUNK):
         chunk = slice(start, start + CHUNK)
-        arguments = a[:, chunk], b[chunk], out, start > 0, np.zeros(1, np.int64)
-        if m * n * k < SHARED_WORK:
+        shared = m * n * k >= SHARED_WORK
+        arguments = a[:, chunk], b[chunk], out, start > 0, COLUMNS if shared else 512, np.zeros(1, np.int64)
+        if not shared:
             multiply(*arguments)
         else:
             threads.run([(multiply, arguments)] * threads.count())
