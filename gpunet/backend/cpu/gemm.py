@@ -1,4 +1,27 @@
-"""Matrix products of two axes."""
+"""Matrix products of two axes, shared out over the threads.
+
+The result is cut into items: a block of rows times a group of columns. For each, `DEPTH` steps of k
+at a time, everything is read from a cache, where it was packed in the order in which it is read:
+
+                            panel of B: DEPTH × 3 vectors,
+                            in the L1 cache
+                            ┌───┬───┐
+                            │   │   │  group of B: COLUMNS wide
+                            └───┴───┘
+    block of A: ROWS high   ┌───┬───┐
+    ┌─────────────────────┐ │   │   │
+    ├─────────────────────┤ ├───┤   │  each panel meets all strips of the block, which stream from
+    │ strip               │ │ C │   │  the L2 cache; every meeting fills a tile of C in registers
+    ├─────────────────────┤ ├───┤   │  (`tile.py`)
+    │                     │ │   │   │
+    └─────────────────────┘ └───┴───┘
+
+Each thread has its share of the items. One that is done helps the others, so a core that other
+programs keep busy just does less.
+
+Every element of the result is a sum of chains of fused multiply-adds, one chain for each `DEPTH`
+steps of k, whatever thread it falls to. So the number of threads never changes a bit of it.
+"""
 
 from __future__ import annotations
 
@@ -14,117 +37,139 @@ from gpunet.backend.cpu.tile import (
     CACHE_LINE,
     PANEL_BYTES,
     TILE_ROWS,
-    VECTOR_BYTES,
-    at,
-    copies,
     TILE_VECTORS,
+    at,
+    copy,
     lanes,
     multiply_tile,
     strip_vectors,
     take,
     transpose,
-    unroll,
     workspace,
 )
-import os
-ROWS = int(os.environ.get("G_ROWS", 192))  # rows of A in a block
-DEPTH = int(os.environ.get("G_DEPTH", 256))  # steps of k at a time
-COLUMNS = int(os.environ.get("G_COLS", 72))
-CHUNK = 2048
-FEW_ROWS = 4
-SHARED_WORK = int(os.environ.get("G_SHARED", 4_000_000))  # multiply-adds from which it pays to wake the other threads
+
+ROWS = 192  # of A in a block: with `DEPTH`, half of an L2 cache of 512 KiB
+COLUMNS = 48  # of B in a group, whole panels of any element type
+DEPTH = 24 * 1024 // PANEL_BYTES  # steps of k at a time: a panel fills most of an L1 cache of 32 KiB
+CHUNK = 2048  # steps of k for which a thread keeps its block of A packed
+FEW_ROWS = 4  # up to so many rows of A, packing B would cost more than multiplying with it
+SHARED_WORK = 4_000_000  # multiply-adds from which it pays to wake the other threads
 
 ITEM = ByDtype(float32=4, float64=8)
 LANES = ByDtype(float32=lanes(4), float64=lanes(8))
 PANEL = ByDtype(float32=TILE_VECTORS * lanes(4), float64=TILE_VECTORS * lanes(8))
 STRIP = ByDtype(float32=strip_vectors(4) * lanes(4), float64=strip_vectors(8) * lanes(8))
-copy_strips = ByDtype(float32=copies[strip_vectors(4)], float64=copies[strip_vectors(8)])
-copy_panels = copies[TILE_VECTORS]
+copy_panels, transpose_panels = copy[TILE_VECTORS], transpose[TILE_VECTORS]
+copy_strips = ByDtype(float32=copy[strip_vectors(4)], float64=copy[strip_vectors(8)])
+transpose_strips = ByDtype(float32=transpose[strip_vectors(4)], float64=transpose[strip_vectors(8)])
+
 
 def _signature(dtype: Any) -> Any:
+    """Any strides, so one variant serves plain, transposed and sliced operands."""
     operand = types.Array(dtype, 2, "A", readonly=True, aligned=False)
-    return types.void(operand, operand, types.Array(dtype, 2, "A"), types.boolean, types.int64, types.int64[::1])
+    c, taken = types.Array(dtype, 2, "A"), types.int64[::1]
+    return types.void(operand, operand, c, types.boolean, taken, types.int64)
 
 
 @kernel(inline=True)
 def _even(length, most, multiple):
-    """The least multiple of `multiple` that cuts `length` into as few pieces as `most` would."""
+    """Size of the pieces of `length`: no more of them than `most` makes, alike, in multiples."""
     pieces = -(-length // most)
     return -(-length // (pieces * multiple)) * multiple
 
 
 @kernel(inline=True)
-def _transpose_slabs(x, left, start, depth, width, target, slab, slab_bytes):
-    for r in range(0, width, LANES):
-        place = at(target, r // slab * slab_bytes + r % slab * ITEM)
-        transpose(x, left + r, start, depth, min(LANES, width - r), place, slab * ITEM)
+def _next_item(taken, me, items):
+    """An item of this thread's own share or, when that is done, of another's; -1 after the last."""
+    for turn in range(taken.size):
+        owner = (me + turn) % taken.size
+        item = items * owner // taken.size + take(taken, owner)
+        if item < items * (owner + 1) // taken.size:
+            return item
+    return -1
+
+
+@kernel(inline=True)
+def _pack_block(a, top, height, step, blocks, block_bytes, strip_bytes):
+    """Packs a block of A, for all steps of k."""
+    for start in range(0, a.shape[1], step):
+        depth, block = min(step, a.shape[1] - start), at(blocks, start // step * block_bytes)
+        if a.strides[1] == ITEM:
+            transpose_strips(a, top, start, depth, height, block, strip_bytes)
+        else:
+            copy_strips(a.T, start, top, depth, height, block, strip_bytes)
+
+
+@kernel(inline=True)
+def _multiply_block(block, strip_bytes, height, b, start, depth, left, width, panels, c, top, add):
+    """c[top:top+height, left:left+width] = or += block·b[start:start+depth, left:left+width]."""
+    panel_bytes = DEPTH * PANEL_BYTES + CACHE_LINE
+    if b.strides[1] == ITEM:
+        copy_panels(b, start, left, depth, width, panels, panel_bytes)
+    else:
+        transpose_panels(b.T, left, start, depth, width, panels, panel_bytes)
+    for j in range(0, width, PANEL):
+        panel = at(panels, j // PANEL * panel_bytes)
+        for i in range(0, height, TILE_ROWS):
+            strip = at(block, i // STRIP * strip_bytes + i % STRIP * ITEM)
+            multiply_tile(strip, panel, depth, c, top + i, left + j, add)
 
 
 @kernel(signature=_signature)
-def _multiply(a, b, c, add, most, counter):
+def _multiply(a, b, c, add, taken, me):
+    """Does its share of c = a·b or c += a·b, where a runs along one of its axes and b too."""
     m, k = a.shape
     n = b.shape[1]
-    a_along_k, b_along_n = a.strides[1] == ITEM, b.strides[1] == ITEM
-    step = _even(k, DEPTH, LANES)
-    rows = _even(m, ROWS, STRIP)
-    columns = _even(n, most, PANEL)
-    strip_bytes = step * STRIP * ITEM + CACHE_LINE
-    panel_bytes = step * PANEL * ITEM + CACHE_LINE
-    block_bytes = rows // STRIP * strip_bytes
+    rows, columns, step = _even(m, ROWS, STRIP), _even(n, COLUMNS, PANEL), _even(k, DEPTH, LANES)
     groups = -(-n // columns)
-    memory = np.empty(columns // PANEL * panel_bytes + -(-k // step) * block_bytes + CACHE_LINE, np.uint8)
-    panels = workspace(memory)
-    blocks = at(panels, columns // PANEL * panel_bytes)
+    # A line more than needed keeps the slabs from competing for the same few places in the cache.
+    strip_bytes = step * STRIP * ITEM + CACHE_LINE
+    block_bytes = rows // STRIP * strip_bytes
+    panels_bytes = columns // PANEL * (DEPTH * PANEL_BYTES + CACHE_LINE)
+    memory = np.empty(panels_bytes + -(-k // step) * block_bytes + CACHE_LINE, np.uint8)
     packed = -1
     while True:
-        item = take(counter)
-        top, left = item // groups * rows, item % groups * columns
-        if top >= m:
+        item = _next_item(taken, me, -(-m // rows) * groups)
+        if item < 0:
             break
+        panels = workspace(memory)
+        blocks = at(panels, panels_bytes)
+        top, left = item // groups * rows, item % groups * columns
         height, width = min(rows, m - top), min(columns, n - left)
         if top != packed:
-            for start in range(0, k, step):
-                depth, block = min(step, k - start), at(blocks, start // step * block_bytes)
-                if a_along_k:
-                    _transpose_slabs(a, top, start, depth, height, block, STRIP, strip_bytes)
-                else:
-                    copy_strips(a.T, start, top, depth, height, block, strip_bytes)
+            _pack_block(a, top, height, step, blocks, block_bytes, strip_bytes)
             packed = top
         for start in range(0, k, step):
-            depth, block = min(step, k - start), at(blocks, start // step * block_bytes)
-            if b_along_n:
-                copy_panels(b, start, left, depth, width, panels, panel_bytes)
-            else:
-                _transpose_slabs(b.T, left, start, depth, width, panels, PANEL, panel_bytes)
-            for j in range(0, width, PANEL):
-                panel = at(panels, j // PANEL * panel_bytes)
-                for i in range(0, height, TILE_ROWS):
-                    strip = at(block, i // STRIP * strip_bytes + i % STRIP * ITEM)
-                    multiply_tile(strip, panel, depth, c, top + i, left + j, add or start > 0)
-    memory[0] = 0
+            block, depth = at(blocks, start // step * block_bytes), min(step, k - start)
+            _multiply_block(
+                block, strip_bytes, height, b, start, depth, left, width, panels, c, top, add or start > 0
+            )
 
 
 def gemm(a: Array, b: Array, out: Array) -> Array:
+    """out = a·b; returns out.
+
+    Shapes: a (m, k), b (k, n), out (m, n) C-contiguous, sharing no memory with a or b.
+    Dtypes: float32, float64, all the same.
+    """
     m, k = a.shape
     n = b.shape[1]
     if not (m and n and k):
         out.fill(0)
         return out
     dtype = out.dtype
-    itemsize = dtype.itemsize
     if m <= FEW_ROWS:
+        # Bound by reading B once, which BLAS does as fast as memory allows.
         return np.dot(a, b, out)
-    if itemsize not in a.strides:
+    if dtype.itemsize not in a.strides:
         a = np.ascontiguousarray(a)
-    if itemsize not in b.strides:
+    if dtype.itemsize not in b.strides:
         b = np.ascontiguousarray(b)
     multiply = _multiply[dtype]
+    workers = threads.count() if m * n * k >= SHARED_WORK else 1
     for start in range(0, k, CHUNK):
         chunk = slice(start, start + CHUNK)
-        shared = m * n * k >= SHARED_WORK
-        arguments = a[:, chunk], b[chunk], out, start > 0, COLUMNS if shared else 512, np.zeros(1, np.int64)
-        if not shared:
-            multiply(*arguments)
-        else:
-            threads.run([(multiply, arguments)] * threads.count())
+        taken = np.zeros(workers, np.int64)
+        product = a[:, chunk], b[chunk], out, start > 0, taken
+        threads.run([(multiply, (*product, me)) for me in range(workers)])
     return out

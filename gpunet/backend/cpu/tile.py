@@ -1,20 +1,27 @@
 """The register tile of matrix products, and what lays out its operands, as LLVM vector code.
 
-                      panel of B: depth × 2 vectors
-                      ┌───────────┬───────────┐
-                      │ B[k, j..] │           │
-                      └───────────┴───────────┘
-    strip of A        ┌───────────┬───────────┐
-    ┌────────────┐    │ tile of C, up to      │   for every k: one element of each row of A,
-    │ A[i, k]    │    │ 6 rows × 2 vectors,   │   spread over a vector, times the two vectors of B,
-    │ A[i+1, k]  │    │ in registers from the │   added to the tile, which makes 12 fused
-    │ ⋮          │    │ first k to the last   │   multiply-adds for 8 loads
-    └────────────┘    └───────────┴───────────┘
+                      panel of B: depth × 3 vectors
+                      ┌───────────┬───────────┬───────────┐
+                      │ B[k, j..] │           │           │
+                      └───────────┴───────────┴───────────┘
+    strip of A        ┌───────────┬───────────┬───────────┐   for every k: one element of each
+    ┌────────────┐    │ tile of C: 4 rows × 3 vectors (8  │   row of A, spread over a vector,
+    │ A[i, k]    │    │ rows with AVX-512), in registers  │   times the 3 vectors of B, added
+    │ ⋮          │    │ from the first k to the last      │   to the tile: 12 fused multiply-
+    └────────────┘    └───────────┴───────────┴───────────┘   adds for 7 loads
 
-Both operands are copied to the order in which the tile reads them, k by k: a strip of A holds the
-elements of its rows for the first k, then for the second, and so on; a panel of B holds its columns
-likewise. An operand that runs along k is transposed in registers on the way. Missing columns are
-zeros, missing rows are anything; neither is stored.
+Both operands are copied to the order in which the tile reads them, and one that runs along the
+wrong axis is transposed in registers on the way. Such a copy is cut into slabs, strips of A and
+panels of B, each of which holds all its elements for the first k, then for the second, and so on:
+
+    B                         panels of B, here of 2 columns
+    ┌─────────────────────┐   ┌────────────────────────────────┐
+    │ b00 b01 b02 b03 b04 │   │ b00 b01   b10 b11   b20 b21    │
+    │ b10 b11 b12 b13 b14 │ → │ b02 b03   b12 b13   b22 b23    │
+    │ b20 b21 b22 b23 b24 │   │ b04  0    b14  0    b24  0     │
+    └─────────────────────┘   └────────────────────────────────┘
+
+What pads a ragged edge is multiplied too but never stored. Along k it is zeros in both operands.
 
 Pointers, strides and pitches are in bytes.
 """
@@ -32,9 +39,10 @@ from numba.extending import intrinsic
 
 
 def _register_file() -> tuple[int, int]:
-    """Bytes in a vector register, and rows of a tile: with 3 vectors a row it fills the registers.
+    """Bytes in a vector register, and rows of a tile, which fills the registers.
 
-    Multiply-adds take 4 cycles, and two begin in each: fewer than 8 accumulators would wait.
+    Few instructions besides the multiply-adds matter as much as many of these: a core that shares
+    its front end with a second hardware thread starts only half as many.
     """
     features = llvm.get_host_cpu_features()
     if features.get("avx512f"):  # 32 registers: 24 accumulators, 3 of B, 1 of A
@@ -45,8 +53,8 @@ def _register_file() -> tuple[int, int]:
 
 
 VECTOR_BYTES, TILE_ROWS = _register_file()
-TILE_VECTORS = 3
-PANEL_BYTES = TILE_VECTORS * VECTOR_BYTES
+TILE_VECTORS = 3  # in a row of a tile
+PANEL_BYTES = TILE_VECTORS * VECTOR_BYTES  # of a panel at each k
 CACHE_LINE = 64
 
 Value = Any  # an LLVM value
@@ -187,90 +195,94 @@ def _tile(f: _Vectors, arguments: list[Value], *, vectors: int) -> None:
 
 
 def _store_whole(f: _Vectors, sums: Any, places: Any, accumulate: Value) -> None:
-    b = f.builder
-    with b.if_else(accumulate) as (add, assign):
+    with f.builder.if_else(accumulate) as (add, assign):
         for branch in (add, assign):
             with branch:
                 for row, row_places in zip(sums, places, strict=True):
                     for x, place in zip(row, row_places, strict=True):
-                        f.store(b.fadd(x, f.load(place)) if branch is add else x, place)
+                        f.store(f.builder.fadd(x, f.load(place)) if branch is add else x, place)
 
 
 def _store_ragged(
-    f: _Vectors, sums: Any, c: Value, c_stride: Value, rows: Value, columns: Value, add: Value
+    f: _Vectors, sums: Any, c: Value, stride: Value, rows: Value, columns: Value, accumulate: Value
 ) -> None:
     b, vectors = f.builder, len(sums[0])
-    memory = cgutils.alloca_once(b, f.type, size=len(sums) * vectors)
-    memory = b.bitcast(memory, POINTER)
-    for r, row in enumerate(sums):
-        for v, x in enumerate(row):
-            f.store(x, f.at(memory, (r * vectors + v) * VECTOR_BYTES))
-    below = b.icmp_signed("<", rows, I64(len(sums)))
-    with cgutils.for_range(b, b.select(below, rows, I64(len(sums)))) as row:
+    # By way of memory, so that one loop can store as many rows as there are.
+    tile = b.bitcast(cgutils.alloca_once(b, f.type, size=len(sums) * vectors), POINTER)
+    for number, x in enumerate(x for row in sums for x in row):
+        f.store(x, f.at(tile, number * VECTOR_BYTES))
+    fewer = b.icmp_signed("<", rows, I64(len(sums)))
+    with cgutils.for_range(b, b.select(fewer, rows, I64(len(sums)))) as row:
         for v in range(vectors):
-            n = b.sub(columns, I64(v * f.lanes))
-            place = f.at(c, b.mul(row.index, c_stride), v * VECTOR_BYTES)
-            x = f.load(f.at(memory, b.mul(row.index, I64(vectors * VECTOR_BYTES)), v * VECTOR_BYTES))
-            before = f.masked_load(place, f.mask(b.select(add, n, I64(0))))
-            f.masked_store(b.fadd(x, before), place, f.mask(n))
+            exist = b.sub(columns, I64(v * f.lanes))
+            x = f.load(f.at(tile, b.mul(row.index, I64(vectors * VECTOR_BYTES)), v * VECTOR_BYTES))
+            place = f.at(c, b.mul(row.index, stride), v * VECTOR_BYTES)
+            before = f.masked_load(place, f.mask(b.select(accumulate, exist, I64(0))))
+            f.masked_store(b.fadd(x, before), place, f.mask(exist))
 
 
 def _copy(f: _Vectors, arguments: list[Value], *, vectors: int) -> None:
-    """Copies `depth` rows, cut into slabs of `vectors` vectors; the last is filled up with zeros."""
-    source, stride, depth, columns, target, slab_bytes = arguments
-    b, pitch = f.builder, vectors * VECTOR_BYTES
-    slabs, rest = (op(columns, I64(vectors * f.lanes)) for op in (b.sdiv, b.srem))
+    """Copies a source that runs across the slabs, which are `vectors` vectors wide."""
+    source, stride, depth, width, target, slab_bytes = arguments
+    b, pitch = f.builder, I64(vectors * VECTOR_BYTES)
+    whole, rest = (op(width, I64(vectors * f.lanes)) for op in (b.sdiv, b.srem))
     masks = [f.mask(b.sub(rest, I64(v * f.lanes))) for v in range(vectors)]
     ragged = b.icmp_signed(">", rest, I64(0))
     with cgutils.for_range(b, depth) as k:
-        read, write = f.at(source, b.mul(k.index, stride)), f.at(target, b.mul(k.index, I64(pitch)))
-        with cgutils.for_range(b, slabs) as slab:
-            from_, to = f.at(read, b.mul(slab.index, I64(pitch))), f.at(write, b.mul(slab.index, slab_bytes))
+        read, write = f.at(source, b.mul(k.index, stride)), f.at(target, b.mul(k.index, pitch))
+        with cgutils.for_range(b, whole) as slab:
+            from_, to = b.mul(slab.index, pitch), b.mul(slab.index, slab_bytes)
             for v in range(vectors):
-                f.store(f.load(f.at(from_, v * VECTOR_BYTES)), f.at(to, v * VECTOR_BYTES))
+                x = f.load(f.at(read, from_, v * VECTOR_BYTES))
+                f.store(x, f.at(write, to, v * VECTOR_BYTES))
         with b.if_then(ragged):
-            from_, to = f.at(read, b.mul(slabs, I64(pitch))), f.at(write, b.mul(slabs, slab_bytes))
+            from_, to = b.mul(whole, pitch), b.mul(whole, slab_bytes)
             for v in range(vectors):
-                loaded = f.masked_load(f.at(from_, v * VECTOR_BYTES), masks[v])
-                f.store(loaded, f.at(to, v * VECTOR_BYTES))
-    slabs = b.add(slabs, b.zext(ragged, I64))
+                x = f.masked_load(f.at(read, from_, v * VECTOR_BYTES), masks[v])
+                f.store(x, f.at(write, to, v * VECTOR_BYTES))
     with cgutils.for_range(b, b.and_(b.neg(depth), I64(unroll(f.itemsize) - 1))) as missing:
-        write = f.at(target, b.mul(b.add(depth, missing.index), I64(pitch)))
-        with cgutils.for_range(b, slabs) as slab:
+        write = f.at(target, b.mul(b.add(depth, missing.index), pitch))
+        with cgutils.for_range(b, b.add(whole, b.zext(ragged, I64))) as slab:
             for v in range(vectors):
                 f.store(f.zero, f.at(write, b.mul(slab.index, slab_bytes), v * VECTOR_BYTES))
 
 
-def _transpose(f: _Vectors, arguments: list[Value]) -> None:
-    """target[k] = source[:, k], for the first `lanes` rows of the source and k < depth.
+def _transpose(f: _Vectors, arguments: list[Value], *, vectors: int) -> None:
+    """Copies a source that runs along k, in squares of lanes × lanes.
 
-    Of missing rows the last stands in; `depth` rounded up to whole vectors is written.
+    Of a ragged square, the last row stands in for missing ones, and zeros for missing columns.
     """
-    source, stride, depth, rows, target, pitch = arguments
-    b = f.builder
-    last = b.sub(rows, I64(1))
-    places = []
-    for i in range(f.lanes):
-        row = b.select(b.icmp_signed("<", I64(i), rows), I64(i), last)
-        places.append(f.at(source, b.mul(row, stride)))
-    squares = b.sdiv(b.add(depth, I64(f.lanes - 1)), I64(f.lanes))
-    with cgutils.for_range(b, squares) as number:
-        k = b.mul(number.index, I64(f.lanes))
-        mask = f.mask(b.sub(depth, k))
-        square = [f.masked_load(f.at(place, b.mul(k, I64(f.itemsize))), mask) for place in places]
-        # In every pair of rows swap the off-diagonal blocks: 1 × 1, 2 × 2, ... half × half.
-        step = 1
-        while step < f.lanes:
-            upper = [j if not j & step else j - step + f.lanes for j in range(f.lanes)]
-            lower = [j + step if not j & step else j + f.lanes for j in range(f.lanes)]
-            for i in range(f.lanes):
-                if not i & step:
-                    x, y = square[i], square[i + step]
-                    square[i], square[i + step] = f.shuffle(x, y, upper), f.shuffle(x, y, lower)
-            step *= 2
-        write = f.at(target, b.mul(k, pitch))
-        for j in range(f.lanes):
-            f.store(square[j], f.at(write, b.mul(pitch, I64(j))))
+    source, stride, depth, width, target, slab_bytes = arguments
+    b, lanes = f.builder, I64(f.lanes)
+    for_all = [b.sdiv(b.add(n, I64(f.lanes - 1)), lanes) for n in (width, depth)]
+    with cgutils.for_range(b, for_all[0]) as vector:
+        slab, place = (op(vector.index, I64(vectors)) for op in (b.sdiv, b.srem))
+        write = f.at(target, b.mul(slab, slab_bytes), b.mul(place, I64(VECTOR_BYTES)))
+        rows = []
+        for i in range(f.lanes):
+            row = b.add(b.mul(vector.index, lanes), I64(i))
+            row = b.select(b.icmp_signed("<", row, width), row, b.sub(width, I64(1)))
+            rows.append(f.at(source, b.mul(row, stride)))
+        with cgutils.for_range(b, for_all[1]) as number:
+            k = b.mul(number.index, lanes)
+            mask = f.mask(b.sub(depth, k))
+            square = [f.masked_load(f.at(row, b.mul(k, I64(f.itemsize))), mask) for row in rows]
+            for j, column in enumerate(_transposed(f, square)):
+                f.store(column, f.at(write, b.mul(b.add(k, I64(j)), I64(vectors * VECTOR_BYTES))))
+
+
+def _transposed(f: _Vectors, square: list[Value]) -> list[Value]:
+    """In every pair of rows swaps the off-diagonal blocks: 1 × 1, then 2 × 2, ... half × half."""
+    square, step = square[:], 1
+    while step < f.lanes:
+        upper = [j if not j & step else j - step + f.lanes for j in range(f.lanes)]
+        lower = [j + step if not j & step else j + f.lanes for j in range(f.lanes)]
+        for i in range(f.lanes):
+            if not i & step:
+                x, y = square[i], square[i + step]
+                square[i], square[i + step] = f.shuffle(x, y, upper), f.shuffle(x, y, lower)
+        step *= 2
+    return square
 
 
 def _function(
@@ -325,15 +337,17 @@ def at(typing_context, place, nbytes):
     return pointer(pointer, i64), lambda _, builder, __, xs: builder.gep(xs[0], [xs[1]])
 
 
-def _packing(body: Callable[..., None], **variant: int) -> Any:
+def _packing(body: Callable[..., None], vectors: int) -> Any:
     @intrinsic
-    def pack(typing_context, source, i, j, depth, width, target, pitch):
+    def pack(typing_context, source, i, j, depth, width, target, slab_bytes):
+        """Lays out a part of `source` that begins at [i, j], as slabs `slab_bytes` apart."""
+
         def generate(context, builder, signature, arguments):
             source, i, j, *rest = arguments
             ty = signature.args[0]
             place, stride, _, _ = _locate(context, builder, ty, source, i, j)
             values = [place, stride, *rest]
-            builder.call(_function(builder, body, ty, values, **variant), values)
+            builder.call(_function(builder, body, ty, values, vectors=vectors), values)
             return context.get_dummy_value()
 
         return types.void(source, i64, i64, i64, i64, pointer, i64), generate
@@ -341,8 +355,9 @@ def _packing(body: Callable[..., None], **variant: int) -> Any:
     return pack
 
 
-copies = {vectors: _packing(_copy, vectors=vectors) for vectors in (1, 2, 3)}
-transpose = _packing(_transpose)
+# By vectors in a slab: source[k, j] runs along j, source[j, k] along k.
+copy = {vectors: _packing(_copy, vectors) for vectors in (1, 2, 3)}
+transpose = {vectors: _packing(_transpose, vectors) for vectors in (1, 2, 3)}
 
 
 @intrinsic
@@ -367,11 +382,12 @@ def multiply_tile(typing_context, strip, panel, depth, c, i, j, accumulate):
 
 
 @intrinsic
-def take(typing_context, counter):
-    """counter[0]++; each value goes to one thread only."""
+def take(typing_context, counters, i):
+    """counters[i]++, returning the old value: to one thread only."""
 
     def generate(context, builder, signature, arguments):
-        struct = context.make_array(signature.args[0])(context, builder, arguments[0])
-        return builder.atomic_rmw("add", struct.data, I64(1), "monotonic")
+        counters, i = arguments
+        struct = context.make_array(signature.args[0])(context, builder, counters)
+        return builder.atomic_rmw("add", builder.gep(struct.data, [i]), I64(1), "monotonic")
 
-    return i64(counter), generate
+    return i64(counters, i64), generate
