@@ -89,32 +89,6 @@ def _next_item(taken, me, items):
     return -1
 
 
-@kernel(inline=True)
-def _pack_block(a, top, height, step, blocks, block_bytes, strip_bytes):
-    """Packs a block of A, for all steps of k."""
-    for start in range(0, a.shape[1], step):
-        depth, block = min(step, a.shape[1] - start), at(blocks, start // step * block_bytes)
-        if a.strides[1] == ITEM:
-            transpose_strips(a, top, start, depth, height, block, strip_bytes)
-        else:
-            copy_strips(a.T, start, top, depth, height, block, strip_bytes)
-
-
-@kernel(inline=True)
-def _multiply_block(block, strip_bytes, height, b, start, depth, left, width, panels, c, top, add):
-    """c[top:top+height, left:left+width] = or += block·b[start:start+depth, left:left+width]."""
-    panel_bytes = DEPTH * PANEL_BYTES + CACHE_LINE
-    if b.strides[1] == ITEM:
-        copy_panels(b, start, left, depth, width, panels, panel_bytes)
-    else:
-        transpose_panels(b.T, left, start, depth, width, panels, panel_bytes)
-    for j in range(0, width, PANEL):
-        panel = at(panels, j // PANEL * panel_bytes)
-        for i in range(0, height, TILE_ROWS):
-            strip = at(block, i // STRIP * strip_bytes + i % STRIP * ITEM)
-            multiply_tile(strip, panel, depth, c, top + i, left + j, add)
-
-
 @kernel(signature=_signature)
 def _multiply(a, b, c, add, taken, me):
     """Does its share of c = a·b or c += a·b, where a runs along one of its axes and b too."""
@@ -124,26 +98,34 @@ def _multiply(a, b, c, add, taken, me):
     groups = -(-n // columns)
     # A line more than needed keeps the slabs from competing for the same few places in the cache.
     strip_bytes = step * STRIP * ITEM + CACHE_LINE
-    block_bytes = rows // STRIP * strip_bytes
-    panels_bytes = columns // PANEL * (DEPTH * PANEL_BYTES + CACHE_LINE)
-    memory = np.empty(panels_bytes + -(-k // step) * block_bytes + CACHE_LINE, np.uint8)
+    panel_bytes = step * PANEL * ITEM + CACHE_LINE
+    block_bytes, group_bytes = rows // STRIP * strip_bytes, columns // PANEL * panel_bytes
+    memory = np.empty(group_bytes + -(-k // step) * block_bytes + CACHE_LINE, np.uint8)
     packed = -1
     while True:
         item = _next_item(taken, me, -(-m // rows) * groups)
         if item < 0:
             break
-        panels = workspace(memory)
-        blocks = at(panels, panels_bytes)
+        group = workspace(memory)
         top, left = item // groups * rows, item % groups * columns
         height, width = min(rows, m - top), min(columns, n - left)
-        if top != packed:
-            _pack_block(a, top, height, step, blocks, block_bytes, strip_bytes)
-            packed = top
         for start in range(0, k, step):
-            block, depth = at(blocks, start // step * block_bytes), min(step, k - start)
-            _multiply_block(
-                block, strip_bytes, height, b, start, depth, left, width, panels, c, top, add or start > 0
-            )
+            depth, block = min(step, k - start), at(group, group_bytes + start // step * block_bytes)
+            if top != packed:
+                if a.strides[1] == ITEM:
+                    transpose_strips(a, top, start, depth, height, block, strip_bytes)
+                else:
+                    copy_strips(a.T, start, top, depth, height, block, strip_bytes)
+            if b.strides[1] == ITEM:
+                copy_panels(b, start, left, depth, width, group, panel_bytes)
+            else:
+                transpose_panels(b.T, left, start, depth, width, group, panel_bytes)
+            for j in range(0, width, PANEL):
+                panel = at(group, j // PANEL * panel_bytes)
+                for i in range(0, height, TILE_ROWS):
+                    strip = at(block, i // STRIP * strip_bytes + i % STRIP * ITEM)
+                    multiply_tile(strip, panel, depth, c, top + i, left + j, add or start > 0)
+        packed = top
 
 
 def gemm(a: Array, b: Array, out: Array) -> Array:
