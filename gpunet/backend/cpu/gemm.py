@@ -52,7 +52,6 @@ ROWS = 192  # of A in a block: with `DEPTH`, half of an L2 cache of 512 KiB
 COLUMNS = 48  # of B in a group, whole panels of any element type
 DEPTH = 24 * 1024 // PANEL_BYTES  # steps of k at a time: a panel fills most of an L1 cache of 32 KiB
 CHUNK = 2048  # steps of k for which a thread keeps its block of A packed
-FEW_ROWS = 4  # up to so many rows of A, packing B would cost more than multiplying with it
 SHARED_WORK = 4_000_000  # multiply-adds from which it pays to wake the other threads
 
 ITEM = ByDtype(float32=4, float64=8)
@@ -140,18 +139,20 @@ def gemm(a: Array, b: Array, out: Array) -> Array:
         out.fill(0)
         return out
     dtype = out.dtype
-    if m <= FEW_ROWS:
-        # Bound by reading B once, which BLAS does as fast as memory allows.
+    if m == 1 or n == 1:
+        # Bound by reading a matrix once, which BLAS does as fast as memory allows.
         return np.dot(a, b, out)
     if dtype.itemsize not in a.strides:
         a = np.ascontiguousarray(a)
     if dtype.itemsize not in b.strides:
         b = np.ascontiguousarray(b)
     multiply = _multiply[dtype]
-    workers = threads.count() if m * n * k >= SHARED_WORK else 1
+    if m * n * k < SHARED_WORK:
+        multiply(a, b, out, False, np.zeros(1, np.int64), 0)
+        return out
     for start in range(0, k, CHUNK):
         chunk = slice(start, start + CHUNK)
-        taken = np.zeros(workers, np.int64)
+        taken = np.zeros(threads.count(), np.int64)
         product = a[:, chunk], b[chunk], out, start > 0, taken
-        threads.run([(multiply, (*product, me)) for me in range(workers)])
+        threads.run([(multiply, (*product, me)) for me in range(taken.size)])
     return out
