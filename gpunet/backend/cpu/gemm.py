@@ -1,23 +1,22 @@
 """Matrix products of two axes, shared out over the threads.
 
-The result is cut into items: a block of rows times a group of columns. For each, `DEPTH` steps of k
-at a time, everything is read from a cache, where it was packed in the order in which it is read:
+The result is cut into items, each a block of `ROWS` rows times a group of `COLUMNS` columns.
 
-                            panel of B: DEPTH × 3 vectors,
-                            in the L1 cache
-                            ┌───┬───┐
-                            │   │   │  group of B: COLUMNS wide
-                            └───┴───┘
-    block of A: ROWS high   ┌───┬───┐
-    ┌─────────────────────┐ │   │   │
-    ├─────────────────────┤ ├───┤   │  each panel meets all strips of the block, which stream from
-    │ strip               │ │ C │   │  the L2 cache; every meeting fills a tile of C in registers
-    ├─────────────────────┤ ├───┤   │  (`tile.py`)
-    │                     │ │   │   │
-    └─────────────────────┘ └───┴───┘
+                              DEPTH
+                             ┌───┬───┐
+                             │ p │   │  group of B, packed as panels (p) of 3 vectors a row;
+            DEPTH            └─┬─┴───┘  the panel at work lies in the L1 cache
+          ┌────────┐         ┌─┼─┬───┐
+          │ strip ─┼─────────┼─┘ │   │  block of A, packed as strips, in the L2 cache: each strip
+          ├────────┤         ├───┤   │  meets the panel in a tile of C, which is kept in registers
+     ROWS │        │         │   │ C │  (`tile.py`)
+          └────────┘         └───┴───┘
 
-Each thread has its share of the items. One that is done helps the others, so a core that other
-programs keep busy just does less.
+An item takes `DEPTH` steps of k at a time. A thread packs a block of A once and keeps it for its
+next items; a group of B, which stays small, is packed for every item.
+
+Each thread has its share of the items. One that is done takes from the others', so a core that
+other programs keep busy just does less.
 
 Every element of the result is a sum of chains of fused multiply-adds, one chain for each `DEPTH`
 steps of k, whatever thread it falls to. So the number of threads never changes a bit of it.
@@ -48,10 +47,10 @@ from gpunet.backend.cpu.tile import (
     workspace,
 )
 
-ROWS = 192  # of A in a block: with `DEPTH`, half of an L2 cache of 512 KiB
-COLUMNS = 48  # of B in a group, whole panels of any element type
-DEPTH = 24 * 1024 // PANEL_BYTES  # steps of k at a time: a panel fills most of an L1 cache of 32 KiB
-CHUNK = 2048  # steps of k for which a thread keeps its block of A packed
+ROWS = 192  # of A in a block: `DEPTH` steps of it fill half of an L2 cache of 512 KiB
+COLUMNS = 48  # of B in a group
+DEPTH = 24 * 1024 // PANEL_BYTES  # steps of k at a time: a panel leaves 8 KiB of an L1 cache free
+CHUNK = 2048  # steps of k for which a thread packs a block of A at once
 SHARED_WORK = 4_000_000  # multiply-adds from which it pays to wake the other threads
 
 ITEM = ByDtype(float32=4, float64=8)
@@ -95,7 +94,7 @@ def _multiply(a, b, c, add, taken, me):
     n = b.shape[1]
     rows, columns, step = _even(m, ROWS, STRIP), _even(n, COLUMNS, PANEL), _even(k, DEPTH, LANES)
     groups = -(-n // columns)
-    # A line more than needed keeps the slabs from competing for the same few places in the cache.
+    # Slabs a power of two apart would compete for the same few places in the cache.
     strip_bytes = step * STRIP * ITEM + CACHE_LINE
     panel_bytes = step * PANEL * ITEM + CACHE_LINE
     block_bytes, group_bytes = rows // STRIP * strip_bytes, columns // PANEL * panel_bytes
@@ -105,11 +104,12 @@ def _multiply(a, b, c, add, taken, me):
         item = _next_item(taken, me, -(-m // rows) * groups)
         if item < 0:
             break
-        group = workspace(memory)
+        group = workspace(memory)  # in the loop: memory lives until its name is last used
         top, left = item // groups * rows, item % groups * columns
         height, width = min(rows, m - top), min(columns, n - left)
         for start in range(0, k, step):
-            depth, block = min(step, k - start), at(group, group_bytes + start // step * block_bytes)
+            depth = min(step, k - start)
+            block = at(group, group_bytes + start // step * block_bytes)
             if top != packed:
                 if a.strides[1] == ITEM:
                     transpose_strips(a, top, start, depth, height, block, strip_bytes)
