@@ -1,11 +1,15 @@
 """Matrix products against NumPy's in float64, for every way in which operands can lie in memory."""
 
+import threading
+
+import numba
 import numpy as np
 import pytest
 
 from gpunet.backend import cpu
 from gpunet.backend.cpu import gemm as module
 from gpunet.backend.cpu import threads
+from gpunet.backend.cpu.tile import take
 
 gemm = module.gemm
 M, K, N = module.ROWS + 5, module.CHUNK + module.DEPTH + 3, module.COLUMNS + 9
@@ -141,6 +145,22 @@ def test_the_number_of_threads_changes_no_bit(pool, shape, dtype) -> None:
             check(x, y, dtype)
             for result in results[1:]:
                 np.testing.assert_array_equal(results[0], result)
+
+
+def test_threads_take_every_item_once() -> None:
+    def take_many(counters, mine):
+        for i in range(mine.size):
+            mine[i] = take(counters, 1)
+
+    compiled = numba.njit("(int64[::1], int64[::1])", nogil=True)(take_many)
+    counters, taken = np.zeros(3, np.int64), [np.empty(300_000, np.int64) for _ in range(3)]
+    users = [threading.Thread(target=compiled, args=(counters, mine)) for mine in taken]
+    for user in users:
+        user.start()
+    for user in users:
+        user.join()
+    np.testing.assert_array_equal(np.sort(np.concatenate(taken)), np.arange(900_000))
+    np.testing.assert_array_equal(counters, [0, 900_000, 0])
 
 
 @pytest.mark.parametrize("position", [(0, 0), (7, 5), (16, 12)])
