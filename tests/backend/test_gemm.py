@@ -1,6 +1,6 @@
 """Matrix products against NumPy's in float64, for every way in which operands can lie in memory."""
 
-import threading
+from threading import Barrier, Thread
 
 import numba
 import numpy as np
@@ -148,19 +148,28 @@ def test_the_number_of_threads_changes_no_bit(pool, shape, dtype) -> None:
 
 
 def test_threads_take_every_item_once() -> None:
-    def take_many(counters, mine):
-        for i in range(mine.size):
-            mine[i] = take(counters, 1)
+    def take_all(counters, items, times_taken):
+        while True:
+            item = take(counters, 1)
+            if item >= items:
+                break
+            times_taken[item % 1000] += 1
 
-    compiled = numba.njit("(int64[::1], int64[::1])", nogil=True)(take_many)
-    counters, taken = np.zeros(3, np.int64), [np.empty(300_000, np.int64) for _ in range(3)]
-    users = [threading.Thread(target=compiled, args=(counters, mine)) for mine in taken]
+    compiled = numba.njit("(int64[::1], int64, int64[::1])", nogil=True)(take_all)
+    counters, times_taken, start = np.zeros(3, np.int64), np.zeros((3, 1000), np.int64), Barrier(3)
+    items = 20_000_000  # longer than the slices of time in which a busy core runs one thread
+
+    def work(number: int) -> None:
+        start.wait()
+        compiled(counters, items, times_taken[number])
+
+    users = [Thread(target=work, args=(number,)) for number in range(3)]
     for user in users:
         user.start()
     for user in users:
         user.join()
-    np.testing.assert_array_equal(np.sort(np.concatenate(taken)), np.arange(900_000))
-    np.testing.assert_array_equal(counters, [0, 900_000, 0])
+    np.testing.assert_array_equal(counters, [0, items + 3, 0])
+    np.testing.assert_array_equal(times_taken.sum(0), np.full(1000, items // 1000))
 
 
 @pytest.mark.parametrize("position", [(0, 0), (7, 5), (16, 12)])
