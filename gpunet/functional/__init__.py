@@ -9,6 +9,7 @@ from types import ModuleType as _Module
 
 from gpunet.functional.activation import *
 from gpunet.functional.arithmetic import *
+from gpunet.functional.conv import *
 from gpunet.functional.conversion import *
 from gpunet.functional.dropout import *
 from gpunet.functional.indexing import *
@@ -18,7 +19,7 @@ from gpunet.functional.reduction import *
 from gpunet.functional.shape import *
 from gpunet.functional.softmax import *
 
-_HELPERS = ("check", "promotion")  # modules for the others, not for users
+_HELPERS = ("check", "geometry", "promotion")  # modules for the others, not for users
 
 
 def _public(value: object) -> bool:

@@ -1,19 +1,18 @@
 """The two register tiles of convolutions, as LLVM vector code.
 
-An image lies padded in a buffer, so that the element a filter's tap meets is always a fixed distance
-away from the pixel: `offsets[k]` for tap k (channel, row and column of the filter counted through).
-Both tiles walk over pixels that lie side by side, a vector of them at a time, and never build a
-matrix of columns.
+A sample lies padded in a buffer, so that the element a filter's tap meets is always a fixed
+distance away from the pixel: `offsets[k]` for tap k (channel, row and column of the filter counted
+through). Both tiles read it where it lies and never build a matrix of columns.
 
-    correlate_tile                                dot_tile
-    out[m, t..] = Σₖ weights[k, m]·image[t.. + offsets[k]]
-                                                  out[m, k] += Σₜ g[m, t]·image[t + offsets[k]]
-    forward pass; gradient of the image           gradient of the weights
+    correlate_tile    out[m, v..] = Σₖ weights[k, m]·buffer[places[v].. + offsets[k]]
+    gather_tile       out[k, m..] += Σₜ buffer[positions[t] + offsets[k]]·panel[t, m..]
 
-In the first, an element of the weights is spread over a vector and meets two vectors of pixels; in
-the second, vectors of pixels meet vectors of gradients, and the lanes are added up at the end.
+The first makes the result of the forward pass and the gradient of the input: an element of the
+weights is spread over a vector and meets vectors of pixels that lie side by side. The second makes
+the gradient of the weights: an element of the buffer is spread and meets gradients of one pixel
+that lie side by side, filter by filter.
 
-Pointers, strides and offsets are in bytes.
+Pointers, strides, offsets, places and positions are in bytes.
 """
 
 from __future__ import annotations
@@ -21,14 +20,12 @@ from __future__ import annotations
 from typing import Any
 
 from llvmlite import ir
-from numba.core import cgutils
 from numba.extending import intrinsic
 
 from gpunet.backend.cpu.tile import (
-    HEIGHTS,
-    I32,
     I64,
     POINTER,
+    TILE_ROWS,
     VECTOR_BYTES,
     Value,
     _function,
@@ -38,93 +35,95 @@ from gpunet.backend.cpu.tile import (
     types,
 )
 
-DOT_ROWS = (6, 3, 2, 1) if VECTOR_BYTES == 64 else (3, 2, 1)  # × 4 taps fill the registers
-DOT_TAPS = (4, 2, 1)
+# For the rows of a tile the vectors it may have, and for the vectors of filters in a panel the taps
+# of a tile: the first of each fill the registers.
+if TILE_ROWS == 8:
+    WIDTHS = {8: (3, 2, 1), 4: (6, 3, 2, 1), 2: (8, 4, 2, 1), 1: (8, 4, 2, 1)}
+    TAPS = {3: (8, 4, 2, 1), 2: (8, 4, 2, 1), 1: (8, 4, 2, 1)}
+else:
+    WIDTHS = {4: (3, 2, 1), 2: (6, 3, 2, 1), 1: (8, 4, 2, 1)}
+    TAPS = {2: (6, 3, 2, 1), 1: (8, 4, 2, 1)}
+HEIGHTS = tuple(WIDTHS)
+PANEL_VECTORS = max(TAPS)
+UNROLL = 4  # steps in one turn of an inner loop
 
 
-def _offset(b: ir.IRBuilder, offsets: Value, index: Value) -> Value:
-    place = b.bitcast(b.gep(offsets, [b.mul(index, I64(8))]), I64.as_pointer())
+def _integer(b: ir.IRBuilder, array: Value, index: Value) -> Value:
+    place = b.bitcast(b.gep(array, [b.mul(index, I64(8))]), I64.as_pointer())
     return b.load(place, align=8)
 
 
-def _correlate(f: _Vectors, arguments: list[Value], *, height: int) -> None:
-    """out[:height, :2 vectors] = Σₖ weights[k, :height]·image[offsets[k]:]."""
-    weights, image, offsets, depth, out, out_stride = arguments
+def _sums(f: _Vectors, count: Value, rows: int, columns: int, step: Any) -> list[list[Value]]:
+    """A tile of sums over `count` steps; `step(i, tile)` gives the tile after step i."""
     b = f.builder
-    entry, loop, end = b.block, b.append_basic_block("loop"), b.append_basic_block("end")
-    b.branch(loop)
-
-    b.position_at_end(loop)
-    k, weights_k = b.phi(I64), b.phi(POINTER)
-    tile = [[b.phi(f.type) for _ in range(2)] for _ in range(height)]
-    pixels = f.at(image, _offset(b, offsets, k))
-    vectors = [f.load(f.at(pixels, v * VECTOR_BYTES)) for v in range(2)]
-    sums = []
-    for r in range(height):
-        weight = f.spread(f.load_element(f.at(weights_k, r * f.itemsize)))
-        sums.append([f.multiply_add(weight, vectors[v], tile[r][v]) for v in range(2)])
-    following = b.add(k, I64(1))
-    for phi, first, then in [
-        (k, I64(0), following),
-        (weights_k, weights, f.at(weights_k, height * f.itemsize)),
-        *((tile[r][v], f.zero, sums[r][v]) for r in range(height) for v in range(2)),
-    ]:
-        phi.add_incoming(first, entry)
-        phi.add_incoming(then, loop)
-    b.cbranch(b.icmp_signed("<", following, depth), loop, end)
-
-    b.position_at_end(end)
-    for r in range(height):
-        row = f.at(out, b.mul(out_stride, I64(r)))
-        for v in range(2):
-            f.store(sums[r][v], f.at(row, v * VECTOR_BYTES))
+    tile = [[f.zero] * columns for _ in range(rows)]
+    done = I64(0)
+    for steps in (UNROLL, 1):  # whole turns, then what is left
+        head, body, after = (b.append_basic_block(name) for name in ("head", "body", "after"))
+        before = b.block
+        b.branch(head)
+        b.position_at_end(head)
+        i = b.phi(I64)
+        sums = [[b.phi(f.type) for _ in row] for row in tile]
+        b.cbranch(b.icmp_signed("<=", b.add(i, I64(steps)), count), body, after)
+        b.position_at_end(body)
+        new = sums
+        for turn in range(steps):
+            new = step(b.add(i, I64(turn)), new)
+        following = b.add(i, I64(steps))
+        b.branch(head)
+        for phi, first, then in [
+            (i, done, following),
+            *((sums[r][c], tile[r][c], new[r][c]) for r in range(rows) for c in range(columns)),
+        ]:
+            phi.add_incoming(first, before)
+            phi.add_incoming(then, body)
+        b.position_at_end(after)
+        tile, done = sums, i
+    return tile
 
 
-def _dot(f: _Vectors, arguments: list[Value], *, rows: int, taps: int) -> None:
-    """out[:rows, :taps] += Σ over `vectors` vectors of g[row]·image[offsets[tap]:]."""
-    g, g_stride, image, offsets, vectors, out, out_stride = arguments
+def _correlate(f: _Vectors, arguments: list[Value], *, height: int, width: int) -> None:
+    weights, buffer, places, offsets, depth, out, out_stride = arguments
     b = f.builder
-    g_rows = [f.at(g, b.mul(g_stride, I64(r))) for r in range(rows)]
-    images = [f.at(image, _offset(b, offsets, I64(c))) for c in range(taps)]
-    entry, loop, end = b.block, b.append_basic_block("loop"), b.append_basic_block("end")
-    b.branch(loop)
+    images = [f.at(buffer, _integer(b, places, I64(v))) for v in range(width)]
 
-    b.position_at_end(loop)
-    t = b.phi(I64)
-    tile = [[b.phi(f.type) for _ in range(taps)] for _ in range(rows)]
-    place = b.mul(t, I64(VECTOR_BYTES))
-    gradients = [f.load(f.at(row, place)) for row in g_rows]
-    sums: list[list[Value]] = [[] for _ in range(rows)]
-    for c in range(taps):
-        pixels = f.load(f.at(images[c], place))
-        for r in range(rows):
-            sums[r].append(f.multiply_add(gradients[r], pixels, tile[r][c]))
-    following = b.add(t, I64(1))
-    t.add_incoming(I64(0), entry)
-    t.add_incoming(following, loop)
-    for r in range(rows):
-        for c in range(taps):
-            tile[r][c].add_incoming(f.zero, entry)
-            tile[r][c].add_incoming(sums[r][c], loop)
-    b.cbranch(b.icmp_signed("<", following, vectors), loop, end)
+    def step(k: Value, tile: Any) -> Any:
+        offset = _integer(b, offsets, k)
+        pixels = [f.load(f.at(image, offset)) for image in images]
+        row_of_weights = f.at(weights, b.mul(k, I64(height * f.itemsize)))
+        sums = []
+        for r in range(height):
+            weight = f.spread(f.load_element(f.at(row_of_weights, r * f.itemsize)))
+            sums.append(
+                [f.multiply_add(weight, x, y) for x, y in zip(pixels, tile[r], strict=True)]
+            )
+        return sums
 
-    b.position_at_end(end)
-    for r in range(rows):
-        row = f.at(out, b.mul(out_stride, I64(r)))
-        for c in range(taps):
-            place = b.bitcast(f.at(row, c * f.itemsize), f.element.as_pointer())
-            total = b.fadd(b.load(place, align=f.itemsize), _lanes_added(f, sums[r][c]))
-            b.store(total, place, align=f.itemsize)
+    for r, row in enumerate(_sums(f, depth, height, width, step)):
+        for v, x in enumerate(row):
+            f.store(x, f.at(out, b.mul(out_stride, I64(r)), v * VECTOR_BYTES))
 
 
-def _lanes_added(f: _Vectors, vector: Value) -> Value:
-    """The sum of the lanes, halves onto halves: always in the same order."""
-    lanes = f.lanes
-    while lanes > 1:
-        lanes //= 2
-        upper = [min(i + lanes, f.lanes - 1) for i in range(f.lanes)]
-        vector = f.builder.fadd(vector, f.shuffle(vector, vector, upper))
-    return f.builder.extract_element(vector, I32(0))
+def _gather(f: _Vectors, arguments: list[Value], *, taps: int, width: int) -> None:
+    buffer, offsets, positions, panel, count, out, out_stride = arguments
+    b = f.builder
+    rows = [f.at(buffer, _integer(b, offsets, I64(k))) for k in range(taps)]
+
+    def step(t: Value, tile: Any) -> Any:
+        position = _integer(b, positions, t)
+        row_of_panel = f.at(panel, b.mul(t, I64(PANEL_VECTORS * VECTOR_BYTES)))
+        gradients = [f.load(f.at(row_of_panel, v * VECTOR_BYTES)) for v in range(width)]
+        sums = []
+        for row, before in zip(rows, tile, strict=True):
+            x = f.spread(f.load_element(f.at(row, position)))
+            sums.append([f.multiply_add(x, g, y) for g, y in zip(gradients, before, strict=True)])
+        return sums
+
+    for k, sums in enumerate(_sums(f, count, taps, width, step)):
+        for v, x in enumerate(sums):
+            place = f.at(out, b.mul(out_stride, I64(k)), v * VECTOR_BYTES)
+            f.store(b.fadd(f.load(place), x), place)
 
 
 @intrinsic
@@ -141,43 +140,46 @@ def place_of(typing_context, array, index):
     return pointer(array, i64), generate
 
 
-@intrinsic
-def correlate_tile(typing_context, like, weights, image, offsets, depth, out, out_stride, height):
-    """`_correlate` of `height`, one of `HEIGHTS`, in the dtype of the array `like`."""
-
-    def generate(context, builder, signature, arguments):
-        _, *values, height = arguments
-        ty = signature.args[0]
-        chosen = None
-        for h in HEIGHTS:
-            function = _function(builder, _correlate, ty, values, height=h)
-            this = builder.icmp_signed("==", height, I64(h))
-            chosen = function if chosen is None else builder.select(this, function, chosen)
-        builder.call(chosen, values)
-        return context.get_dummy_value()
-
-    arguments = (like, pointer, pointer, pointer, i64, pointer, i64, i64)
-    return types.void(*arguments), generate
+def _choose(b: ir.IRBuilder, body: Any, ty: Any, values: Any, chosen: Any, variants: Any) -> None:
+    """Calls the variant whose settings have the values `chosen`."""
+    function = None
+    for variant in variants:
+        this = _function(b, body, ty, values, **variant)
+        fits = None
+        for value, setting in zip(chosen, variant.values(), strict=True):
+            equal = b.icmp_signed("==", value, I64(setting))
+            fits = equal if fits is None else b.and_(fits, equal)
+        function = this if function is None else b.select(fits, this, function)
+    b.call(function, values)
 
 
 @intrinsic
-def dot_tile(
-    typing_context, like, g, g_stride, image, offsets, vectors, out, out_stride, rows, taps
+def correlate_tile(
+    typing_context, like, weights, buffer, places, offsets, depth, out, out_stride, height, width
 ):
-    """`_dot` of `rows` from `DOT_ROWS` and `taps` from `DOT_TAPS`, in the dtype of `like`."""
+    """`height` of `HEIGHTS` and `width` of its `WIDTHS`, in the dtype of the array `like`."""
 
     def generate(context, builder, signature, arguments):
-        _, *values, rows, taps = arguments
-        ty = signature.args[0]
-        chosen = None
-        for r in DOT_ROWS:
-            for c in DOT_TAPS:
-                function = _function(builder, _dot, ty, values, rows=r, taps=c)
-                same = builder.icmp_signed("==", rows, I64(r))
-                this = builder.and_(same, builder.icmp_signed("==", taps, I64(c)))
-                chosen = function if chosen is None else builder.select(this, function, chosen)
-        builder.call(chosen, values)
+        _, *values, height, width = arguments
+        variants = [{"height": h, "width": w} for h, widths in WIDTHS.items() for w in widths]
+        _choose(builder, _correlate, signature.args[0], values, (height, width), variants)
         return context.get_dummy_value()
 
-    arguments = (like, pointer, i64, pointer, pointer, i64, pointer, i64, i64, i64)
-    return types.void(*arguments), generate
+    pointers = (pointer, pointer, pointer, pointer)
+    return types.void(like, *pointers, i64, pointer, i64, i64, i64), generate
+
+
+@intrinsic
+def gather_tile(
+    typing_context, like, buffer, offsets, positions, panel, count, out, out_stride, taps, width
+):
+    """`width` up to `PANEL_VECTORS` and `taps` of its `TAPS`, in the dtype of the array `like`."""
+
+    def generate(context, builder, signature, arguments):
+        _, *values, taps, width = arguments
+        variants = [{"taps": t, "width": w} for w, several in TAPS.items() for t in several]
+        _choose(builder, _gather, signature.args[0], values, (taps, width), variants)
+        return context.get_dummy_value()
+
+    pointers = (pointer, pointer, pointer, pointer)
+    return types.void(like, *pointers, i64, pointer, i64, i64, i64), generate
