@@ -31,7 +31,6 @@ from gpunet.backend.cpu.memory import cache
 SHARES = 4  # pieces of work a thread, so that one that is slowed down by others does fewer
 RUN = 512  # pixels whose gradients are laid out at once: they stay in the cache
 PARTS = 8  # at most: sums of samples that are made apart, then added
-_NOTHING = {np.dtype(name): np.empty(0, name) for name in ("float32", "float64")}
 
 
 @half
@@ -157,10 +156,10 @@ def _correlate(
             pack(w, taps, rows, packed[end : end + length])
             end += length
     common = (
-        *(x, y, packed, _NOTHING[x.dtype] if bias is None else bias, groups),
+        *(x, y, packed, np.zeros(y.shape[1], x.dtype) if bias is None else bias, groups),
         *(plan.starts, plan.steps, plan.phase, plan.box, plan.axis, plan.bands),
         *(plan.offsets, plan.ends, plan.first, plan.counts, plan.apart),
-        *(plan.places, plan.pitch, plan.size + plan.slack),
+        *(plan.places, plan.pitch, plan.size + plan.slack, plan.direct),
     )
     kernel, samples = loops.correlate[x.dtype], x.shape[0]
     whole = samples >= threads.count()

@@ -9,8 +9,10 @@ from gpunet.backend.cpu.conv_tile import (
     PANEL_VECTORS,
     TAPS,
     WIDTHS,
-    correlate_tile,
-    gather_tile,
+    copy_rows,
+    correlate_tiles,
+    gather_tiles,
+    interleave_rows,
     place_of,
 )
 from gpunet.backend.cpu.jit import FAST_SUM, ByDtype, T, kernel
@@ -75,130 +77,173 @@ def pack(w, taps, rows, packed):
         i += height
 
 
+@kernel(inline=True)
+def _inside(start, step, extent, length):
+    """Which elements of a phase, of so many along an axis, lie in the input."""
+    first = min(max(0, -(start // step)), length)
+    return first, min(max((extent - 1 - start) // step + 1, first), length)
+
+
 @kernel
 def _fill(x, n, channel, channels, starts, steps, shift, phase, buffer, i):
-    """Copies channels of a sample into their padded phases, from buffer[i] on.
+    """Copies channels of a sample into their phases, from buffer[i] on; borders stay as they are.
 
     `shift` is where the band begins, in elements of a phase.
     """
-    depth, height, width = phase
-    s = steps[2]
-    for c in range(channel, channel + channels):
-        for p in range(starts.shape[0]):
-            x0 = starts[p, 2] + shift[2] * s
-            left = min(max(0, -(x0 // s)), width)  # elements in front of the picture
-            right = min(max((x.shape[4] - 1 - x0) // s + 1, left), width)
-            for z in range(depth):
-                iz = starts[p, 0] + (shift[0] + z) * steps[0]
-                for y in range(height):
-                    iy = starts[p, 1] + (shift[1] + y) * steps[1]
-                    if iz < 0 or iz >= x.shape[2] or iy < 0 or iy >= x.shape[3]:
-                        for j in range(i, i + width):
-                            buffer[j] = 0.0
-                    else:
-                        row = x[n, c, iz, iy]
-                        for j in range(left):
-                            buffer[i + j] = 0.0
-                        if s == 1:
-                            for j in range(left, right):
-                                buffer[i + j] = row[x0 + j]
-                        elif s == 2:
-                            for j in range(left, right):
-                                buffer[i + j] = row[x0 + 2 * j]
-                        else:
-                            for j in range(left, right):
-                                buffer[i + j] = row[x0 + j * s]
-                        for j in range(right, width):
-                            buffer[i + j] = 0.0
-                    i += width
+    volume = phase[0] * phase[1] * phase[2]
+    phases = starts.shape[0]
+    for p in range(phases):
+        z0, y0, x0 = (
+            starts[p, 0] + shift[0] * steps[0],
+            starts[p, 1] + shift[1] * steps[1],
+            starts[p, 2] + shift[2] * steps[2],
+        )
+        z1, z2 = _inside(z0, steps[0], x.shape[2], phase[0])
+        y1, y2 = _inside(y0, steps[1], x.shape[3], phase[1])
+        x1, x2 = _inside(x0, steps[2], x.shape[4], phase[2])
+        if y1 == y2 or x1 == x2:
+            continue
+        for c in range(channels):
+            for z in range(z1, z2):
+                plane = x[n, channel + c, z0 + z * steps[0]]
+                to = i + (c * phases + p) * volume + (z * phase[1] + y1) * phase[2] + x1
+                iy, ix = y0 + y1 * steps[1], x0 + x1 * steps[2]
+                if steps[2] <= 2:
+                    copy_rows(
+                        buffer,
+                        place_of(plane, iy * x.shape[4] + ix),
+                        steps[1] * x.shape[4] * ITEM,
+                        place_of(buffer, to),
+                        phase[2] * ITEM,
+                        y2 - y1,
+                        x2 - x1,
+                        steps[2],
+                    )
+                else:
+                    for row in range(y2 - y1):
+                        for j in range(x2 - x1):
+                            element = plane[iy + row * steps[1], ix + j * steps[2]]
+                            buffer[to + row * phase[2] + j] = element
+
+
+@kernel(inline=True)
+def _tiles(buffer, weights, bias, places, vectors, offsets, depth, out, out_stride, height):
+    """A block of `height` rows of results for the first `vectors` of the places."""
+    v = 0
+    while v < vectors:
+        width = _width(height, vectors - v)
+        tiles = (vectors - v) // width
+        correlate_tiles(
+            buffer,
+            weights,
+            bias,
+            place_of(buffer, 0),
+            place_of(places, v),
+            tiles,
+            offsets,
+            depth,
+            at(out, v * LANES * ITEM),
+            out_stride,
+            height,
+            width,
+        )
+        v += tiles * width
 
 
 @kernel
-def _put(scratch, height, pitch, bias, box, shift, count, first, apart, y, n, m):
-    """Copies the rows of a tile's results to their places in y, and adds the bias."""
-    rows_z, rows_y = min(box[0], count[0] - shift[0]), min(box[1], count[1] - shift[1])
-    width = min(box[2], count[2] - shift[2])
-    s = apart[2]
+def _put(scratch, height, pitch, box, shift, count, more, first, apart, y, n, m):
+    """Copies the results of a block of rows to their places in y, rows of two targets in turn.
+
+    `more` is how wide the second target is; 0 if there is none.
+    """
+    slices, rows = min(box[0], count[0] - shift[0]), min(box[1], count[1] - shift[1])
+    width, more = min(box[2], count[2] - shift[2]), min(box[2], more - shift[2])
+    column = first[2] + shift[2] * apart[2]
     for r in range(height):
-        b = bias[m + r] if bias.size else T(0)
-        for z in range(rows_z):
-            for row in range(rows_y):
-                to = y[
-                    n,
-                    m + r,
-                    first[0] + (shift[0] + z) * apart[0],
-                    first[1] + (shift[1] + row) * apart[1],
-                ]
-                at_x = first[2] + shift[2] * s
-                i = (z * pitch[0] + row) * pitch[1]
-                if s == 1:
+        for z in range(slices):
+            plane = y[n, m + r, first[0] + (shift[0] + z) * apart[0]]
+            row = first[1] + shift[1] * apart[1]
+            i = z * pitch[0] * pitch[1]
+            to, to_stride = place_of(plane, row * y.shape[4] + column), apart[1] * y.shape[4] * ITEM
+            from_, from_stride = place_of(scratch[0, r], i), pitch[1] * ITEM
+            if apart[2] == 1:
+                copy_rows(scratch, from_, from_stride, to, to_stride, rows, width, 1)
+            elif more > 0:
+                second = place_of(scratch[1, r], i)
+                interleave_rows(
+                    scratch, from_, second, from_stride, to, to_stride, rows, width, more
+                )
+            else:
+                for k in range(rows):
                     for j in range(width):
-                        to[at_x + j] = scratch[r, i + j] + b
-                else:
-                    for j in range(width):
-                        to[at_x + j * s] = scratch[r, i + j] + b
+                        element = scratch[0, r, i + k * pitch[1] + j]
+                        plane[row + k * apart[1], column + j * apart[2]] = element
 
 
 @kernel
 def correlate(
     x, y, packed, bias, groups, starts, steps, phase, box, axis, bands, offsets, ends, first,
-    counts, apart, places, pitch, size, begin, stop,
+    counts, apart, places, pitch, size, direct, begin, stop,
 ):  # fmt: skip
     """y[n, m] = bias[m] + the plan's targets, for the bands from `begin` to `stop` of all samples.
 
     Args:
         packed: weights by group, target and block of rows; see `pack`.
+        direct: whether vectors of results lie in y as they come.
     """
     rows, channels = y.shape[1] // groups, x.shape[1] // groups
+    plane = y.shape[2] * y.shape[3] * y.shape[4]
     buffer = np.zeros(size, T)
     length = places.size * LANES
-    scratch = np.zeros((HEIGHTS[0], length), T)
+    scratch = np.zeros((2, HEIGHTS[0], length), T)
+    across = 2 if apart[2] == 2 and y.shape[4] > 1 else 1  # targets whose rows go in turn
     for unit in range(begin, stop):
         n, band = unit // bands, unit % bands
         start = band * box[axis]
         shift = (start if axis == 0 else 0, start if axis == 1 else 0, start if axis == 2 else 0)
-        weights = 0
+        if bands > 1:
+            buffer[:] = 0.0
+        per_slice = box[0] * box[1] * box[2] // box[axis]
+        end = 0
         for group in range(groups):
             _fill(x, n, group * channels, channels, starts, steps, shift, phase, buffer, 0)
-            for t in range(first.shape[0]):
-                depth = ends[t + 1] - ends[t]
+            for t in range(0, first.shape[0], across):
                 i = 0
                 while i < rows:
                     height = _height(rows - i)
-                    v = 0
-                    while v < places.size:
-                        width = _width(height, places.size - v)
-                        correlate_tile(
+                    m = group * rows + i
+                    weights = end
+                    for j in range(across):
+                        depth = ends[t + j + 1] - ends[t + j]
+                        out, out_stride = place_of(scratch[j], 0), length * ITEM
+                        vectors = places.size
+                        if direct:
+                            out = place_of(y, (n * y.shape[1] + m) * plane + start * per_slice)
+                            out_stride = plane * ITEM
+                            slices = min(box[axis], counts[t, axis] - start)
+                            vectors = slices * per_slice // LANES
+                        _tiles(
                             buffer,
                             place_of(packed, weights + i * depth),
-                            place_of(buffer, 0),
-                            place_of(places, v),
-                            place_of(offsets, ends[t]),
+                            place_of(bias, m),
+                            places,
+                            vectors,
+                            place_of(offsets, ends[t + j]),
                             depth,
-                            place_of(scratch, v * LANES),
-                            length * ITEM,
+                            out,
+                            out_stride,
                             height,
-                            width,
                         )
-                        v += width
-                    m = group * rows + i
-                    _put(
-                        scratch,
-                        height,
-                        pitch,
-                        bias,
-                        box,
-                        shift,
-                        counts[t],
-                        first[t],
-                        apart,
-                        y,
-                        n,
-                        m,
-                    )
+                        weights += rows * depth
+                    if not direct:
+                        more = counts[t + 1, 2] if across == 2 else 0
+                        _put(
+                            scratch, height, pitch, box, shift, counts[t], more, first[t], apart, y,
+                            n, m,
+                        )  # fmt: skip
                     i += height
-                weights += rows * depth
-    return buffer[0] + scratch[0, 0]  # both live as long as somebody has their addresses
+                end += rows * (ends[t + across] - ends[t])
+    return buffer[0] + scratch[0, 0, 0]  # both live as long as somebody has their addresses
 
 
 @kernel
@@ -236,6 +281,8 @@ def weight_gradient(
                 panels = workspace(memory)
                 top = (slab - group * slabs) * PANEL
                 height = min(filters, (until - group * slabs) * PANEL) - top
+                if bands > 1:
+                    buffer[:] = 0.0
                 for i in range(together):
                     _fill(
                         x, n + i, group * channels, channels, starts, steps, shift, phase, buffer,
@@ -251,19 +298,20 @@ def weight_gradient(
                     k = 0
                     while k < taps:
                         step = _taps(width, taps - k)
-                        gather_tile(
+                        tiles = (taps - k) // step
+                        gather_tiles(
                             buffer,
                             place_of(buffer, 0),
                             place_of(offsets, k),
+                            tiles,
                             place_of(positions, 0),
                             at(panels, (s - slab) * slab_bytes),
                             together * count,
                             place_of(gw, (s * taps + k) * PANEL),
-                            PANEL * ITEM,
                             step,
                             width,
                         )
-                        k += step
+                        k += tiles * step
         slab = until
     return buffer[0] + memory[0]  # both live as long as somebody has their addresses
 
@@ -284,6 +332,8 @@ def row_gradient(
                 shift = (
                     start if axis == 0 else 0, start if axis == 1 else 0, start if axis == 2 else 0
                 )  # fmt: skip
+                if bands > 1:
+                    buffer[:] = 0.0
                 _fill(x, n, group * channels, channels, starts, steps, shift, phase, buffer, 0)
                 rows_z = min(box[0], gy.shape[2] - shift[0])
                 rows_y = min(box[1], gy.shape[3] - shift[1])

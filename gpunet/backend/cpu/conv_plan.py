@@ -73,6 +73,13 @@ class Plan:
     slack: int
     itemsize: int
 
+    @property
+    def direct(self) -> bool:
+        """Whether vectors of results lie in the output as they come, none sticking out of a row."""
+        width = lanes(self.itemsize)
+        whole = self.pitch == self.box[1:] and self.counts[0, 2] % width == 0
+        return whole and self.box[2] % width == 0 and self.apart == (1, 1, 1)
+
     @functools.cached_property
     def positions(self) -> Array:
         """Of a band's output pixels in the buffer, in bytes."""
