@@ -19,32 +19,36 @@ Number = float | int
 
 
 class Add(Broadcast):
-    def __init__(self, alpha: Number = 1):
+    def forward(self, be: Backend, x: Any, y: Any) -> Array:
+        self.shapes(x, y)
+        return be.xp.add(x, y)
+
+    def backward(self, be: Backend, g: Array) -> Any:
+        return self.reduced(be, g, g)
+
+
+class AddScaled(Broadcast):
+    """x + alpha·y."""
+
+    def __init__(self, alpha: Number):
         self.alpha = alpha
 
     def forward(self, be: Backend, x: Any, y: Any) -> Array:
-        self.shapes(x, y)
-        return be.xp.add(x, y if self.alpha == 1 else _times(be, y, self.alpha))
+        x, y = self.arrays(be, x, y)
+        alpha = be.cast(be.asarray(self.alpha), y.dtype)  # −2 wraps around among unsigned integers
+        return be.xp.add(x, be.xp.multiply(y, alpha))
 
     def backward(self, be: Backend, g: Array) -> Any:
-        scaled = self.needs[1] and self.alpha != 1
-        return self.reduced(be, g, be.xp.multiply(g, self.alpha) if scaled else g)
+        return self.reduced(be, g, be.xp.multiply(g, self.alpha) if self.needs[1] else None)
 
 
 class Subtract(Broadcast):
-    def __init__(self, alpha: Number = 1):
-        self.alpha = alpha
-
     def forward(self, be: Backend, x: Any, y: Any) -> Array:
         self.shapes(x, y)
-        return be.xp.subtract(x, y if self.alpha == 1 else _times(be, y, self.alpha))
+        return be.xp.subtract(x, y)
 
     def backward(self, be: Backend, g: Array) -> Any:
-        return self.reduced(be, g, be.xp.multiply(g, -self.alpha) if self.needs[1] else None)
-
-
-def _times(be: Backend, y: Any, number: Number) -> Any:
-    return be.xp.multiply(y, number) if hasattr(y, "dtype") else y * number
+        return self.reduced(be, g, be.xp.negative(g) if self.needs[1] else None)
 
 
 class Multiply(Broadcast):
@@ -212,7 +216,7 @@ def add(x: Tensor | Number, other: Tensor | Number, *, alpha: Number = 1) -> Ten
             [41, 42]])
     """
     if alpha != 1:
-        op = Add(factor("add", "alpha", alpha, x, other))
+        op = AddScaled(factor("add", "alpha", alpha, x, other))
         return binary("add", op, x, other, numeric=True, wraps=True, wide=True)
     return binary("add", Add(), x, other, wraps=True)
 
@@ -221,7 +225,7 @@ def add(x: Tensor | Number, other: Tensor | Number, *, alpha: Number = 1) -> Ten
 def sub(x: Tensor | Number, other: Tensor | Number, *, alpha: Number = 1) -> Tensor:
     """x − `alpha` · other, elementwise. Shapes: any two that broadcast."""
     if alpha != 1:
-        op = Subtract(factor("sub", "alpha", alpha, x, other))
+        op = AddScaled(-factor("sub", "alpha", alpha, x, other))
         return binary("sub", op, x, other, numeric=True, wraps=True, wide=True)
     return binary("sub", Subtract(), x, other, numeric=True, wraps=True)
 

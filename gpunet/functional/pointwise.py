@@ -52,8 +52,13 @@ class Flat(Op):
 class Broadcast(Op):
     """Base of operations on operands that broadcast, numbers among them; remembers their shapes."""
 
-    def shapes(self, *operands: Any) -> None:
-        self.before = [getattr(x, "shape", ()) for x in operands]
+    before: tuple[Any, ...]
+
+    def shapes(self, x: Any, y: Any, *more: Any) -> None:
+        if self.needs:  # that is, if the operation is recorded
+            self.before = getattr(x, "shape", ()), getattr(y, "shape", ())
+            if more:
+                self.before += tuple([getattr(z, "shape", ()) for z in more])
 
     def arrays(self, be: Backend, *operands: Any) -> list[Array]:
         """The operands as arrays, the numbers in the dtype of the others; and their shapes."""

@@ -45,6 +45,7 @@ def add():
 
 def sub():
     yield from _scaled(-1)
+    yield Case(lambda x, y, alpha: np.array([253, 56], "uint8"), [BYTES, BYTES], dict(alpha=2))
     yield Invalid([BOOLS, BOOLS], DTypeError, "x or other must be numeric, got bool")
 
 

@@ -46,7 +46,7 @@ def test_equality_with_something_else_is_false(other) -> None:
 
 def test_equality_with_a_raw_array_is_refused() -> None:
     # False, or an array of objects, would hide that the devices were not compared.
-    with pytest.raises(DTypeError, match="other must be a gpunet.Tensor or a number, got ndarray"):
+    with pytest.raises(DTypeError, match=r"other must be a gpunet.Tensor or a number, got ndarray"):
         gpunet.tensor([1.0, 2.0]) == np.ones(2)  # noqa: B015
 
 
@@ -80,7 +80,7 @@ def test_in_place(change, expected) -> None:
 
 
 def test_an_in_place_result_must_fit() -> None:
-    with pytest.raises(DTypeError, match="^sqrt_: result must fit into the tensor's dtype int64"):
+    with pytest.raises(DTypeError, match=r"^sqrt_: result must fit into the tensor's dtype int64"):
         gpunet.tensor([4, 9]).sqrt_()
 
 
@@ -102,5 +102,5 @@ def test_integers_wrap_around_only_where_sums_do() -> None:
     assert (x * -1).tolist() == [253, 56]
     assert (x < 300).tolist() == [True, True]
     assert (x > -1).tolist() == [True, True]
-    with pytest.raises(ArgumentError, match="^remainder: Python integer 300 out of bounds"):
+    with pytest.raises(ArgumentError, match=r"^remainder: Python integer 300 out of bounds"):
         x % 300
