@@ -21,8 +21,8 @@
 struct Parameter {
     T* p;           // (size,) the values, changed
     const T* g;     // (size,) their gradient
-    T* state[3];    // (size,) each, what the rule remembers, in the order its text gives; null where
-                    // it has less, or the options do not need one
+    T* state[3];    // (size,) each, what the rule remembers, in the order its text gives; null
+                    // where it has less, or the options do not need it
     double* steps;  // (1,) how many were made, raised by the launch; null for SGD without momentum
     double* product;               // (1,) of NAdam: the product of all mu, kept by the launch
     unsigned long long* arrivals;  // (1,) 0 before and after every launch
@@ -286,7 +286,7 @@ struct Adam {
 #pragma unroll
         for (int k = 0; k < N; ++k) {
             moments.update(m.at[k], v.at[k], gradient(g.at[k], p.at[k]));
-            largest.at[k] = fmax(largest.at[k], v.at[k]);  // v is never below 0: without AMSGrad, v
+            largest.at[k] = fmax(largest.at[k], v.at[k]);  // v >= 0: without AMSGrad, v
             const acc_t root = sqrt(largest.at[k]) * root_correction;
             p.at[k] = shrink * p.at[k] - rate * m.at[k] / (root + eps);
         }

@@ -1,85 +1,21 @@
 """Optimizer steps: one pass over the memory of each parameter. CUDA twins: kernels/optim.cu.
 
-    @rule
-    def sgd_step(p, g, momentum_buffer, step, lr, momentum, ...):
-
-is a loop over one parameter `p`, its gradient `g` and what the rule remembers of it. It makes
-
-    sgd_step(parameters, gradients, momentum_buffers, steps, lr, *, momentum, ...)
-
-over lists of arrays, in place: C-contiguous arrays of one length each, or an empty list for a state
-that the options do not need. Learning rate and step counts are arrays of one float64, which the
-device reads: on a GPU a step can then be recorded once and replayed. Step counts are raised first,
-so a loop sees 1 in the first step. All scalars of a step are worked out in float64, then rounded.
+A loop here is over one parameter `p`, its gradient `g` and what the rule remembers of it; `@rule`
+makes of it a step over lists of parameters (gpunet/backend/cpu/rule.py). Step counts are raised
+first: a loop sees 1 in the first step. All scalars of a step are worked out in float64, then
+rounded to the parameter's dtype.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from functools import wraps
 from typing import Any
 
-import numpy as np
-
 from gpunet.backend.base import Array
-from gpunet.backend.cpu import threads
-from gpunet.backend.cpu.jit import Kernel, T
+from gpunet.backend.cpu.jit import T
+from gpunet.backend.cpu.rule import rule
 
-SHARED_SIZE = 1 << 17  # elements of all parameters from which it pays to wake the other threads
-PIECES = 4  # of large parameters for each thread: a core that other programs slow down takes fewer
-SMALLEST_PIECE = 1 << 15  # elements; the call of a loop costs some microseconds
 MU_DECAY = 0.96  # a global name, since literals in loops are rounded to the parameter's dtype
-
-_ABSENT = {np.dtype(name): np.empty(0, name) for name in ("float32", "float64")}
-_UNCOUNTED = np.zeros(1)
-
-
-def rule(loop: Callable[..., Any]) -> Callable[..., None]:
-    """Makes a step over lists of arrays from a loop over one parameter; see the top of the file."""
-    kernel = Kernel(loop)
-    names = loop.__code__.co_varnames[: loop.__code__.co_argcount]
-    options = names[names.index("lr") + 1 :]
-
-    @wraps(loop)
-    def step(parameters: list[Array], gradients: list[Array], *rest: Any, **given: Any) -> None:
-        *states, steps, lr = rest
-        values = [given.pop(name) for name in options]
-        assert not given, f"{loop.__name__} has the options {options}, got also {sorted(given)}"
-        scalars = [v if type(v) is bool else float(v) for v in values]
-        for count in steps:
-            count[0] += 1
-        _run(kernel, [parameters, gradients, *states], steps, lr, *scalars)
-
-    return step
-
-
-def _run(kernel: Kernel, lists: list[list[Array]], steps: list[Array], *rest: Any) -> None:
-    """Calls the loop for every parameter; large work is cut into pieces for all threads."""
-    total = sum([p.size for p in lists[0]])
-    piece = total or 1
-    if total >= SHARED_SIZE:
-        piece = max(SMALLEST_PIECE, total // (PIECES * threads.count()) // 16 * 16)
-    tasks: list[threads.Task] = []
-    for i, p in enumerate(lists[0]):
-        loop, absent = kernel[p.dtype], _ABSENT[p.dtype]
-        arrays = [_flat(each[i]) if each else absent for each in lists]
-        count = steps[i] if steps else _UNCOUNTED
-        for start in range(0, p.size, piece):
-            cut = arrays
-            if p.size > piece:  # what has another size, an absent state say, stays whole
-                part = slice(start, start + piece)
-                cut = [a[part] if a.size == p.size else a for a in arrays]
-            tasks.append((loop, (*cut, count, *rest)))
-    if total >= SHARED_SIZE:
-        threads.run(tasks)
-    else:
-        for function, arguments in tasks:
-            function(*arguments)
-
-
-def _flat(a: Array) -> Array:
-    return a if a.ndim == 1 else a.reshape(-1)
 
 
 @rule
@@ -190,9 +126,7 @@ def adam_step(
 
 
 @rule
-def adamax_step(
-    p, g, exp_avg, exp_inf, step, lr, beta1, beta2, eps, weight_decay, maximize
-):
+def adamax_step(p, g, exp_avg, exp_inf, step, lr, beta1, beta2, eps, weight_decay, maximize):
     """m ← β₁m + (1−β₁)g;  u ← max(β₂u, |g| + ε);  p ← p − lr / (1 − β₁ᵗ) · m / u."""
     rate = T(lr[0] / (1 - math.pow(beta1, step[0])))
     b1, b2, new1 = T(beta1), T(beta2), T(1 - beta1)
@@ -214,7 +148,10 @@ def _nadam_step(
     t, product = step[0], mu_product[0]
     mu = beta1 * (1 - 0.5 * math.pow(MU_DECAY, t * momentum_decay))
     mu_next = beta1 * (1 - 0.5 * math.pow(MU_DECAY, (t + 1) * momentum_decay))
-    from_g, from_m = T(lr[0] * (1 - mu) / (1 - product)), T(lr[0] * mu_next / (1 - product * mu_next))
+    from_g, from_m = (
+        T(lr[0] * (1 - mu) / (1 - product)),
+        T(lr[0] * mu_next / (1 - product * mu_next)),
+    )
     root_correction = T(1 / math.sqrt(1 - math.pow(beta2, t)))
     b1, b2, new1, new2 = T(beta1), T(beta2), T(1 - beta1), T(1 - beta2)
     sign, decay, epsilon = T(-1) if maximize else T(1), T(weight_decay), T(eps)
