@@ -4,6 +4,7 @@ from gpunet.optim.adadelta import Adadelta
 from gpunet.optim.adagrad import Adagrad
 from gpunet.optim.adam import Adam, AdamW
 from gpunet.optim.adamax import Adamax
+from gpunet.optim.lbfgs import LBFGS
 from gpunet.optim.nadam import NAdam
 from gpunet.optim.optimizer import Optimizer
 from gpunet.optim.radam import RAdam
@@ -11,6 +12,7 @@ from gpunet.optim.rmsprop import RMSprop
 from gpunet.optim.sgd import SGD
 
 __all__ = [
+    "LBFGS",
     "SGD",
     "Adadelta",
     "Adagrad",

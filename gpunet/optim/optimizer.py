@@ -211,11 +211,7 @@ class Optimizer:
         """
         numbers = {x: i for i, x in enumerate(self._parameters())}
         return {
-            "state": {
-                i: {name: x.backend.to_host(value) for name, value in self.state[x].items()}
-                for x, i in numbers.items()
-                if self.state[x]
-            },
+            "state": {i: self._pack(x) for x, i in numbers.items() if self.state[x]},
             "param_groups": [
                 {**group, "params": [numbers[x] for x in group["params"]]}
                 for group in self.param_groups
@@ -249,12 +245,20 @@ class Optimizer:
         for group, options in zip(self.param_groups, loaded, strict=True):
             group.update(options)
         for i, x in enumerate(parameters):
-            self.state[x] = {
-                name: x.backend.copy(
-                    x.backend.asarray(value, "float64" if name in _COUNTS else x.dtype)
-                )
-                for name, value in saved_state.get(i, {}).items()
-            }
+            self.state[x] = self._unpack(x, saved_state.get(i, {}))
+
+    def _pack(self, x: Tensor) -> dict[str, Any]:
+        """The state of a parameter as host arrays."""
+        return {name: x.backend.to_host(value) for name, value in self.state[x].items()}
+
+    def _unpack(self, x: Tensor, saved: dict[str, Any]) -> dict[str, Any]:
+        """The state of a parameter from host arrays."""
+        return {
+            name: x.backend.copy(
+                x.backend.asarray(value, "float64" if name in _COUNTS else x.dtype)
+            )
+            for name, value in saved.items()
+        }
 
     def _check_groups(self, saved_groups: list[dict[str, Any]]) -> None:
         own, got = (
