@@ -1,5 +1,6 @@
 """Optimizers and schedules, with PyTorch's names, arguments and trajectories."""
 
+from gpunet.optim import lr_scheduler
 from gpunet.optim.adadelta import Adadelta
 from gpunet.optim.adagrad import Adagrad
 from gpunet.optim.adam import Adam, AdamW
@@ -23,4 +24,5 @@ __all__ = [
     "Optimizer",
     "RAdam",
     "RMSprop",
+    "lr_scheduler",
 ]
