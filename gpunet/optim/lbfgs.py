@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from gpunet.autograd.memory import written
 from gpunet.autograd.mode import enable_grad
 from gpunet.autograd.tensor import Tensor
 from gpunet.errors import ArgumentError, ShapeError
@@ -199,6 +200,7 @@ class LBFGS(Optimizer):
         for x in self._parameters():
             x.array[...] = position[start : start + x.numel()].reshape(x.shape)
             start += x.numel()
+        written(x.array for x in self._parameters())
 
     # --- state: of the first parameter, as in PyTorch
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Any, ClassVar
 
+from gpunet.autograd.memory import written
 from gpunet.autograd.mode import enable_grad
 from gpunet.autograd.tensor import Tensor
 from gpunet.errors import ArgumentError, DTypeError, ShapeError
