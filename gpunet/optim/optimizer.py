@@ -151,6 +151,7 @@ class Optimizer:
             ]
             be = changed[0].backend
             self.update(be, group, [parameters, gradients, *lists], self._rate(index, group["lr"]))
+            written(parameters)
         return loss
 
     def _state(self, x: Tensor, fresh: dict[str, float]) -> dict[str, Any]:

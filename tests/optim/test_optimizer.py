@@ -7,7 +7,7 @@ import pytest
 
 import gpunet
 from gpunet import nn, optim
-from gpunet.errors import ArgumentError, ShapeError
+from gpunet.errors import ArgumentError, GradError, ShapeError
 from tests.optim.rules import OPTIONS
 
 every_rule = pytest.mark.parametrize(
@@ -108,6 +108,23 @@ def test_a_closure_is_called_first_and_recorded() -> None:
         loss = optimizer.step(closure)
     assert (loss.item(), p.item()) == (4.0, 1.0)
     assert optimizer.step() is None
+
+
+@pytest.mark.parametrize("rule", [optim.SGD, optim.Adam, optim.LBFGS])
+def test_an_old_graph_is_refused_after_a_step(rule) -> None:
+    """Its gradient would be that of the new values."""
+    p = parameter(2.0)
+    optimizer = rule([p], lr=0.25)
+
+    def closure() -> gpunet.Tensor:
+        loss = (p * p).sum()
+        loss.backward()
+        return loss
+
+    old = (p * p).sum()
+    optimizer.step(closure)
+    with pytest.raises(GradError, match="overwritten since"):
+        old.backward()
 
 
 def test_zero_grad_in_place() -> None:

@@ -76,6 +76,32 @@ def test_long_path(rule, options) -> None:
 
 
 @every_rule
+def test_half_precision(rule, options) -> None:
+    """Computed in float32; only what is stored is rounded: after one step, the position."""
+    start, gradient = (x.astype("float16") for x in drawn((40, 3), 2))
+    (half,), (single,) = (
+        walked(rule, options, [start], [[gradient]], [0.1], dtype)[0]
+        for dtype in ("float16", "float32")
+    )
+    assert half.dtype == "float16"
+    np.testing.assert_array_equal(half, single.astype("float16"))
+
+
+@every_rule
+def test_large_parameters(rule, options) -> None:
+    """Cut into pieces for several threads, the same bits: the elements do not know each other."""
+    start, *gradients = drawn((3, 70_001), 4)
+    whole = walked(rule, options, [start], [gradients], [0.1] * 3, "float32")
+    rows = [
+        walked(rule, options, [row], [list(its)], [0.1] * 3, "float32")
+        for row, *its in zip(start, *gradients, strict=True)
+    ]
+    for step, (array,) in enumerate(whole):
+        for row, alone in zip(array, rows, strict=True):
+            np.testing.assert_array_equal(row, alone[step][0])
+
+
+@every_rule
 def test_it_finds_the_bottom(rule, options) -> None:
     """Of (p − 3)², or climbing, the top of −(p − 3)². Some rules are known for small steps."""
     p = gpunet.tensor([0.0], dtype="float64", requires_grad=True)

@@ -30,6 +30,7 @@ SMALLEST_PIECE = 1 << 15  # elements; the call of a loop costs some microseconds
 
 _ABSENT = {np.dtype(name): np.empty(0, name) for name in ("float32", "float64")}
 _UNCOUNTED = np.zeros(1)
+_HALF, _SINGLE = np.dtype("float16"), np.dtype("float32")
 
 
 def rule(loop: Callable[..., Any]) -> Callable[..., None]:
@@ -59,15 +60,18 @@ def _run(kernel: Kernel, lists: list[list[Array]], steps: list[Array], *rest: An
         piece = max(SMALLEST_PIECE, total // (PIECES * threads.count()) // 16 * 16)
     tasks: list[threads.Task] = []
     for i, p in enumerate(lists[0]):
-        loop, absent = kernel[p.dtype], _ABSENT[p.dtype]
-        arrays = [_flat(each[i]) if each else absent for each in lists]
+        half = p.dtype == _HALF
+        dtype = _SINGLE if half else p.dtype
+        loop = kernel[dtype]
+        arrays = [_flat(each[i]) if each else _ABSENT[dtype] for each in lists]
         count = steps[i] if steps else _UNCOUNTED
         for start in range(0, p.size, piece):
             cut = arrays
             if p.size > piece:  # what has another size, an absent state say, stays whole
                 part = slice(start, start + piece)
                 cut = [a[part] if a.size == p.size else a for a in arrays]
-            tasks.append((loop, (*cut, count, *rest)))
+            task = (_in_single, (loop, cut, count, *rest)) if half else (loop, (*cut, count, *rest))
+            tasks.append(task)
     if total >= SHARED_SIZE:
         threads.run(tasks)
     else:
@@ -77,3 +81,12 @@ def _run(kernel: Kernel, lists: list[list[Array]], steps: list[Array], *rest: An
 
 def _flat(a: Array) -> Array:
     return a if a.ndim == 1 else a.reshape(-1)
+
+
+def _in_single(loop: Callable[..., None], arrays: list[Array], *rest: Any) -> None:
+    """A loop over arrays of float16: computed in float32, only what is kept is rounded."""
+    wide = [a.astype(_SINGLE) if a.dtype == _HALF else a for a in arrays]
+    loop(*wide, *rest)
+    for a, w in zip(arrays, wide, strict=True):
+        if a is not w:
+            a[...] = w
