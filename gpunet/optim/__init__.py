@@ -1,6 +1,6 @@
 """Optimizers and schedules, with PyTorch's names, arguments and trajectories."""
 
-from gpunet.optim import lr_scheduler
+from gpunet.optim import lr_scheduler, swa_utils
 from gpunet.optim.adadelta import Adadelta
 from gpunet.optim.adagrad import Adagrad
 from gpunet.optim.adam import Adam, AdamW
@@ -25,4 +25,5 @@ __all__ = [
     "RAdam",
     "RMSprop",
     "lr_scheduler",
+    "swa_utils",
 ]
