@@ -25,7 +25,7 @@ from gpunet.backend.cpu import threads
 from gpunet.backend.cpu.jit import Kernel
 
 SHARED_SIZE = 1 << 17  # elements of all parameters from which it pays to wake the other threads
-PIECES = 4  # of large parameters for each thread: a core that other programs slow down takes fewer
+PIECES = 2  # of large parameters for each thread: a core that other programs slow down takes fewer
 SMALLEST_PIECE = 1 << 15  # elements; the call of a loop costs some microseconds
 
 _ABSENT = {np.dtype(name): np.empty(0, name) for name in ("float32", "float64")}
