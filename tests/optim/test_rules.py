@@ -130,3 +130,23 @@ def test_a_bad_gradient_is_not_hidden() -> None:
         p.grad = gpunet.tensor([float("nan"), 1.0])
         rule([p], lr=0.1).step()
         assert np.isnan(p.array).tolist() == [True, False]
+
+
+def test_momentum_in_two_textbook_forms() -> None:
+    """As the text of SGD says: an average of gradients, and a sum of steps."""
+    beta, alpha = 0.9, 0.1
+    start, *gradients = drawn((5,), 9)
+    rates = [alpha] * len(gradients)
+    average = walked(
+        "SGD", {"momentum": beta, "dampening": beta}, [start], [gradients], rates, "float64"
+    )
+    summed = walked("SGD", {"momentum": beta}, [start], [gradients], rates, "float64")
+    p = q = start
+    v, w = gradients[0], 0 * start
+    for step, g in enumerate(gradients):
+        v = beta * v + (1 - beta) * g  # in the first step this is g
+        p = p - alpha * v
+        w = beta * w + alpha * g
+        q = q - w
+        np.testing.assert_allclose(average[step][0], p, rtol=1e-13, atol=1e-14)
+        np.testing.assert_allclose(summed[step][0], q, rtol=1e-13, atol=1e-14)
