@@ -1,6 +1,6 @@
 """Layers and models, with PyTorch's names, arguments and `state_dict` keys."""
 
-from gpunet.nn import init
+from gpunet.nn import init, utils
 from gpunet.nn.activation import (
     ELU,
     GELU,
@@ -14,7 +14,7 @@ from gpunet.nn.activation import (
     Softplus,
     Tanh,
 )
-from gpunet.nn.container import Sequential
+from gpunet.nn.container import ModuleDict, ModuleList, ParameterDict, ParameterList, Sequential
 from gpunet.nn.dropout import Dropout
 from gpunet.nn.flatten import Flatten
 from gpunet.nn.linear import Linear
@@ -35,7 +35,11 @@ __all__ = [
     "MSELoss",
     "Mish",
     "Module",
+    "ModuleDict",
+    "ModuleList",
     "Parameter",
+    "ParameterDict",
+    "ParameterList",
     "ReLU",
     "Sequential",
     "SiLU",
@@ -44,4 +48,5 @@ __all__ = [
     "Softplus",
     "Tanh",
     "init",
+    "utils",
 ]
