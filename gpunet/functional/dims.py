@@ -30,7 +30,8 @@ def over_axes(function: F) -> F:
     """Lets a function of axes also take NumPy's names of arguments, and tensors without axes.
 
     As in PyTorch, `axis` and `keepdims` mean `dim` and `keepdim`, and a tensor without axes counts
-    as one of a single axis of length 1, which the results lose again.
+    as one of a single axis of length 1, which the results lose again (beside another tensor, as in
+    `max(x, other)`, it stays as it is).
     """
 
     @functools.wraps(function)
@@ -41,7 +42,9 @@ def over_axes(function: F) -> F:
                     rule = f"{name} must not be given beside {ours}, got {kwargs[name]!r}"
                     raise ArgumentError(function.__name__, rule)
                 kwargs[ours] = kwargs.pop(name)
-        if not isinstance(x, Tensor) or x.ndim:
+        if not isinstance(x, Tensor) or x.array.ndim:
+            return function(x, *args, **kwargs)
+        if any(isinstance(value, Tensor) for value in (*args, *kwargs.values())):
             return function(x, *args, **kwargs)
         result = function(reshape(x, (1,)), *args, **kwargs)
         if isinstance(result, Tensor):
