@@ -12,11 +12,11 @@ from gpunet.functional.arithmetic import *
 from gpunet.functional.conversion import *
 from gpunet.functional.distance import *
 from gpunet.functional.dropout import *
-from gpunet.functional.extremum import *
 from gpunet.functional.indexing import *
 from gpunet.functional.linear import *
 from gpunet.functional.loss import *
-from gpunet.functional.rank import *
+from gpunet.functional.minmax import *
+from gpunet.functional.rank import *  # type: ignore[assignment]  # `mode`: not autograd's
 from gpunet.functional.reduction import *
 from gpunet.functional.scan import *
 from gpunet.functional.shape import *

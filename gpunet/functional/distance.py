@@ -12,11 +12,12 @@ from gpunet.backend import Array, Backend, DType
 from gpunet.backend import dtype as known_dtype
 from gpunet.errors import ArgumentError
 from gpunet.functional.arithmetic import Subtract, add, div, mul
-from gpunet.functional.check import floating
+from gpunet.functional.check import floating, is_tensor
 from gpunet.functional.dims import Dim, Reduction, axes, not_empty, over_axes
-from gpunet.functional.extremum import evenly
+from gpunet.functional.minmax import evenly
 from gpunet.functional.promotion import binary, cast, promoted, wide
 from gpunet.functional.reduction import sum
+from gpunet.functional.shape import reshape
 
 
 class Norm(Reduction):
@@ -139,6 +140,7 @@ def vector_norm(
 
 
 @method()
+@over_axes
 def norm(
     x: Tensor,
     p: float | str = "fro",
@@ -166,14 +168,9 @@ def dist(x: Tensor, other: Tensor, p: float = 2) -> Tensor:
     Args:
         p: as for `vector_norm`.
     """
-    difference = _difference("dist", x, "other", other)
-    return _norm("dist", difference, p, None, False, None)
-
-
-def _difference(operation: str, x: Tensor, name: str, other: Tensor) -> Tensor:
-    floating(operation, "x" if name == "other" else "x1", x)
-    floating(operation, name, other)
-    return binary(operation, Subtract(), x, other)
+    floating("dist", "x", x)
+    floating("dist", "other", other)
+    return _norm("dist", binary("dist", Subtract(), x, other), p, None, False, None)
 
 
 def pairwise_distance(
@@ -182,7 +179,6 @@ def pairwise_distance(
     """‖x1 − x2 + eps‖, the `norm` of order p over the last axis.
 
     Shapes: x1 and x2 (..., D), which broadcast; the result (...), or (..., 1) with `keepdim`.
-    Dtypes: floating.
     Args:
         p: as for `vector_norm`.
         eps: keeps the gradient of equal vectors from being 0 / 0.
@@ -192,7 +188,9 @@ def pairwise_distance(
     >>> gpunet.pairwise_distance(a, b, eps=0.0)
     tensor([5.], dtype=float32)
     """
-    difference = add(_difference("pairwise_distance", x1, "x2", x2), eps)
+    is_tensor("pairwise_distance", "x1", x1)
+    is_tensor("pairwise_distance", "x2", x2)
+    difference = add(binary("pairwise_distance", Subtract(), x1, x2), eps)
     along = (-1,) if difference.ndim else ()
     return _norm("pairwise_distance", difference, p, along, keepdim, None)
 
@@ -211,7 +209,12 @@ def cosine_similarity(x1: Tensor, x2: Tensor, dim: int = 1, eps: float = 1e-8) -
     >>> gpunet.cosine_similarity(a, b, dim=0)
     tensor(1., dtype=float32)
     """
-    difference = _difference("cosine_similarity", x1, "x2", x2)
+    floating("cosine_similarity", "x1", x1)
+    floating("cosine_similarity", "x2", x2)
+    difference = binary("cosine_similarity", Subtract(), x1, x2)
+    if not difference.ndim:
+        one = cosine_similarity(reshape(x1, (1,)), reshape(x2, (1,)), dim, eps)
+        return reshape(one, ())
     directions = []
     for x in promoted(x1, x2):
         vectors = wide(x)
@@ -222,6 +225,7 @@ def cosine_similarity(x1: Tensor, x2: Tensor, dim: int = 1, eps: float = 1e-8) -
     return cast(sum(mul(*directions), dim), difference.dtype)
 
 
+@over_axes
 def normalize(x: Tensor, p: float = 2.0, dim: Dim = 1, eps: float = 1e-12) -> Tensor:
     """x / max(‖x‖, eps), with the `norm` of order p over the axes `dim`.
 
@@ -235,5 +239,7 @@ def normalize(x: Tensor, p: float = 2.0, dim: Dim = 1, eps: float = 1e-12) -> Te
     >>> gpunet.normalize(gpunet.tensor([[3.0, 4.0]]))
     tensor([[0.6, 0.8]], dtype=float32)
     """
-    length = _norm("normalize", x, p, dim, True, None)
-    return div(x, apply(AtLeast(eps, passes=False), length))
+    floating("normalize", "x", x)
+    vectors = wide(x)  # float16 would round eps to 0
+    length = _norm("normalize", vectors, p, dim, True, None)
+    return cast(div(vectors, apply(AtLeast(eps, passes=False), length)), x.dtype)

@@ -10,8 +10,7 @@ from gpunet.backend import Array, Backend, dtypes
 from gpunet.errors import ArgumentError, DTypeError
 from gpunet.functional.check import describe, floating, is_tensor, one_of, shape_error
 from gpunet.functional.dims import Pick, Picked, not_empty, one_axis, over_axes
-from gpunet.functional.extremum import evenly
-from gpunet.functional.promotion import cast
+from gpunet.functional.minmax import evenly
 from gpunet.functional.shape import reshape
 from gpunet.functional.sorting import ranked
 
@@ -113,7 +112,7 @@ class Quantile(Op):
         shape = list(rows.shape[:-1])
         if self.keepdim:
             shape.insert(self.axis, 1)
-        return be.copy(y).reshape(*q.shape, *shape)
+        return be.copy(y).reshape((*q.shape, *shape))
 
     def places(self, be: Backend, rows: Array, q: Array) -> tuple[Array, Array, Array, Array]:
         """Rank of the last number, places of the two elements, and how near it is to the second."""

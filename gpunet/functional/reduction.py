@@ -9,9 +9,9 @@ from gpunet.autograd.op import Op, apply
 from gpunet.autograd.tensor import Tensor, method
 from gpunet.backend import Array, Backend, DType, dtypes
 from gpunet.backend import dtype as known_dtype
-from gpunet.errors import ArgumentError, DTypeError
+from gpunet.errors import ArgumentError
 from gpunet.functional.arithmetic import div
-from gpunet.functional.check import describe, floating, is_tensor
+from gpunet.functional.check import floating, is_tensor
 from gpunet.functional.dims import Dim, Reduction, axes, one_axis, over_axes
 from gpunet.functional.promotion import cast, real, wide
 

@@ -87,13 +87,11 @@ class CumExtremum(Scan):
 
     def backward(self, be: Backend, gy: Array, _: None) -> Array:
         xp = be.xp
-        places = be.contiguous(xp.moveaxis(self.saved, self.axis, -1))
-        n = places.shape[-1]
-        rows = xp.arange(places.size // max(n, 1), dtype="int64").reshape(places.shape[:-1])
-        gx = be.full(places.shape, 0, gy.dtype)
-        flat = xp.add(places, xp.multiply(rows, n)[..., None]).reshape(-1)
-        xp.add.at(gx.reshape(-1), flat, xp.moveaxis(gy, self.axis, -1).reshape(-1))
-        return xp.moveaxis(gx, -1, self.axis)
+        gx = be.full(gy.shape, 0, gy.dtype)
+        where = list(xp.ogrid[tuple(slice(n) for n in gy.shape)])
+        where[self.axis] = self.saved
+        xp.add.at(gx, tuple(where), gy)  # an extremum that lasts gets all gradients meanwhile
+        return gx
 
 
 class LogCumSumExp(Scan):
@@ -236,7 +234,9 @@ def diff(
     prepend: Tensor | None = None,
     append: Tensor | None = None,
 ) -> Tensor:
-    """Differences x_{k+1} − x_k along the axis `dim`, taken `n` times; of booleans, whether they differ.
+    """Differences x_{k+1} − x_k along the axis `dim`, taken `n` times.
+
+    Of booleans, whether they differ.
 
     Shapes: x (..., L, ...) with at least one axis; the result (..., L − n, ...).
     Args:

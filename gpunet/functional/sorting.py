@@ -259,7 +259,7 @@ def _search(
     operation: str, sequence: Tensor, x: Tensor | float, right: bool, out_int32: bool
 ) -> Tensor:
     if not isinstance(x, Tensor):
-        x = Tensor(sequence.backend.asarray(x, sequence.dtype), sequence.backend)
+        x = Tensor(sequence.backend.asarray(x), sequence.backend)
     return cast(
         apply(Search(right), *promoted(sequence, x)), dtypes.int32 if out_int32 else dtypes.int64
     )

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
+from gpunet.autograd.broadcast import unbroadcast
 from gpunet.autograd.op import Op, apply
 from gpunet.autograd.tensor import Tensor, method
 from gpunet.backend import Array, Backend
-from gpunet.autograd.broadcast import unbroadcast
 from gpunet.errors import ArgumentError
 from gpunet.functional.check import is_tensor
 from gpunet.functional.dims import (
