@@ -103,19 +103,24 @@ class WithoutNaN(Op):
 
 
 class LogSumExp(Reduction):
+    """Its gradient is the softmax, e^(x − top) / Σ e^(x − top).
+
+    As e^(x − y) it would have few digits where y is large.
+    """
+
     def forward(self, be: Backend, x: Array) -> Array:
         xp = be.xp
         reduce = xp.max if x.size else xp.sum  # of none there is no largest, but a sum
         top = reduce(x, axis=self.axes, keepdims=True)
         top = xp.where(xp.isfinite(top), top, xp.zeros_like(top))
         total = be.sum(xp.exp(xp.subtract(x, top)), self.axes, self.keepdim)
-        y = xp.add(xp.log(total), top.reshape(total.shape))
-        self.saved = x, y
-        return y
+        self.saved = x, top, total
+        return xp.add(xp.log(total), top.reshape(total.shape))
 
     def backward(self, be: Backend, gy: Array) -> Array:
-        x, y = self.saved
-        return be.xp.multiply(self.kept(gy), be.xp.exp(be.xp.subtract(x, self.kept(y))))
+        x, top, total = self.saved
+        share = self.kept(be.xp.divide(gy, total))
+        return be.xp.multiply(share, be.xp.exp(be.xp.subtract(x, top)))
 
 
 class Truth(Reduction):
