@@ -132,7 +132,7 @@ class Quantile(Op):
     def backward(self, be: Backend, gy: Array) -> Any:
         order, low, high, weight = self.saved
         xp, last = be.xp, order.ndim - 1
-        g = xp.moveaxis(gy.reshape(-1, *low.shape[:-1]), 0, last)
+        g = xp.moveaxis(gy.reshape(low.shape[-1:] + low.shape[:-1]), 0, last)
         gx = gq = None
         if self.needs[0]:
             gx = be.full(order.shape, 0, g.dtype)

@@ -59,8 +59,9 @@ class CumProd(Scan):
         zero = xp.equal(x, 0)
         zeros = xp.cumsum(zero, axis=self.axis)
         first = xp.logical_and(zero, xp.equal(zeros, 1))
-        factors = xp.where(first, xp.ones_like(x), x)
-        gx = xp.divide(self.backwards(be, xp.multiply(gy, y)), xp.where(zero, factors, x))
+        one = xp.ones_like(x)
+        gx = xp.divide(self.backwards(be, xp.multiply(gy, y)), xp.where(zero, one, x))
+        factors = xp.where(first, one, x)
         others = xp.multiply(gy, self.running(be, "cumprod", factors))
         gx = xp.where(xp.equal(zeros, 0), gx, xp.zeros_like(gx))
         return xp.where(first, self.backwards(be, others), gx)
@@ -87,11 +88,11 @@ class CumExtremum(Scan):
 
     def backward(self, be: Backend, gy: Array, _: None) -> Array:
         xp = be.xp
-        gx = be.full(gy.shape, 0, gy.dtype)
+        gx = be.full(gy.shape, 0, "float32" if gy.dtype.char == "e" else gy.dtype)
         where = list(xp.ogrid[tuple(slice(n) for n in gy.shape)])
         where[self.axis] = self.saved
         xp.add.at(gx, tuple(where), gy)  # an extremum that lasts gets all gradients meanwhile
-        return gx
+        return be.asarray(gx, gy.dtype)
 
 
 class LogCumSumExp(Scan):
