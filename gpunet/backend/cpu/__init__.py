@@ -62,6 +62,9 @@ class CPUBackend(Backend):
         out.fill(value)
         return out
 
+    def accumulate(self, name: str, x: Array, axis: int) -> Array:
+        return getattr(np, name).accumulate(x, axis)
+
     def synchronize(self) -> None:
         """Nothing to wait for: CPU work is done when the call returns."""
 
