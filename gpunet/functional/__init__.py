@@ -10,15 +10,23 @@ from types import ModuleType as _Module
 from gpunet.functional.activation import *
 from gpunet.functional.arithmetic import *
 from gpunet.functional.conversion import *
+from gpunet.functional.diagonals import *
 from gpunet.functional.dropout import *
+from gpunet.functional.einsum import *
+from gpunet.functional.embedding import *
+from gpunet.functional.gathering import *
 from gpunet.functional.indexing import *
+from gpunet.functional.joining import *
 from gpunet.functional.linear import *
 from gpunet.functional.loss import *
+from gpunet.functional.masking import *
+from gpunet.functional.padding import *
+from gpunet.functional.rearranging import *
 from gpunet.functional.reduction import *
 from gpunet.functional.shape import *
 from gpunet.functional.softmax import *
 
-_HELPERS = ("check", "promotion")  # modules for the others, not for users
+_HELPERS = ("check", "positions", "promotion")  # modules for the others, not for users
 
 
 def _public(value: object) -> bool:
