@@ -37,11 +37,11 @@ class DiagEmbed(Op):
         for at in sorted((self.of.axis1, self.of.axis2)):
             shape.insert(at, n)
         y = be.full(tuple(shape), 0, x.dtype)
-        self.of.view(be, y)[...] = x
+        self.of.line(be, y)[...] = x
         return y
 
     def backward(self, be: Backend, g: Array) -> Array:
-        return be.copy(self.of.view(be, g))
+        return be.copy(self.of.line(be, g))
 
 
 def _triangle(part: str, x: Tensor, diagonal: int) -> Tensor:
@@ -152,7 +152,7 @@ def diag_embed(x: Tensor, offset: int = 0, dim1: int = -2, dim2: int = -1) -> Te
 
 @method()
 def trace(x: Tensor) -> Tensor:
-    """The sum of the diagonal of a matrix; of integers in int64. Shapes: x (n, m); the result ()."""
+    """The sum of a matrix's diagonal, of integers in int64. Shapes: x (n, m); the result ()."""
     is_tensor("trace", "x", x)
     if x.ndim != 2:
         shape_error("trace", f"x must have two axes, got {x.ndim}", x=x)

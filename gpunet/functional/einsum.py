@@ -184,8 +184,7 @@ def _check_lengths(equation: str, labelled: Sequence[Labelled]) -> None:
                 got = own[label] if own[label] != n else known
                 rule = f"axes of one name must have one length, got {got} and {n} for {label!r}"
                 shape_error("einsum", f"{rule} in {equation!r}", x=x)
-            lengths[label] = max(n, known) if 0 not in (n, known) else 0
-    return
+            lengths[label] = n if known == 1 else known
 
 
 def _output(
@@ -196,7 +195,7 @@ def _output(
     known = {label for _, labels in labelled for label in labels}
     for label in output:
         if label not in known or output.count(label) > 1:
-            problem = f"equation must name each axis of the result once, and one that there is, got"
+            problem = "equation must name each axis of the result once, and one that there is, got"
             raise ArgumentError("einsum", f"{problem} {label!r} in {equation!r}")
     return output
 

@@ -50,7 +50,7 @@ class Index(Op):
 
 def _sum_at_arrays(be: Backend, g: Array, arrays: tuple[Any, ...], shape: tuple[int, ...]) -> Array:
     """The gradient of an array of `shape` from which `arrays` picked: sums over whole rows."""
-    reach = sum([k.ndim if getattr(k, "dtype", None) == bool else 1 for k in arrays])
+    reach = sum([_axes_of(k) for k in arrays])
     lead, row = shape[:reach], math.prod(shape[reach:])
     picked = be.xp.arange(math.prod(lead)).reshape(lead)[arrays]
     return sum_rows(be, g.reshape(picked.size, row), picked.reshape(-1), math.prod(lead)).reshape(
@@ -95,8 +95,8 @@ def getitem(x: Tensor, key: Any) -> Tensor:
     >>> x[:, [0, 2]]
     tensor([[0, 2],
             [3, 5]])
-    >>> x[x > 3]
-    tensor([4, 5])
+    >>> x[gpunet.tensor([False, True])]
+    tensor([[3, 4, 5]])
     """
     is_tensor("getitem", "x", x)
     if type(key) is int or type(key) is slice:
@@ -175,7 +175,7 @@ def _axes_of(k: Any) -> int:
     """How many axes a part of a key is for."""
     if k is None or k is Ellipsis:
         return 0
-    return k.ndim if getattr(k, "dtype", None) == bool else 1
+    return k.ndim if hasattr(k, "dtype") and k.dtype.kind == "b" else 1
 
 
 def _item(be: Backend, k: Any) -> Any:
@@ -184,7 +184,7 @@ def _item(be: Backend, k: Any) -> Any:
         return k
     if isinstance(k, Tensor):
         k = k.array if k.backend is be else be.asarray(k.backend.to_host(k.array))
-    elif isinstance(k, (list, range)):
+    elif isinstance(k, (list, tuple, range)):
         k = be.asarray([_number(n) for n in k] or be.full((0,), 0, "int64"))
     elif isinstance(k, bool):
         k = be.asarray(k)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Any
 
 from gpunet.autograd.op import Op, apply
@@ -51,11 +52,11 @@ class Stack(Op):
 
     def backward(self, be: Backend, g: Array) -> Any:
         parts = be.xp.moveaxis(g, self.axis, 0)
-        return tuple([parts[i] if need else None for i, need in enumerate(self.needs)])
+        return tuple([parts[i, ...] if need else None for i, need in enumerate(self.needs)])
 
 
 class Split(Op):
-    """The parts at several keys that do not overlap, as views."""
+    """The parts at several keys, as views."""
 
     def __init__(self, keys: list[Any]):
         self.keys = keys
@@ -68,7 +69,7 @@ class Split(Op):
         gx = be.full(self.shape, 0, next(g.dtype for g in gs if g is not None))
         for key, g in zip(self.keys, gs, strict=True):
             if g is not None:
-                gx[key] = g
+                gx[key] += g
         return gx
 
 
@@ -121,14 +122,15 @@ def _cat(operation: str, tensors: Sequence[Tensor], dim: int) -> Tensor:
         if not x.ndim:
             shape_error(operation, "tensors must have at least one axis, got shape ()")
     tensors = promoted(*tensors)
-    filled = [x for x in tensors if x.shape != (0,)] or tensors[:1]
-    first = filled[0]
+    first = next((x for x in tensors if x.shape != (0,)), tensors[0])
     at = axis(operation, first, dim) if first.shape != (0,) else 0
-    for x in filled:
+    fitting = (*first.shape[:at], 0, *first.shape[at + 1 :])
+    tensors = [reshape(x, fitting) if x.shape == (0,) else x for x in tensors]
+    for x in tensors:
         if x.shape[:at] != first.shape[:at] or x.shape[at + 1 :] != first.shape[at + 1 :]:
             rule = f"tensors must have equal shapes but along axis {at}"
             shape_error(operation, f"{rule}, got {first.shape} and {x.shape}")
-    return apply(Cat(at), *filled)
+    return apply(Cat(at), *tensors)
 
 
 def stack(tensors: Tensors, dim: int = 0) -> Tensor:
@@ -245,8 +247,7 @@ def tensor_split(
     if isinstance(where, (tuple, list)):
         wanted = whole_numbers("tensor_split", "indices", (where,))
         edges = [0, *[slice(i).indices(n)[1] for i in wanted], n]
-        pairs = zip(edges, edges[1:], strict=False)
-        keys = [(ALL,) * at + (slice(i, max(i, j)),) for i, j in pairs]
+        keys = [(ALL,) * at + (slice(i, max(i, j)),) for i, j in pairwise(edges)]
         return apply(Split(keys), x)
     count = whole_number("tensor_split", "sections", where)
     if count < 1:

@@ -91,7 +91,7 @@ def mv(x: Tensor, vec: Tensor) -> Tensor:
 
 @method()
 def dot(x: Tensor, tensor: Tensor) -> Tensor:
-    """The sum of the products of two vectors' elements. Shapes: x and tensor (n,); the result ()."""
+    """The sum of the products of two vectors' elements. Shapes: x, tensor (n,); the result ()."""
     return _product("dot", (1, 1), x=x, tensor=tensor)
 
 
@@ -125,7 +125,10 @@ def addmm(x: Tensor, mat1: Tensor, mat2: Tensor, *, beta: float = 1, alpha: floa
 
 @method("addmv", "addmv_")
 def addmv(x: Tensor, mat: Tensor, vec: Tensor, *, beta: float = 1, alpha: float = 1) -> Tensor:
-    """beta·x + alpha·(mat @ vec), as `addmm`. Shapes: x broadcasts to (n,), mat (n, k), vec (k,)."""
+    """beta·x + alpha·(mat @ vec), as `addmm`.
+
+    Shapes: x broadcasts to (n,), mat (n, k), vec (k,).
+    """
     one_dtype("addmv", x=x, mat=mat, vec=vec)
     return _added("addmv", x, _product("addmv", (2, 1), mat=mat, vec=vec), beta, alpha)
 

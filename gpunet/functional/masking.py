@@ -85,7 +85,7 @@ def where(condition: Tensor, x: Any = None, y: Any = None) -> Any:
 
     >>> import gpunet
     >>> x = gpunet.tensor([-1.0, 2.0])
-    >>> gpunet.where(x > 0, x, 0)
+    >>> gpunet.where(gpunet.tensor([False, True]), x, 0)
     tensor([0., 2.], dtype=float32)
     """
     if x is None and y is None:

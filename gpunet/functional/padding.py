@@ -25,8 +25,8 @@ class ConstantPad(Op):
         self.shape = x.shape
         both = list(zip(x.shape, self.pairs, strict=True))
         y = be.full(tuple([n + a + b for n, (a, b) in both]), self.value, x.dtype)
-        self.outside = tuple([slice(max(a, 0), a + n + min(b, 0)) for n, (a, b) in both])
-        self.inside = tuple([slice(max(-a, 0), n + min(b, 0)) for n, (a, b) in both])
+        self.outside = (*[slice(max(a, 0), a + n + min(b, 0)) for n, (a, b) in both], ...)
+        self.inside = (*[slice(max(-a, 0), n + min(b, 0)) for n, (a, b) in both], ...)
         y[self.outside] = x[self.inside]
         return y
 
@@ -88,16 +88,18 @@ def pad(
 def _continued(x: Tensor, at: int, before: int, behind: int, mode: str) -> Tensor:
     """x with positions taken from itself at both ends of an axis."""
     n, be = x.shape[at], x.backend
-    most = {"reflect": n - 1, "circular": n, "replicate": max(before, behind)}[mode]
-    least = 0 if mode == "circular" else 1
-    if max(before, behind) > most or n + before + behind < least:
-        rule = f"pad must be at most {most} and leave a length of at least {least}"
-        shape_error("pad", f"{rule} along axis {at} in mode {mode!r}, got {before}, {behind}", x=x)
+    first, stop = 0, n
+    if mode == "circular":  # what goes takes no part in the circle
+        first, stop = max(0, -before), n + min(0, behind)
+    most = {"reflect": n - 1, "circular": stop - first, "replicate": max(before, behind)}[mode]
+    if max(before, behind) > most or n + before + behind < (mode != "circular"):
+        rule = f"pad must not take away all of axis {at}, nor be longer than mode {mode!r} allows"
+        shape_error("pad", f"{rule}, {most}, got {before} and {behind}", x=x)
     positions = be.xp.arange(-before, n + behind)
     if mode == "reflect":
         positions = n - 1 - be.xp.absolute(n - 1 - be.xp.absolute(positions))
     elif mode == "replicate":
         positions = be.xp.clip(positions, 0, n - 1)
     else:
-        positions = positions % max(n, 1)
+        positions = first + (positions - first) % max(stop - first, 1)
     return apply(IndexSelect(at), x, Tensor(positions, be))

@@ -42,14 +42,15 @@ class Flip(Op):
         self.axes = axes
 
     def forward(self, be: Backend, x: Array) -> Array:
-        return be.copy(self.view(x))
+        return be.copy(self.mirrored(x))
 
     def backward(self, be: Backend, g: Array) -> Array:
-        return self.view(g)
+        return self.mirrored(g)
 
-    def view(self, x: Array) -> Array:
+    def mirrored(self, x: Array) -> Array:
         """The same memory read the other way along the axes."""
-        return x[tuple([slice(None, None, -1 if i in self.axes else 1) for i in range(x.ndim)])]
+        steps = [-1 if i in self.axes else 1 for i in range(x.ndim)]
+        return x[(*[slice(None, None, step) for step in steps], ...)]
 
 
 class Roll(Op):
@@ -119,9 +120,9 @@ def repeat_interleave(
     is_tensor("repeat_interleave", "x", x)
     be = x.backend
     if repeats is None:
-        counts = _counts(x, x.numel())
         if x.ndim != 1:
             shape_error("repeat_interleave", f"x must have one axis, got {x.ndim}", x=x)
+        counts = _counts(x, x.numel())
         return Tensor(be.asarray(be.xp.repeat(be.xp.arange(x.numel()), counts), x.dtype), be)
     if dim is None or not x.ndim:
         at = 0 if dim is None else wrapped_axis("repeat_interleave", x, dim)

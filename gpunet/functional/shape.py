@@ -91,14 +91,14 @@ class Diagonal(Op):
 
     def forward(self, be: Backend, x: Array) -> Array:
         self.shape = x.shape
-        return self.view(be, x)
+        return self.line(be, x)
 
     def backward(self, be: Backend, g: Array) -> Array:
         gx = be.full(self.shape, 0, g.dtype)
-        self.view(be, gx)[...] = g
+        self.line(be, gx)[...] = g
         return gx
 
-    def view(self, be: Backend, x: Array) -> Array:
+    def line(self, be: Backend, x: Array) -> Array:
         """The diagonal as the last axis, writable (which NumPy's `diagonal` is not)."""
         others = [i for i in range(x.ndim) if i not in (self.axis1, self.axis2)]
         x = x.transpose([*others, self.axis1, self.axis2])
