@@ -5,8 +5,8 @@
 //
 //     weight, total    (rows, columns)
 //     y, gy            (n, columns)
-//     index            (n,) in [0, rows). Anything else is an error, which a kernel cannot raise: the
-//                      row of y becomes NaN, and the lowest such i is left in bad_row for the host
+//     index            (n,) in [0, rows). Anything else is an error, which a kernel cannot raise:
+//                      the row of y becomes NaN, the lowest such i is left in bad_row
 //     bad_row          (1,) 2^64 - 1 beforehand, then still, or that i
 //     order            (n,) the numbers of the rows of gy, sorted by index, equal ones in order
 //     starts           (rows + 1,) where each row's numbers begin in order

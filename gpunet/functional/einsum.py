@@ -294,7 +294,11 @@ def bilinear(input1: Tensor, input2: Tensor, weight: Tensor, bias: Tensor | None
         shape_error("bilinear", f"{rule}, got {input1.shape} and {input2.shape}", weight=weight)
     if bias is not None and bias.shape != (out,):
         shape_error("bilinear", f"bias must have shape ({out},), got {bias.shape}", weight=weight)
-    lead = list(range(input1.ndim - 1))
-    operands = [(input1, [*lead, "i"]), (weight, ["o", "i", "j"]), (input2, [*lead, "j"])]
+    lead: list[Label] = list(range(input1.ndim - 1))
+    operands: list[Labelled] = [
+        (input1, [*lead, "i"]),
+        (weight, ["o", "i", "j"]),
+        (input2, [*lead, "j"]),
+    ]
     y = _contract(operands, [*lead, "o"])
     return y if bias is None else y + bias

@@ -49,8 +49,8 @@ class Flip(Op):
 
     def mirrored(self, x: Array) -> Array:
         """The same memory read the other way along the axes."""
-        steps = [-1 if i in self.axes else 1 for i in range(x.ndim)]
-        return x[(*[slice(None, None, step) for step in steps], ...)]
+        key = [slice(None, None, -1 if i in self.axes else 1) for i in range(x.ndim)]
+        return x[tuple([*key, ...])]
 
 
 class Roll(Op):

@@ -58,6 +58,8 @@ class Expand(Op):
 
     def forward(self, be: Backend, x: Array) -> Array:
         self.before = x.shape
+        if math.prod(self.shape) == x.size:  # nothing is repeated: the view may be written to
+            return x.reshape(self.shape)
         return be.xp.broadcast_to(x, self.shape)
 
     def backward(self, be: Backend, g: Array) -> Array:

@@ -23,7 +23,14 @@ MASKED = exactly([[True, False, True], [False, False, True]])
 def getitem():
     for key in [*BASIC, *STEPS, *ARRAYS, *LISTS, *TENSORS, *PAIRS, *MASKS]:
         yield Case(operator.getitem, [normal(4, 5), key])
-    for key in [*DEEP, *APART, MASKED, (MASKED, 1), (MASKED, None), (ALL, exactly([True, False, True]))]:
+    for key in [
+        *DEEP,
+        *APART,
+        MASKED,
+        (MASKED, 1),
+        (MASKED, None),
+        (ALL, exactly([True, False, True])),
+    ]:
         yield Case(operator.getitem, [normal(2, 3, 4), key])
     # An integer beside an array: NumPy would move the axis of the array to the front.
     yield Case(lambda x, key: x[0][:, [1, 1]], [normal(2, 3, 4), (0, ALL, [1, 1])])

@@ -64,7 +64,9 @@ def masked_fill():
     yield Edge(formula, [NAN, ROW, 0.0], gradient=lambda x, m, v: 1.0 - m)
     x = normal(2, 3)
     yield Invalid([x, labels(2, 2, 3), 0], DTypeError, "mask must be bool, got int64")
-    yield Invalid([x, exactly([True]), normal(1)], ShapeError, "value must be one number, got shape")
+    yield Invalid(
+        [x, exactly([True]), normal(1)], ShapeError, "value must be one number, got shape"
+    )
     yield Invalid([x, exactly([True]), "a"], DTypeError, "value must be a number, got str")
     yield Invalid([x, exactly([True, True]), 0], ShapeError, "shapes must broadcast")
     rule = "value must fit into int8, got 128; x is (1,) int8"
@@ -85,7 +87,9 @@ def masked_select():
     yield Case(formula, [labels(9, 5), ROW])
     x = normal(2, 3)
     yield Invalid([x, labels(2, 2, 3)], DTypeError, "mask must be bool, got int64")
-    yield Invalid([x, exactly([True, True])], ShapeError, "shapes must broadcast, got [(2, 3), (2,)]")
+    yield Invalid(
+        [x, exactly([True, True])], ShapeError, "shapes must broadcast, got [(2, 3), (2,)]"
+    )
 
 
 def masked_scatter():
@@ -117,7 +121,15 @@ def _positions(x):
 
 
 def nonzero():
-    for x in (CHESS, labels(2, 3, 4), exactly(5), exactly(0), constant(normal(3)), constant(NAN), labels(2, 2, 2, 3)):
+    for x in (
+        CHESS,
+        labels(2, 3, 4),
+        exactly(5),
+        exactly(0),
+        constant(normal(3)),
+        constant(NAN),
+        labels(2, 2, 2, 3),
+    ):
         yield Case(_positions, [x])
     yield Case(_positions, [EMPTY])
     for x in (CHESS, labels(2, 3, 4), exactly(5), EMPTY):

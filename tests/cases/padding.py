@@ -67,7 +67,9 @@ def pad():
     yield Invalid([x, (1.0, 1)], DTypeError, "pad must be integers, got (1.0, 1)")
     rule = "mode must be one of 'constant', 'reflect', 'replicate', 'circular', got 'mirror'"
     yield Invalid([x, (1, 1), "mirror"], ArgumentError, rule)
-    yield Invalid([x, (1, 1), "reflect", 1.0], ArgumentError, "value must be None in mode 'reflect'")
+    yield Invalid(
+        [x, (1, 1), "reflect", 1.0], ArgumentError, "value must be None in mode 'reflect'"
+    )
     rule = "pad must have 2 numbers for 2 or 3 axes, 4 for 3 or 4, 6 for 4 or 5, got "
     for inputs, numbers in [(x, (1, 1, 1, 1)), (normal(3), (1, 1)), (x, ())]:
         yield Invalid([inputs, numbers, "circular"], ShapeError, rule + str(len(numbers)))

@@ -54,7 +54,9 @@ def flatten():
 
 def ravel():
     for shape in [(), (1,), (31,), (2, 3, 5), (0, 3)]:
-        yield Case(lambda x: np.array([x[i] for i in np.ndindex(x.shape)], x.dtype), [normal(*shape)])
+        yield Case(
+            lambda x: np.array([x[i] for i in np.ndindex(x.shape)], x.dtype), [normal(*shape)]
+        )
     yield Case(lambda x: np.array(x.tolist()), [labels(9, 4)])
 
 
