@@ -55,6 +55,15 @@ def writable_folder() -> Path:
     return Path(temporary.name)
 
 
+def state() -> str:
+    """What the cache holds, in one line for the user."""
+    folder = cache_folder()
+    if writable_folder() != folder:
+        return f"{folder} cannot be written: kernels are compiled anew at every start"
+    sizes = [file.stat().st_size for file in folder.glob("*.cubin")]
+    return f"{len(sizes)} binaries, {sum(sizes) / 1e6:.1f} MB in {folder}"
+
+
 def options(dtype: str, architecture: int, compiler: Compiler) -> tuple[str, ...]:
     """What NVRTC is told, for a dtype (NumPy's name) and a compute capability such as 90."""
     include = (f"-I{compiler.headers}",) if dtype in ("float16", "bfloat16") else ()
