@@ -10,7 +10,7 @@ import pytest
 
 import gpunet
 from gpunet import backend, nn
-from gpunet.train import Trainer
+from gpunet.train import Callback, Trainer
 from gpunet.train.build import build_data, build_loader, build_model, build_optimizer
 from gpunet.train.config import load
 from tests.kernels import needs
@@ -18,7 +18,7 @@ from tests.kernels.host.array import HostArray
 from tests.kernels.host.gpu import HostGPU, pretended
 
 CONFIG = Path(__file__).parents[2] / "configs" / "digits.toml"
-EPOCHS = 3
+EPOCHS = 2
 
 
 def trainer(device: str, nudge: float = 0.0) -> Trainer:
@@ -44,16 +44,46 @@ def losses(device: str, nudge: float = 0.0) -> Any:
     return np.array([[r["train_loss"], r["test_loss"]] for r in made.progress.history])
 
 
+def assert_same_curve(device: str) -> None:
+    """The losses of the device are those of the CPU, up to what rounding makes of them.
+
+    A difference of one rounding grows: sooner or later a unit is just above 0 in one run and just
+    below in the other, and Adam makes steps of full size of that. So the bound is what becomes of
+    weights that start eight roundings away, about as far as a hundred steps lead.
+    """
+    expected = losses("cpu")
+    noise = max(np.abs(losses("cpu", n * 2.0**-23) - expected).max() for n in (-8, 8))
+    assert expected[-1, 0] < expected[0, 0] / 2, "it does not learn"
+    assert np.abs(losses(device) - expected).max() <= 2 * noise
+
+
 @needs.compiler
 def test_the_loss_curve_is_that_of_the_cpu() -> None:
-    """Up to rounding: no farther off than weights that start a few roundings away."""
-    expected = losses("cpu")
-    moved = [losses("cpu", nudge * 2.0**-23) for nudge in (-2, -1, 1, 2)]
-    noise = np.abs(np.array(moved) - expected).max()
     with pretended(HostGPU()):
-        got = losses("cuda:0")
-    assert expected[-1, 0] < expected[0, 0] / 2, "it does not learn"
-    assert np.abs(got - expected).max() <= 4 * noise
+        assert_same_curve("cuda:0")
+
+
+def first_losses(device: str) -> Any:
+    """The losses of the first batches, before differences can grow."""
+
+    class Record(Callback):
+        def on_batch(self, trainer: Trainer) -> None:
+            sums.append(trainer.progress.loss_sum)
+            trainer.stop = len(sums) == 10
+
+    sums: list[float] = []
+    made = trainer(device)
+    made.callbacks = [Record()]
+    made.fit()
+    return np.diff(sums, prepend=0) / made.config.batch_size
+
+
+@needs.compiler
+def test_the_first_losses_are_those_of_the_cpu() -> None:
+    with pretended(HostGPU()):
+        got = first_losses("cuda:0")
+    # Rounding is at most a few units of the loss in each of the steps so far.
+    np.testing.assert_allclose(got, first_losses("cpu"), rtol=10 * 4 * 2.0**-23)
 
 
 @needs.compiler
@@ -84,7 +114,4 @@ def test_a_step_reads_nothing_from_the_device() -> None:
 def test_on_a_gpu() -> None:
     if reason := backend.cuda.probe():
         pytest.skip(reason)
-    expected = losses("cpu")
-    moved = [losses("cpu", nudge * 2.0**-23) for nudge in (-2, -1, 1, 2)]
-    noise = np.abs(np.array(moved) - expected).max()
-    assert np.abs(losses("cuda:0") - expected).max() <= 4 * noise
+    assert_same_curve("cuda:0")

@@ -40,9 +40,12 @@ class CUDABackend(Backend):
 
     def __getattr__(self, family: str) -> Any:
         module = super().__getattr__(family)
-        kernels = getattr(module, family.capitalize())(self, family)
-        setattr(self, family, kernels)
-        return kernels
+        kernels = getattr(module, family.capitalize(), None)
+        if kernels is None:  # a module of this package that is no family
+            delattr(self, family)
+            raise AttributeError(f"backend {self.device} has no kernel family {family!r}")
+        setattr(self, family, kernels(self, family))
+        return getattr(self, family)
 
     def empty(self, shape: Shape, dtype: DType) -> Array:
         return self.gpu.empty(shape, dtype)

@@ -24,7 +24,9 @@ _TRANSPOSE, _DEFAULT_ALGORITHM = 1, -1
 # cudaDataType_t of the elements and cublasComputeType_t of the sums, of each dtype.
 _GEMM = {"float32": (0, 68), "float64": (1, 70), "float16": (2, 68), "bfloat16": (14, 68)}
 _TF32 = 77
-_SCALARS = {  # what cuBLAS multiplies the product and the old result by, in the type of the sums
+_SCALARS: dict[
+    int, tuple[Any, Any]
+] = {  # what cuBLAS multiplies the product and the old result by, in the type of the sums
     68: (np.ones(1, np.float32), np.zeros(1, np.float32)),
     77: (np.ones(1, np.float32), np.zeros(1, np.float32)),
     70: (np.ones(1, np.float64), np.zeros(1, np.float64)),

@@ -60,7 +60,7 @@ class Device(Protocol):
     number: int
     name: str
     xp: Any
-    array: type
+    array: Any
     limits: Limits
 
     def empty(self, shape: Shape, dtype: DType) -> Array:

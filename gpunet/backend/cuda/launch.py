@@ -61,9 +61,11 @@ def _ceil(a: int, b: int) -> int:
 
 # --- one kernel
 
+# What casts a number to each C type, and remembers: sizes and rates come again at every step.
+# Multiplying refuses texts, which NumPy's types would read; `index` refuses fractions.
 _numbers = {
-    "float": functools.lru_cache(1024)(np.float32),
-    "double": functools.lru_cache(1024)(np.float64),
+    "float": functools.lru_cache(1024)(lambda value: np.float32(1.0 * value)),
+    "double": functools.lru_cache(1024)(lambda value: np.float64(1.0 * value)),
     "long long": functools.lru_cache(4096)(lambda value: np.int64(operator.index(value))),
     "unsigned long long": functools.lru_cache(4096)(lambda value: np.uint64(operator.index(value))),
     "bool": np.bool_,

@@ -11,7 +11,7 @@ hands CuPy the binary (`RawModule(path=...)`), for three reasons:
 
 A file is `KEY-DIGEST.cubin`: the key is over all that goes in, the digest over what came out. A
 file that was cut off or damaged does not match its own name, and is made again. Files are put in
-place in one step; processes that make the same one at a time do no harm.
+place in one step and never deleted, so several processes may make the same one at a time.
 """
 
 from __future__ import annotations
@@ -95,7 +95,6 @@ def binary(family: str, dtype: str, architecture: int, compiler: Compiler) -> Pa
     for file in folder.glob(f"{key}-*.cubin"):
         if _digest(file.read_bytes()) == file.stem.split("-")[1]:
             return file
-        file.unlink(missing_ok=True)
     cubin = compiler.compile(text, words).cubin
     return _write(folder / f"{key}-{_digest(cubin)}.cubin", cubin)
 

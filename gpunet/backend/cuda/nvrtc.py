@@ -22,6 +22,7 @@ WHEELS = {
     12: "nvidia-cuda-nvrtc-cu12 nvidia-cuda-runtime-cu12",
     13: "'nvidia-cuda-nvrtc==13.*' 'nvidia-cuda-runtime==13.*'",
 }
+TOOLKIT = "/usr/local/cuda"  # where NVIDIA's own installer puts it
 _VERSION = re.compile(r"#define\s+CUDART_VERSION\s+(\d+)")
 
 
@@ -132,7 +133,7 @@ def _compilers() -> Iterator[Compiler]:
     for site in map(Path, sys.path):
         for library in sorted(site.glob("nvidia/*/lib/libnvrtc.so.*[0-9]")):
             yield Compiler(library, _headers(site.glob("nvidia/*/include"), _major(library)))
-    for home in (os.environ.get("CUDA_PATH"), os.environ.get("CUDA_HOME"), "/usr/local/cuda"):
+    for home in (os.environ.get("CUDA_PATH"), os.environ.get("CUDA_HOME"), TOOLKIT):
         if not home:
             continue
         for library in sorted(Path(home).glob("lib64/libnvrtc.so.*[0-9]")):

@@ -29,7 +29,7 @@ class Pointwise(Family):
     def _derive(self, name: str) -> Callable[..., Array]:
         signature = self.signatures[name]
         names = [parameter.name for parameter in signature]
-        count = names.index("bias")
+        count = names.index("bias") if "bias" in names else len(names)
         written = [parameter.name for parameter in signature if parameter.written]
         if names[count + 1 : count + 4] != [*written, "n", "columns"]:
             raise ValueError(f"{name} is no pointwise kernel: its parameters are {names}")
