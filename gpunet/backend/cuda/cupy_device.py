@@ -65,6 +65,11 @@ class CuPyDevice:
         self._pool = cupy.get_default_memory_pool()
         self._report_shortage()
 
+    def _make_current(self) -> None:
+        """CuPy works on the GPU that is current on this thread; with one, that is always it."""
+        if self._several:
+            runtime.setDevice(self.number)
+
     def _report_shortage(self) -> None:
         """Puts our message around CuPy's allocator, whichever is in force."""
         inner = cupy.cuda.get_allocator()
@@ -83,13 +88,11 @@ class CuPyDevice:
     # --- arrays
 
     def empty(self, shape: Shape, dtype: DType) -> Array:
-        if self._several:
-            runtime.setDevice(self.number)
+        self._make_current()
         return cupy.empty(shape, dtype)
 
     def from_host(self, values: Any, dtype: DType | None = None) -> Array:
-        if self._several:
-            runtime.setDevice(self.number)
+        self._make_current()
         return cupy.asarray(values, dtype)
 
     def to_host(self, array: Array) -> Any:
@@ -98,8 +101,12 @@ class CuPyDevice:
     def number_of(self, array: Array) -> int:
         return array.data.device_id
 
-    def address(self, array: Array) -> int:
-        return array.data.ptr
+    def span(self, array: Array) -> tuple[int, int] | None:
+        data = array.data
+        if not array._c_contiguous or data.device_id != self.number:
+            return None
+        start = data.ptr
+        return start, start + array.nbytes
 
     def contiguous(self, array: Array) -> bool:
         return array._c_contiguous  # a tenth of the time that `flags` takes
@@ -119,8 +126,7 @@ class CuPyDevice:
         return _Loaded(self, str(loader.binary(family, dtype, self.architecture, self.compiler)))
 
     def launch(self, function: Any, grid: tuple[int, int], block: int, values: list[Any]) -> None:
-        if self._several:
-            runtime.setDevice(self.number)
+        self._make_current()
         # CuPy passes an array's address, and NumPy scalars by their width; None it cannot pass.
         function(grid, (block,), [_NULL if value is None else value for value in values])
 
@@ -148,8 +154,7 @@ class CuPyDevice:
         element, sums = _GEMM[a[0].dtype.name]
         if tf32 and sums == 68 and element == 0:
             sums = _TF32
-        if self._several:
-            runtime.setDevice(self.number)
+        self._make_current()
         one, zero = _SCALARS[sums]
         self._cublas.gemmStridedBatchedEx(
             cupy.cuda.device.get_cublas_handle(),
@@ -167,26 +172,28 @@ class CuPyDevice:
 
     @contextlib.contextmanager
     def stream(self) -> Iterator[Any]:
-        with cupy.cuda.Device(self.number), cupy.cuda.Stream(non_blocking=True) as stream:
+        self._make_current()
+        with cupy.cuda.Stream(non_blocking=True) as stream:
             yield stream
 
     def event(self) -> CuPyEvent:
+        self._make_current()
         return CuPyEvent()
 
     def synchronize(self) -> None:
-        with cupy.cuda.Device(self.number) as device:
-            device.synchronize()
+        self._make_current()
+        runtime.deviceSynchronize()
 
     # --- memory
 
     def memory(self) -> Memory:
-        with cupy.cuda.Device(self.number):
-            free, total = runtime.memGetInfo()
-            return Memory(total, free, self._pool.used_bytes(), self._pool.free_bytes())
+        self._make_current()
+        free, total = runtime.memGetInfo()
+        return Memory(total, free, self._pool.used_bytes(), self._pool.free_bytes())
 
     def release(self) -> None:
-        with cupy.cuda.Device(self.number):
-            self._pool.free_all_blocks()
+        self._make_current()
+        self._pool.free_all_blocks()
 
 
 _NULL = np.uint64(0)
@@ -197,12 +204,12 @@ class _Loaded(dict[str, Any]):
 
     def __init__(self, device: CuPyDevice, path: str):
         super().__init__()
-        self._module, self._device = cupy.RawModule(path=path), device.number
+        self._module, self._make_current = cupy.RawModule(path=path), device._make_current
 
     def __missing__(self, name: str) -> Any:
-        with cupy.cuda.Device(self._device):
-            # `RawKernel` looks its `Function` up anew at each launch; the wrapper keeps it.
-            self[name] = function = self._module.get_function(name).kernel
+        self._make_current()
+        # `RawKernel` looks its `Function` up anew at each launch; the wrapper keeps it.
+        self[name] = function = self._module.get_function(name).kernel
         return function
 
 

@@ -75,8 +75,8 @@ class Device(Protocol):
     def number_of(self, array: Array) -> int:
         """The number of the device that an array of this class is on."""
 
-    def address(self, array: Array) -> int:
-        """Where the first element is."""
+    def span(self, array: Array) -> tuple[int, int] | None:
+        """Where an array starts and ends; None if it has gaps or is on another device."""
 
     def contiguous(self, array: Array) -> bool:
         """Whether the elements lie in C order without gaps."""

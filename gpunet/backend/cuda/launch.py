@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import functools
 import operator
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 
@@ -63,7 +63,7 @@ def _ceil(a: int, b: int) -> int:
 
 # What casts a number to each C type, and remembers: sizes and rates come again at every step.
 # Multiplying refuses texts, which NumPy's types would read; `index` refuses fractions.
-_numbers = {
+_NUMBERS: dict[str, Any] = {
     "float": functools.lru_cache(1024)(lambda value: np.float32(1.0 * value)),
     "double": functools.lru_cache(1024)(lambda value: np.float64(1.0 * value)),
     "long long": functools.lru_cache(4096)(lambda value: np.int64(operator.index(value))),
@@ -90,83 +90,76 @@ class Kernel:
         self, device: Device, name: str, parameters: source.Signature, dtype: str, function: Any
     ):
         self.device, self.name, self.parameters = device, name, parameters
-        self._function = function
-        self._steps = [self._step(parameter, dtype) for parameter in parameters]
-
-    def _step(self, parameter: Parameter, dtype: str) -> tuple[Any, Any, Parameter]:
-        """How an argument is looked at: (cast, None, ...) of a number, (None, dtype, ...) else.
-
-        The dtype of a structure is None: it comes as an array of words of eight bytes.
-        """
+        self._function, self._array, self._span = function, device.array, device.span
         accumulator = _ACCUMULATORS.get(dtype, "float32")
         floats = {"T": dtype, "acc_t": accumulator, "double": "float64"}
-        if not parameter.pointer:
-            kind = source.CUDA_TYPES.get(floats.get(parameter.type, ""), parameter.type)
-            return _numbers[kind], None, parameter
-        name = floats.get(parameter.type) or _WORDS.get(parameter.type)
-        return None, name and _dtype(name), parameter
+        self._numbers, self._pointers = [], []  # by position: how to cast; the dtype
+        for i, p in enumerate(parameters):
+            if p.pointer:  # a structure has no dtype: it comes as words of eight bytes
+                word = floats.get(p.type) or _WORDS.get(p.type)
+                self._pointers.append((i, word and _dtype(word), p.written))
+            else:
+                kind = source.CUDA_TYPES.get(floats.get(p.type, ""), p.type)
+                self._numbers.append((i, _NUMBERS[kind]))
+        # What is written is compared with all other arrays; (i, j, whether both may be the same).
+        self._pairs = [
+            (i, j, not (parameters[i].alone or parameters[j].alone))
+            for i, _, written in self._pointers
+            for j, _, other_written in self._pointers
+            if written and (i < j or (i > j and not other_written))
+        ]
 
     def __call__(self, grid: Grid, block: int, *arguments: Any) -> None:
         if not grid[0]:
             return  # nothing to do
-        if len(arguments) != len(self._steps):
-            raise self._refuse("arguments", f"be {len(self._steps)}", len(arguments))
-        values: list[Any] = []
-        spans: list[tuple[int, int, Parameter]] = []
-        for (cast, dtype, parameter), argument in zip(self._steps, arguments, strict=True):
-            if cast is not None:
-                values.append(self._number(cast, parameter, argument))
-            elif argument is None and not parameter.written:
-                values.append(None)
-            else:
-                values.append(argument)
-                start = self._start(argument, dtype, parameter)
-                spans.append((start, start + argument.nbytes, parameter))
-        self._check_overlaps(spans)
+        values = list(arguments)
+        starts = [0] * len(self.parameters)
+        stops = starts.copy()
+        if len(values) != len(starts):
+            raise self._refuse("arguments", f"be {len(starts)}", len(values))
+        for i, cast in self._numbers:
+            try:
+                values[i] = cast(values[i])
+            except (TypeError, ValueError, OverflowError):
+                self._no_number(self.parameters[i], values[i])
+        for i, dtype, written in self._pointers:
+            x = values[i]
+            if x is None and not written:
+                continue
+            span = self._span(x) if type(x) is self._array and x.dtype == dtype else None
+            if span is None:
+                span = self._look_closer(self.parameters[i], x, dtype)
+            starts[i], stops[i] = span
+        for i, j, may_be_same in self._pairs:
+            if starts[i] < stops[j] and starts[j] < stops[i]:
+                same = starts[i] == starts[j] and stops[i] == stops[j]
+                if not (same and may_be_same):
+                    names = f"{self.parameters[i].name} and {self.parameters[j].name}"
+                    raise self._refuse(names, "not overlap", "shared memory")
         if grid[0] > MAX_GRID[0] or grid[1] > MAX_GRID[1] or not 0 < block <= BLOCK:
             raise self._refuse("the launch", f"have at most {MAX_GRID} blocks", f"{grid}, {block}")
         self.device.launch(self._function, grid, block, values)
 
-    def _number(self, cast: Any, parameter: Parameter, value: Any) -> Any:
-        try:
-            return cast(value)
-        except (TypeError, ValueError, OverflowError):
-            got = f"{type(value).__name__} {value!r}"
-            raise self._refuse(parameter.name, f"be a {parameter.type}", got) from None
+    def _no_number(self, parameter: Parameter, value: Any) -> NoReturn:
+        got = f"{type(value).__name__} {value!r}"
+        raise self._refuse(parameter.name, f"be a {parameter.type}", got) from None
 
-    def _start(self, array: Any, dtype: Any, parameter: Parameter) -> int:
-        """The address of an array that a kernel may be given."""
-        device = self.device
-        if type(array) is not device.array:
-            got = type(array).__name__
-            raise DTypeError(
-                self.name, f"{parameter.name} must be an array of the device, got {got}"
-            )
-        if array.dtype.itemsize != 8 if dtype is None else array.dtype != dtype:
+    def _look_closer(self, parameter: Parameter, x: Any, dtype: Any) -> tuple[int, int]:
+        """What is wrong with an array; its span, if it is a structure and nothing is."""
+        device, name = self.device, parameter.name
+        if type(x) is not device.array:
+            got = type(x).__name__
+            raise DTypeError(self.name, f"{name} must be an array of the device, got {got}")
+        if x.dtype.itemsize != 8 if dtype is None else x.dtype != dtype:
             rule = "of words of 8 bytes" if dtype is None else dtype
-            raise DTypeError(self.name, f"{parameter.name} must be {rule}, got {array.dtype}")
-        if device.number_of(array) != device.number:
-            raise DeviceError(
-                self.name,
-                f"{parameter.name} must be on cuda:{device.number}, "
-                f"got cuda:{device.number_of(array)}",
-            )
-        if not device.contiguous(array):
-            raise self._refuse(parameter.name, "be C-contiguous", f"strides {array.strides}")
-        return device.address(array)
-
-    def _check_overlaps(self, spans: list[tuple[int, int, Parameter]]) -> None:
-        for i, (start, stop, parameter) in enumerate(spans):
-            if not parameter.written:
-                continue
-            for j, (other_start, other_stop, other) in enumerate(spans):
-                if i == j or start >= other_stop or other_start >= stop or start == stop:
-                    continue
-                same = start == other_start and stop == other_stop
-                if not same or parameter.alone or other.alone:
-                    raise self._refuse(
-                        f"{parameter.name} and {other.name}", "not overlap", "shared memory"
-                    )
+            raise DTypeError(self.name, f"{name} must be {rule}, got {x.dtype}")
+        if device.number_of(x) != device.number:
+            here, there = device.number, device.number_of(x)
+            raise DeviceError(self.name, f"{name} must be on cuda:{here}, got cuda:{there}")
+        span = device.span(x)
+        if span is None:
+            raise self._refuse(name, "be C-contiguous", f"strides {x.strides}")
+        return span
 
     def _refuse(self, what: str, rule: str, got: Any) -> ArgumentError:
         return ArgumentError(self.name, f"{what} must {rule}, got {got}")

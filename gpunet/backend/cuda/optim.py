@@ -14,6 +14,7 @@ import numpy as np
 
 from gpunet.backend.base import Array
 from gpunet.backend.cuda.launch import BLOCK, Family
+from gpunet.errors import ArgumentError
 
 # The members of the structure `Parameter`, in order.
 _MEMBERS = ("p", "g", "velocity", "m", "v", "v_max", "steps", "arrivals", "size")
@@ -99,18 +100,18 @@ class Optim(Family):
         table = self._tables.get(key)
         if table is None or len(table.host) != len(words):
             table = self._tables[key] = self._new_table(sizes)
-        words[:, _MEMBERS.index("arrivals")] = self.gpu.address(table.arrivals) + 8 * np.arange(
-            len(words), dtype=np.uint64
-        )
+        arrivals = self._address("arrivals", table.arrivals)
+        words[:, _MEMBERS.index("arrivals")] = arrivals + 8 * np.arange(len(words), dtype=np.uint64)
         if (words != table.host).any():
             table.host, table.device = words, self.gpu.from_host(words)
         return table
 
     def _address(self, name: str, x: Array) -> int:
         """Where an array starts; null where it has no elements, which means that it is not used."""
-        if not self.gpu.contiguous(x) or self.gpu.number_of(x) != self.gpu.number:
-            raise ValueError(f"{name} must be a contiguous array on {self.backend.device}")
-        return self.gpu.address(x) if x.size else 0
+        span = self.gpu.span(x)
+        if span is None:
+            raise ArgumentError("step", f"{name} must be contiguous and on {self.backend.device}")
+        return span[0] if x.size else 0
 
     def _new_table(self, sizes: list[int]) -> _Table:
         chunks = [(row, i) for row, size in enumerate(sizes) for i in range(_chunks(size))]

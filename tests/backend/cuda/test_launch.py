@@ -147,7 +147,7 @@ def test_a_table_is_of_words(be) -> None:
     with pytest.raises(
         DTypeError, match=r"^sgd_step: table must be of words of 8 bytes, got float"
     ):
-        kernel(*ONE_BLOCK, table, *[None] * 8)
+        kernel(*ONE_BLOCK, table, None, 32, None, 1, 0, 0, 0, False)
 
 
 # --- geometry

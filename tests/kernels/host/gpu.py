@@ -79,8 +79,11 @@ class HostGPU:
     def number_of(self, array: Any) -> int:
         return array.number
 
-    def address(self, array: Any) -> int:
-        return array.__array_interface__["data"][0]
+    def span(self, array: Any) -> Any:
+        if not array.flags.c_contiguous or array.number != self.number:
+            return None
+        start = _address(array)
+        return start, start + array.nbytes
 
     def contiguous(self, array: Any) -> bool:
         return array.flags.c_contiguous
@@ -93,7 +96,7 @@ class HostGPU:
     def launch(self, function: Any, grid: tuple[int, int], block: int, values: list[Any]) -> None:
         self.launches += 1
         words = [
-            np.array([0 if value is None else self.address(value)], np.uint64)
+            np.array([0 if value is None else _address(value)], np.uint64)
             if value is None or isinstance(value, HostArray)
             else np.array([value])
             for value in values
@@ -149,6 +152,10 @@ class HostGPU:
 
     def release(self) -> None:
         self.kept = 0
+
+
+def _address(array: Any) -> int:
+    return array.__array_interface__["data"][0]
 
 
 class HostEvent:
