@@ -4,6 +4,7 @@
 #   make test     run every test
 #   make bench    compare with PyTorch on the CPU (and the GPU where there is one)
 #   make check    what CI runs: style, types, tests
+#   make torch    install PyTorch beside it, for the tests and benchmarks that compare with it
 #   make fmt      put the sources into the project's style
 
 PYTHON ?= python3
@@ -11,7 +12,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
-.PHONY: train test bench check lint fmt clean
+.PHONY: train test bench check torch lint fmt clean
 .DEFAULT_GOAL := help
 
 help:
@@ -33,6 +34,14 @@ $(VENV)/installed-dev: $(BIN)/python pyproject.toml constraints.txt
 	@echo "installing gpunet and the tools of its developers into $(VENV)"
 	@$(PIP) install -c constraints.txt -e '.[dev]'
 	@touch $@ $(VENV)/installed-plot
+
+# Tests compare with PyTorch where it is installed, and say so where it is not.
+$(VENV)/installed-torch: $(VENV)/installed-dev
+	@echo "installing PyTorch, to compare with, into $(VENV)"
+	@$(PIP) install -c constraints.txt -e '.[dev,torch]'
+	@touch $@
+
+torch: $(VENV)/installed-torch
 
 train: $(VENV)/installed-plot
 	$(BIN)/gpunet train configs/digits.toml

@@ -6,6 +6,7 @@ the same rows run there as well. What is here is only how a row gets to the devi
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import nullcontext
 from typing import Any
@@ -15,27 +16,23 @@ import pytest
 
 import gpunet
 from gpunet import backend
-from gpunet.autograd import Tensor
+from gpunet.autograd import Tensor, engine
 from gpunet.backend import Backend, cuda
 from gpunet.backend.random import random
-from tests import test_cases
-from tests.cases import Case
-from tests.cases.case import SEED, Array, Edge, Invalid
+from tests import checks
+from tests.cases.case import SEED, Array, Case, Edge, Invalid
+from tests.checks import Function, Run, drawn_weights
 from tests.kernels import needs
 from tests.kernels.host.gpu import HostGPU, pretended
 from tests.test_cases import (  # noqa: F401
-    Run,
-    drawn_weights,
-    is_smooth,
-    parametrize,
-    test_determinism,
     test_forward,
     test_fused_activation,
+    test_gradient,
     test_gradient_at_an_edge,
-    test_gradient_in_float32,
+    test_manners,
     test_only_what_is_needed,
-    test_purity,
-    test_recording,
+    test_refusal,
+    test_rounded_gradient,
     test_strided,
 )
 
@@ -47,16 +44,13 @@ DEVICES = [
 
 @pytest.fixture(autouse=True, params=DEVICES)
 def be(request, monkeypatch) -> Iterator[Backend]:
-    """The backend of cuda:0, by which the imported tests run their rows."""
+    """The backend of cuda:0, on which the imported tests then run their rows."""
     if request.param == "gpu" and (reason := cuda.probe()):
         pytest.skip(reason)
     with pretended(HostGPU()) if request.param == "host" else nullcontext():
         found = backend.get("cuda:0")
-
-        def run_there(*arguments: Any, **keywords: Any) -> Run:
-            return run(found, *arguments, **keywords)
-
-        monkeypatch.setattr(test_cases, "run", run_there)
+        for there in (run, check_gradient, check_refusal):
+            monkeypatch.setattr(checks, there.__name__, functools.partial(there, found))
         yield found
 
 
@@ -78,7 +72,7 @@ def upload(be: Backend, x: Array) -> Any:
 
 def run(
     be: Backend,
-    function: Callable[..., Tensor],
+    function: Function,
     case: Case,
     dtype: str,
     *,
@@ -87,31 +81,37 @@ def run(
     weights: Callable[[Array], Array] = lambda drawn: drawn,
     inspect: Callable[[Tensor], None] = lambda y: None,
 ) -> Run:
-    """What `run` of test_cases.py is, by way of the device; its arrays are those that came back."""
+    """`run` of tests/checks.py by way of the device; its arrays are those that came back."""
     arrays = case.arrays(dtype) if arrays is None else list(arrays)
     needs = case.differentiable if needs is None else needs
     tensors = [Tensor(upload(be, x), be, i in needs) for i, x in enumerate(arrays)]
     gpunet.manual_seed(SEED)
     with np.errstate(all="ignore") if isinstance(case, Edge) else nullcontext():
-        y = case.call(function, tensors)
-        inspect(y)
-        assert type(y.array) is be.gpu.array
-        w = upload(be, weights(drawn_weights(y)))
-        if y.requires_grad:
-            y.backward(Tensor(w, be))
-    result = Tensor(be.to_host(y.array), backend.cpu, y.requires_grad, y.origin)
-    gradients = [None if x.grad is None else be.to_host(x.grad.array) for x in tensors]
-    inputs = [be.to_host(x.array) for x in tensors]
-    return Run(inputs, result, be.to_host(w), gradients)
+        results = case.call(function, tensors)
+        results = results if isinstance(results, tuple) else (results,)
+        for y in results:
+            inspect(y)
+        floating = [y for y in results if y.is_floating_point()]
+        given = [upload(be, weights(drawn_weights(y))) for y in floating]
+        roots = [(y, w) for y, w in zip(floating, given, strict=True) if y.requires_grad]
+        if roots:
+            engine.backward(roots)
+    for array in (*(y.array for y in results), *(x.grad.array for x in tensors if x.grad)):
+        assert be.owns(array), f"a {type(array).__name__} is not on the device"
+    return Run(
+        [be.to_host(x.array) for x in tensors],
+        tuple(Tensor(be.to_host(y.array), be, y.requires_grad, y.origin) for y in results),
+        [be.to_host(w) for w in given],
+        [None if x.grad is None else be.to_host(x.grad.array) for x in tensors],
+    )
 
 
-@parametrize(Case, is_smooth)
-def test_gradient(function, case, be):
-    """As in test_cases.py; the oracle answers on the host."""
+def check_gradient(be: Backend, function: Function, case: Case) -> None:
+    """As in tests/checks.py; the oracle answers on the host."""
 
     def reference(*values: Any) -> Any:
-        on_host = [be.to_host(x) if type(x) is be.gpu.array else x for x in values]
-        return be.asarray(case.answer(on_host))
+        on_host = [be.to_host(x) if be.owns(x) else x for x in values]
+        return tuple(be.asarray(y) for y in case.answer(on_host))
 
     for direction in range(3):
         arrays = enumerate(case.arrays("float64"))
@@ -121,11 +121,11 @@ def test_gradient(function, case, be):
         gpunet.gradcheck(lambda *values: case.call(function, values), inputs, reference=reference)
 
 
-@parametrize(Invalid)
-def test_invalid(function, case, be):
-    """As in test_cases.py; what only a kernel can see is said when the result is read."""
+def check_refusal(be: Backend, function: Function, case: Invalid) -> None:
+    """As in tests/checks.py; what only a kernel can see is said when the result is read."""
     tensors = [Tensor(upload(be, x), be) for x in case.arrays("float64")]
     with pytest.raises(case.error) as caught:
-        case.call(function, tensors).numpy()
-    assert str(caught.value).startswith(f"{function.__name__}: ")
-    assert case.message.replace(" on cpu", " on cuda:0") in str(caught.value)
+        case.call(function, tensors)
+        be.synchronize()
+    assert str(caught.value).startswith(f"{function.__name__}: "), str(caught.value)
+    assert case.message.replace(" on cpu", " on cuda:0") in str(caught.value), str(caught.value)

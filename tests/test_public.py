@@ -90,9 +90,14 @@ def test_operator(name):
     operand = {"__getitem__": 1, "__matmul__": x}.get(name, 2.0)
     unary = len(inspect.signature(getattr(gpunet.Tensor, name)).parameters) == 1
     operands = [] if unary else [operand]
-    expected = getattr(x, name)(*operands)
     tensors = [gpunet.tensor(o) if o is x else o for o in operands]
-    got = getattr(gpunet.tensor(x), name)(*tensors)
+    ours, theirs = gpunet.tensor(x), x.copy()
+    if name == "__setitem__":
+        ours[0, 1:], theirs[0, 1:] = 7.0, 7.0
+        got, expected = ours, theirs
+    else:
+        got, expected = getattr(ours, name)(*tensors), getattr(theirs, name)(*operands)
+        assert (got is ours) == (expected is theirs), "in place or not"
     np.testing.assert_allclose(got.numpy(), expected, rtol=1e-15)
 
 

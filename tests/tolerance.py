@@ -15,22 +15,27 @@ import numpy as np
 
 from tests.cases.case import Array, Case, Edge
 
-EPS = {"float32": 2.0**-23, "float64": 2.0**-52}
+EPS = {"float16": 2.0**-10, "float32": 2.0**-23, "float64": 2.0**-52}
+SMALLEST = {"float16": 2.0**-24, "float32": 2.0**-149, "float64": 2.0**-1074}  # above 0
 
 
 def bound(amplified: Any, scale: Any, dtype: str) -> Any:
     """The rule: `amplified` is an error in units of eps, `scale` the size of what is compared."""
     eps = EPS[dtype]
-    return np.minimum((2 * amplified + 4 * scale) * eps, eps**0.5 * scale)
+    return np.minimum((2 * amplified + 4 * scale) * eps, eps**0.5 * scale) + SMALLEST[dtype]
 
 
-def of_result(case: Case, dtype: str) -> Any:
-    """The bound on the result of a case; at an edge each element has its own."""
-    exact = case.expected("float64")
+def of_results(case: Case, dtype: str) -> list[Any]:
+    """The bound on each result of a case; at an edge each element has its own."""
+    exact, single = (case.expected(dtype, computed) for computed in ("float64", "float32"))
+    return [_of_result(case, e, s, dtype) for e, s in zip(exact, single, strict=True)]
+
+
+def _of_result(case: Case, exact: Array, single: Array, dtype: str) -> Any:
     if exact.dtype.kind != "f":
         return 0
     with np.errstate(invalid="ignore"):
-        error = np.abs(case.expected("float32") - exact)
+        error = np.abs(single - exact)
     amplified = np.nan_to_num(error, posinf=0.0) / EPS["float32"]
     size = np.abs(np.nan_to_num(exact, posinf=0.0, neginf=0.0))
     if isinstance(case, Edge):
@@ -38,14 +43,16 @@ def of_result(case: Case, dtype: str) -> Any:
     return bound(amplified.max(initial=0.0), size.max(initial=0.0), dtype)
 
 
-def of_gradient(exact: Array, rounded: Sequence[Array], weights: Array, dtype: str) -> Any:
+def of_gradient(
+    exact: Array, rounded: Sequence[Array], weights: Sequence[Array], dtype: str
+) -> Any:
     """The bound on a gradient that is `exact`, and `rounded` with inputs off by float32's eps.
 
-    A backward pass multiplies slopes with the `weights` of the result: a small gradient (of a
+    A backward pass multiplies slopes with the `weights` of the results: a small gradient (of a
     saturated function, say) is as exact as these are large.
     """
     amplified = max(np.abs(g - exact).max(initial=0.0) for g in rounded) / EPS["float32"]
-    scale = max(np.abs(g).max(initial=0.0) for g in (exact, weights))
+    scale = max(np.abs(g).max(initial=0.0) for g in (exact, *weights))
     return bound(amplified, scale, dtype)
 
 

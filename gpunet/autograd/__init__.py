@@ -1,17 +1,23 @@
 """Define-by-run reverse-mode differentiation: tensors, operations, and the backward pass."""
 
+from gpunet.autograd.creation import tensor
 from gpunet.autograd.gradcheck import gradcheck
-from gpunet.autograd.mode import enable_grad, is_grad_enabled, no_grad
+from gpunet.autograd.gradient import grad
+from gpunet.autograd.memory import written
+from gpunet.autograd.mode import enable_grad, is_grad_enabled, no_grad, set_grad_enabled
 from gpunet.autograd.op import Op, apply
-from gpunet.autograd.tensor import Tensor, tensor
+from gpunet.autograd.tensor import Tensor
 
 __all__ = [
     "Op",
     "Tensor",
     "apply",
     "enable_grad",
+    "grad",
     "gradcheck",
     "is_grad_enabled",
     "no_grad",
+    "set_grad_enabled",
     "tensor",
+    "written",
 ]

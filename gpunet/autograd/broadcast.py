@@ -14,4 +14,4 @@ def unbroadcast(be: Backend, g: Array, shape: Shape) -> Array:
         return g
     added = g.ndim - len(shape)
     repeated = tuple(added + i for i, n in enumerate(shape) if n == 1 and g.shape[added + i] != 1)
-    return be.xp.asarray(be.xp.sum(g, axis=(*range(added), *repeated))).reshape(shape)
+    return be.sum(g, (*range(added), *repeated)).reshape(shape)

@@ -6,9 +6,11 @@ visits every node after all of its consumers; a heap keeps the ones whose turn m
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from heapq import heappop, heappush
 from typing import TYPE_CHECKING, Any
 
+from gpunet.autograd import memory
 from gpunet.backend import Array
 from gpunet.errors import GradError
 
@@ -16,19 +18,34 @@ if TYPE_CHECKING:
     from gpunet.autograd.op import Op
     from gpunet.autograd.tensor import Tensor
 
+Edge = Any  # a leaf tensor, or (operation, output index)
 
-def backward(root: Tensor, gradient: Array, *, retain_graph: bool = False) -> None:
-    """Adds the gradient of `root` to `.grad` of every leaf it depends on.
 
-    The elements of `root` are weighted by `gradient`, an array of its shape.
+def backward(
+    roots: Iterable[tuple[Tensor, Array]],
+    *,
+    retain_graph: bool = False,
+    wanted: dict[Edge, Array | None] | None = None,
+) -> None:
+    """Adds the gradient of the roots to `.grad` of every leaf they depend on.
+
+    The elements of each root are weighted by the array that comes with it, of its shape.
     What an operation kept is dropped as the pass leaves it, unless `retain_graph`.
+
+    Args:
+        wanted: if given, the gradients of these edges are put here, and no leaf is touched.
     """
     pending: dict[Op, list[Array | None]] = {}
     heap: list[tuple[int, Op]] = []
 
-    def send(edge: Any, g: Array) -> None:
+    def send(edge: Edge, g: Array) -> None:
         if type(edge) is not tuple:
-            edge.accumulate(g)
+            if wanted is None:
+                edge.accumulate(g)
+            elif edge in wanted:
+                g = edge.hooked(g)
+                before = wanted[edge]
+                wanted[edge] = g if before is None else edge.backend.xp.add(before, g)
             return
         op, index = edge
         slots = pending.get(op)
@@ -36,12 +53,14 @@ def backward(root: Tensor, gradient: Array, *, retain_graph: bool = False) -> No
             slots = pending[op] = [None] * op.outputs
             heappush(heap, (-op.order, op))
         before = slots[index]
-        # Never in place: the array may be the gradient of something else, too.
-        slots[index] = g if before is None else op.backend.xp.add(before, g)
+        if before is not None:
+            # Never in place: the array may be the gradient of something else, too.
+            g = (op.target or op.backend).xp.add(before, g)
+        slots[index] = g
 
-    if root.origin is None:
-        gradient = root.backend.copy(gradient)  # it stays the caller's
-    send(root.origin or root, gradient)
+    for root, gradient in roots:
+        # A leaf keeps its gradient, and this one stays the caller's.
+        send(root.origin or root, gradient if root.origin else root.backend.copy(gradient))
     while heap:
         op = heappop(heap)[1]
         gys = pending.pop(op)
@@ -52,6 +71,14 @@ def backward(root: Tensor, gradient: Array, *, retain_graph: bool = False) -> No
                 "but an earlier backward pass has freed it",
                 "call backward(retain_graph=True) the first time if it is wanted twice",
             )
+        if op.order < memory.last_write:
+            memory.check(op)
+        for hook in op.hooks:
+            hook(gys)
+        if wanted is not None:
+            for index, g in enumerate(gys):
+                if (op, index) in wanted:
+                    wanted[op, index] = g
         gxs = op.backward(op.backend, *gys)
         if type(gxs) is not tuple:
             gxs = (gxs,)

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from gpunet.autograd import engine
 from gpunet.autograd.mode import no_grad
 from gpunet.autograd.tensor import Tensor
 from gpunet.backend import random
@@ -28,7 +29,8 @@ def gradcheck(
     """True if the backward pass of `function` agrees with numerical differentiation at `inputs`.
 
     Args:
-        function: takes `inputs`, returns a tensor (or a tuple, of which the first is checked).
+        function: takes `inputs`, returns a tensor or a tuple of them; all that require a gradient
+            are checked together.
         inputs: float64 tensors, checked one by one where they require a gradient; anything else is
             passed on.
         reference: takes raw arrays in the tensors' places; if given, *it* is differentiated
@@ -54,12 +56,15 @@ def gradcheck(
         if x.dtype != "float64":
             raise DTypeError("gradcheck", f"inputs must be float64, got {x.dtype}")
 
-    y = _first(function(*inputs))
-    be, draw = y.backend, random.host.standard_normal
-    u = be.asarray(draw(y.shape))
+    results = _several(function(*inputs))
+    recorded = [i for i, y in enumerate(results) if y.requires_grad]
+    if not recorded:
+        raise GradError("gradcheck", "a result must require a gradient, got none that does")
+    be, draw = checked[0].backend, random.host.standard_normal
+    weights = {i: be.asarray(draw(results[i].shape)) for i in recorded}
     for x in checked:
         x.grad = None
-    y.backward(Tensor(u, be))
+    engine.backward([(results[i], w) for i, w in weights.items()])
 
     for position, x in enumerate(inputs):
         if not (isinstance(x, Tensor) and x.requires_grad):
@@ -71,7 +76,10 @@ def gradcheck(
             moved = Tensor(x.array + step * v, be)
             ends.append(
                 _projected(
-                    function, reference, [*inputs[:position], moved, *inputs[position + 1 :]], u
+                    function,
+                    reference,
+                    [*inputs[:position], moved, *inputs[position + 1 :]],
+                    weights,
                 )
             )
         expected = (ends[0] - ends[1]) / (2 * STEP)
@@ -87,15 +95,18 @@ def gradcheck(
 
 
 def _projected(
-    function: Callable[..., Any], reference: Callable[..., Any] | None, inputs: list[Any], u: Any
+    function: Callable[..., Any],
+    reference: Callable[..., Any] | None,
+    inputs: list[Any],
+    weights: dict[int, Any],
 ) -> float:
     if reference is not None:
-        result = reference(*[x.array if isinstance(x, Tensor) else x for x in inputs])
+        results = _several(reference(*[x.array if isinstance(x, Tensor) else x for x in inputs]))
     else:
         with no_grad():
-            result = _first(function(*inputs)).array
-    return float((result * u).sum())
+            results = tuple(y.array for y in _several(function(*inputs)))
+    return sum(float((results[i] * w).sum()) for i, w in weights.items())
 
 
-def _first(result: Any) -> Any:
-    return result[0] if isinstance(result, tuple) else result
+def _several(results: Any) -> tuple[Any, ...]:
+    return results if isinstance(results, tuple) else (results,)

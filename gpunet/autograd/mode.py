@@ -44,6 +44,11 @@ def enable_grad() -> _Recording:
     return _Recording(True)
 
 
+def set_grad_enabled(mode: bool) -> _Recording:
+    """`enable_grad()` or `no_grad()`, by a value."""
+    return _Recording(mode)
+
+
 def is_grad_enabled() -> bool:
     """Whether operations on this thread are recorded now."""
     return mode.recording

@@ -15,15 +15,14 @@ what it keeps by putting it into `self.saved`: keep the cheaper of input and out
 
 from __future__ import annotations
 
-from itertools import count
+from collections.abc import Callable
 from typing import Any
 
+from gpunet.autograd.memory import clock
 from gpunet.autograd.mode import mode
 from gpunet.autograd.tensor import Tensor
 from gpunet.backend import Array, Backend
 from gpunet.errors import DeviceError, DTypeError
-
-_order = count()
 
 
 class Op:
@@ -35,8 +34,12 @@ class Op:
         needs: for each input, whether its gradient is wanted. `backward` may skip the others.
         edges: for each input, where its gradient goes: None, a leaf tensor, or (operation, output
             index).
-        order: a number that grows with each recorded operation; the backward pass runs against it.
+        order: when it was recorded; the backward pass runs against it.
         outputs: how many tensors `forward` returned.
+        target: the backend of the results, where it is not that of the inputs.
+        view: id of the array whose memory the result shows, None if it has its own.
+        hooks: called with the list of the outputs' gradients, which they may change; see
+            `Tensor.register_hook`.
     """
 
     saved: Any = None
@@ -45,6 +48,9 @@ class Op:
     backend: Backend
     order: int
     outputs = 1
+    target: Backend | None = None
+    view: int | None = None
+    hooks: tuple[Callable[[list[Array | None]], None], ...] = ()
 
     def forward(self, be: Backend, *inputs: Any) -> Any:
         """The result as an array, or a tuple of arrays. Must not change its inputs."""
@@ -66,7 +72,8 @@ class Op:
 def apply(op: Op, *inputs: Any) -> Any:
     """Runs `op` on tensors, recording it if a gradient may be wanted.
 
-    Plain numbers and None among the inputs are passed through.
+    Plain numbers and None among the inputs are passed through. Results that are not floating
+    (indices, say) take no part in differentiation.
 
     Returns:
         A tensor, or a tuple of them.
@@ -100,13 +107,22 @@ def apply(op: Op, *inputs: Any) -> Any:
         op.needs = tuple(needs)
     result = op.forward(be, *arrays)
     if not recorded:
+        home = op.target or be
         if type(result) is tuple:
-            return tuple([Tensor(y, be) for y in result])
-        return Tensor(result, be)
+            return tuple([Tensor(y, home) for y in result])
+        return Tensor(result, home)
 
-    op.backend, op.order = be, next(_order)
+    op.backend, op.order = be, next(clock)
     op.edges = tuple([(x.origin or x) if need else None for x, need in zip(inputs, needs)])  # noqa: B905
     if type(result) is tuple:
         op.outputs = len(result)
-        return tuple([Tensor(y, be, True, (op, i)) for i, y in enumerate(result)])
-    return Tensor(result, be, True, (op, 0))
+        return tuple([_output(y, op, i) for i, y in enumerate(result)])
+    return _output(result, op, 0)
+
+
+def _output(y: Array, op: Op, index: int) -> Tensor:
+    base = y.base
+    if type(base) is type(y):
+        op.view = id(base)
+    home = op.target or op.backend
+    return Tensor(y, home, True, (op, index)) if y.dtype.kind == "f" else Tensor(y, home)

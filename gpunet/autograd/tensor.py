@@ -6,12 +6,15 @@ their definition, so `x.sum()` and `functional.sum(x)` are one function.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from gpunet import backend
 from gpunet.autograd import engine
-from gpunet.backend import Array, Backend, DType
+from gpunet.autograd.hooks import Handle, at_output, on_gradient
+from gpunet.autograd.memory import written
+from gpunet.autograd.mode import mode
+from gpunet.backend import Array, Backend
 from gpunet.errors import ArgumentError, DTypeError, GradError, ShapeError
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -29,10 +32,12 @@ class Tensor:
         grad: the gradient as a tensor, after `backward()`; only leaves (which no operation made)
             keep theirs.
         origin: (operation, output index) that made it, None for a leaf.
+        hooks: of a leaf, functions of the gradients that arrive; see `register_hook`.
     """
 
-    __slots__ = ("__weakref__", "array", "backend", "grad", "origin", "requires_grad")
+    __slots__ = ("__weakref__", "array", "backend", "grad", "hooks", "origin", "requires_grad")
     __array_priority__ = 1000  # NumPy operators leave the operation to Tensor's reflected ones
+    __hash__ = object.__hash__  # `==` compares elements; as a key a tensor is itself
 
     def __init__(
         self,
@@ -46,6 +51,7 @@ class Tensor:
         self.requires_grad = requires_grad
         self.origin = origin
         self.grad: Tensor | None = None
+        self.hooks: tuple[Callable[[Array], Array], ...] = ()
 
     if TYPE_CHECKING:  # made by @method; __getattr__ stands for the ones that are not operators
         __add__: Callable[[Any, Any], Tensor]
@@ -90,9 +96,30 @@ class Tensor:
         """True if no recorded operation made it."""
         return self.origin is None
 
+    @property
+    def grad_fn(self) -> Any:
+        """The operation that made it, None for a leaf."""
+        return None if self.origin is None else self.origin[0]
+
+    def size(self, dim: int | None = None) -> Any:
+        """The shape, or the length of one axis."""
+        return self.shape if dim is None else self.shape[dim]
+
+    def dim(self) -> int:
+        """Number of axes."""
+        return self.array.ndim
+
     def numel(self) -> int:
         """Number of elements."""
         return int(self.array.size)
+
+    def is_floating_point(self) -> bool:
+        """True for float16, float32 and float64."""
+        return self.array.dtype.kind == "f"
+
+    def is_contiguous(self) -> bool:
+        """True if the elements lie in memory in C order without gaps."""
+        return bool(self.array.flags.c_contiguous)
 
     def __len__(self) -> int:
         if not self.array.ndim:
@@ -133,6 +160,10 @@ class Tensor:
             raise ShapeError("item", f"must have one element, got shape {self.shape}")
         return self.backend.to_host(self.array).item()
 
+    def tolist(self) -> Any:
+        """The values as nested lists of Python numbers."""
+        return self.backend.to_host(self.array).tolist()
+
     def __float__(self) -> float:
         return float(self.item())
 
@@ -141,6 +172,31 @@ class Tensor:
 
     def __bool__(self) -> bool:
         return bool(self.item())
+
+    def __index__(self) -> int:
+        if self.array.dtype.kind not in "iu" or self.array.size != 1:
+            raise DTypeError("index", f"must be one integer, got shape {self.shape} {self.dtype}")
+        return int(self.item())
+
+    def __contains__(self, value: Any) -> bool:
+        return bool((self.array == getattr(value, "array", value)).any())
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> Any:
+        host = self.numpy()
+        converted = host if dtype is None else host.astype(dtype, copy=False)
+        return converted.copy() if copy and converted is host else converted
+
+    def __dlpack__(self, **options: Any) -> Any:
+        if self.requires_grad:
+            raise GradError(
+                "dlpack",
+                "must not require a gradient, got a tensor that does",
+                "use x.detach()",
+            )
+        return self.array.__dlpack__(**options)
+
+    def __dlpack_device__(self) -> Any:
+        return self.array.__dlpack_device__()
 
     # --- differentiation
 
@@ -163,39 +219,73 @@ class Tensor:
         >>> x.grad
         tensor([2., 4., 6.], dtype=float32)
         """
-        if not self.requires_grad:
-            raise GradError("backward", "must require a gradient, got a tensor that does not")
-        if gradient is None:
-            if self.array.size != 1:
-                raise ShapeError(
-                    "backward",
-                    f"must have one element unless a gradient is given, got shape {self.shape}",
-                    "reduce it first, e.g. with .sum() or .mean()",
-                )
-            weights = self.backend.full(self.shape, 1.0, self.dtype)
-        else:
-            if not isinstance(gradient, Tensor) or gradient.dtype != self.dtype:
-                got = gradient.dtype if isinstance(gradient, Tensor) else type(gradient).__name__
-                raise DTypeError(
-                    "backward", f"gradient must be a gpunet.Tensor of {self.dtype}, got {got}"
-                )
-            if gradient.shape != self.shape:
-                raise ShapeError(
-                    "backward", f"gradient must have shape {self.shape}, got {gradient.shape}"
-                )
-            weights = gradient.array
-        engine.backward(self, weights, retain_graph=retain_graph)
+        weights = weights_of("backward", self, gradient)
+        engine.backward([(self, weights)], retain_graph=retain_graph)
 
     def accumulate(self, g: Array) -> None:
         """Adds an array to `.grad`; the engine calls it on leaves."""
+        if self.hooks:
+            g = self.hooked(g)
         if self.grad is None:
             self.grad = Tensor(g, self.backend)
         else:
             self.grad.array = self.backend.xp.add(self.grad.array, g)
 
+    def hooked(self, g: Array) -> Array:
+        """What the hooks of a leaf make of a gradient that arrives."""
+        for hook in self.hooks:
+            g = hook(g)
+        return g
+
+    def register_hook(self, hook: Callable[[Tensor], Tensor | None]) -> Handle:
+        """Calls `hook` with the gradient of this tensor whenever a backward pass computes it.
+
+        If the hook returns a tensor (of the same shape and dtype), it takes the gradient's place.
+        Of a leaf that is used several times, the hook sees each contribution.
+
+        Returns:
+            A handle, whose `remove()` takes the hook away again.
+
+        Raises:
+            GradError: the tensor requires no gradient.
+
+        >>> import gpunet
+        >>> x = gpunet.tensor([1.0, 2.0], requires_grad=True)
+        >>> handle = x.register_hook(lambda g: g * 10)
+        >>> (x * x).sum().backward()
+        >>> x.grad
+        tensor([20., 40.], dtype=float32)
+        """
+        if not self.requires_grad:
+            raise GradError("register_hook", "must require a gradient, got a tensor that does not")
+        call = on_gradient(hook, self)
+        if self.origin is None:
+            return Handle(self, call)
+        op, index = self.origin
+        return Handle(op, at_output(index, call))
+
+    def retain_grad(self) -> None:
+        """Lets this result of an operation keep its gradient in `.grad`, as leaves do anyway."""
+        if self.origin is None and self.requires_grad:
+            return
+
+        def keep(g: Tensor) -> None:
+            self.grad = Tensor(self.backend.copy(g.array), self.backend)
+
+        self.register_hook(keep)
+
     def detach(self) -> Tensor:
-        """The same values, cut off from the graph."""
+        """The same values (and memory), cut off from the graph."""
         return Tensor(self.array, self.backend)
+
+    @property
+    def data(self) -> Tensor:
+        """`detach()`; assigning to it replaces the values, which no graph notices."""
+        return self.detach()
+
+    @data.setter
+    def data(self, values: Tensor) -> None:
+        self.array, self.backend = values.array, values.backend
 
     def requires_grad_(self, requires_grad: bool = True) -> Tensor:
         """Switches the gradient of a leaf on or off; returns the tensor itself."""
@@ -204,65 +294,150 @@ class Tensor:
                 "requires_grad_", "must be a leaf, got the result of " + self.origin[0].name
             )
         if requires_grad:
-            _check_differentiable(self.dtype)
+            check_differentiable(self.dtype)
         self.requires_grad = requires_grad
         return self
 
+    # --- in place
 
-def _check_differentiable(dtype: Any) -> None:
-    if dtype.kind != "f":
-        raise ArgumentError("requires_grad", f"dtype must be floating, got {dtype}")
+    def assign(self, operation: str, result: Tensor) -> Tensor:
+        """Takes the values, and the place in the graph, of `result`, in the memory it has.
+
+        Every in-place operation is its ordinary counterpart followed by this. While operations are
+        recorded, a leaf that requires a gradient is not written to, nor is a view of anything
+        recorded: other tensors that share the memory would keep the graph of the old values.
+        """
+        if result.shape != self.shape:
+            raise ShapeError(
+                operation, f"result must have the tensor's shape {self.shape}, got {result.shape}"
+            )
+        dtype = self.array.dtype
+        if "bif".index(_KIND[result.dtype.kind]) > "bif".index(_KIND[dtype.kind]):
+            raise DTypeError(
+                operation, f"result must fit into the tensor's dtype {dtype}, got {result.dtype}"
+            )
+        if mode.recording and (self.requires_grad or result.requires_grad):
+            if self.origin is None and self.requires_grad:
+                raise GradError(
+                    operation,
+                    "must not write into a leaf that requires a gradient",
+                    "do it inside `with gpunet.no_grad():`, or compute a new tensor",
+                )
+            if type(self.array.base) is type(self.array):
+                raise GradError(
+                    operation,
+                    "must not write into a view while operations are recorded",
+                    "write into the tensor that it shows a part of, or compute a new tensor",
+                )
+            self.origin, self.requires_grad = result.origin, result.requires_grad
+        self.array[...] = result.array
+        written((self.array,))
+        return self
+
+    # --- copies
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Tensor:
+        if self.origin is not None:
+            raise GradError(
+                "deepcopy",
+                "must be a leaf, got the result of " + self.origin[0].name,
+                "use x.detach()",
+            )
+        twin = type(self).__new__(type(self))
+        Tensor.__init__(twin, self.backend.copy(self.array), self.backend, self.requires_grad)
+        memo[id(self)] = twin
+        if self.grad is not None:
+            twin.grad = Tensor(self.backend.copy(self.grad.array), self.backend)
+        return twin
+
+    def __reduce__(self) -> Any:
+        if self.origin is not None:
+            raise GradError(
+                "pickle",
+                "must be a leaf, got the result of " + self.origin[0].name,
+                "use x.detach()",
+            )
+        host = self.backend.to_host(self.array)
+        return _unpickled, (type(self), host, self.backend, self.requires_grad)
 
 
-def tensor(
-    values: Any, dtype: DType | None = None, device: str = "cpu", requires_grad: bool = False
-) -> Tensor:
-    """A tensor of the given values, copied.
+_KIND = {"b": "b", "i": "i", "u": "i", "f": "f"}
 
-    Python floats become float32, integers int64, booleans bool; arrays keep their dtype.
 
-    Args:
-        values: number, nested lists, NumPy or CuPy array, or tensor.
-        dtype: element type if another is wanted.
-        device: `"cpu"`, `"cuda"`, `"cuda:N"` or `"auto"`.
-        requires_grad: whether `backward` should leave a gradient in `.grad`.
+def _unpickled(kind: type[Tensor], host: Any, be: Backend, requires_grad: bool) -> Tensor:
+    x = kind.__new__(kind)
+    Tensor.__init__(x, be.copy(be.asarray(host)), be, requires_grad)
+    return x
+
+
+def weights_of(operation: str, y: Tensor, gradient: Tensor | None) -> Array:
+    """Weights of the elements of `y` for a backward pass from it: `gradient`, or 1 of one element.
 
     Raises:
-        ArgumentError: values that are no numbers, or nested lists of unequal lengths.
-
-    >>> import gpunet
-    >>> gpunet.tensor([[1.0, 2.0], [3.0, 4.0]])
-    tensor([[1., 2.],
-            [3., 4.]], dtype=float32)
+        GradError, ShapeError, DTypeError: see `Tensor.backward`.
     """
-    if isinstance(values, Tensor):
-        values = values.array
-    be = backend.resolve(device)[0]
-    try:
-        array = be.asarray(values, dtype)
-    except (TypeError, ValueError) as error:
-        raise ArgumentError(
-            "tensor", f"values must be numbers, or nested lists of one shape, got: {error}"
-        ) from None
-    if dtype is None and not hasattr(values, "dtype") and array.dtype.kind == "f":
-        array = array.astype("float32")
-    if array.dtype.kind not in "fiub":
-        raise ArgumentError("tensor", f"values must be numbers, got dtype {array.dtype}")
-    if requires_grad:
-        _check_differentiable(array.dtype)
-    return Tensor(be.copy(array), be, requires_grad)
+    if not y.requires_grad:
+        raise GradError(operation, "must require a gradient, got a tensor that does not")
+    if gradient is None:
+        if y.array.size != 1:
+            raise ShapeError(
+                operation,
+                f"must have one element unless a gradient is given, got shape {y.shape}",
+                "reduce it first, e.g. with .sum() or .mean()",
+            )
+        return y.backend.full(y.shape, 1.0, y.dtype)
+    if not isinstance(gradient, Tensor) or gradient.dtype != y.dtype:
+        got = gradient.dtype if isinstance(gradient, Tensor) else type(gradient).__name__
+        raise DTypeError(operation, f"gradient must be a gpunet.Tensor of {y.dtype}, got {got}")
+    if gradient.shape != y.shape:
+        raise ShapeError(operation, f"gradient must have shape {y.shape}, got {gradient.shape}")
+    return gradient.array
+
+
+def check_differentiable(dtype: Any) -> None:
+    """Only floating tensors have gradients."""
+    if dtype.kind != "f":
+        raise ArgumentError("requires_grad", f"dtype must be floating, got {dtype}")
 
 
 def method(*names: str) -> Callable[[F], F]:
     """Makes a function a method of `Tensor`, under its own name or the given ones (operators).
 
-    @method()                 @method("sum")           @method("__add__", "add")
+    A name that ends in `_`, or the operator of an augmented assignment, is the in-place form.
+
+    @method()                 @method("sum")           @method("__add__", "add", "add_", "__iadd__")
     def exp(x): ...           def sum_(x, ...): ...    def add(x, y): ...
     """
 
     def install(function: F) -> F:
         for name in names or (function.__name__,):
-            setattr(Tensor, name, function)
+            setattr(Tensor, name, _in_place(function, name) if _writes(name) else function)
         return function
 
     return install
+
+
+def _writes(name: str) -> bool:
+    if name.startswith("__"):
+        return name in _AUGMENTED
+    return name.endswith("_")
+
+
+_AUGMENTED = {
+    f"__i{name}__"
+    for name in ("add", "sub", "mul", "truediv", "floordiv", "mod", "pow", "and", "or", "xor")
+}
+
+
+def _in_place(function: Callable[..., Tensor], name: str) -> Callable[..., Tensor]:
+    @functools.wraps(function)
+    def write(x: Tensor, *args: Any, **kwargs: Any) -> Tensor:
+        before = x
+        if mode.recording and any(isinstance(a, Tensor) and a.requires_grad for a in (x, *args)):
+            # The operation may keep the values that are about to be overwritten.
+            before = Tensor(x.backend.copy(x.array), x.backend, x.requires_grad, x.origin)
+        return x.assign(name, function(before, *args, **kwargs))
+
+    write.__name__ = name
+    write.__doc__ = f"`{function.__name__}`, written into the tensor itself, which is returned."
+    return write

@@ -11,12 +11,26 @@ from typing import Any
 
 import numpy as np
 
+from gpunet.backend import dtypes
 from gpunet.backend.base import Array, Backend, DType, Shape
 from gpunet.backend.cpu import CPUBackend
 from gpunet.backend.random import random
-from gpunet.errors import ArgumentError, DeviceError, GpunetError
+from gpunet.errors import ArgumentError, DeviceError, DTypeError, GpunetError
 
-__all__ = ["Array", "Backend", "DType", "Shape", "cpu", "get", "of", "random", "resolve"]
+__all__ = [
+    "Array",
+    "Backend",
+    "DType",
+    "Shape",
+    "cpu",
+    "dtype",
+    "dtypes",
+    "from_dlpack",
+    "get",
+    "of",
+    "random",
+    "resolve",
+]
 
 cpu: Backend = CPUBackend()
 _DEVICE = re.compile(r"cuda(?::(\d+))?")
@@ -74,3 +88,31 @@ def of(array: Any) -> Backend:
     if isinstance(array, np.ndarray):
         return cpu
     raise DeviceError("backend.of", f"must be a numpy or cupy array, got {type(array).__name__}")
+
+
+def dtype(name: DType) -> Any:
+    """The `numpy.dtype` of numbers by name or type.
+
+    Raises:
+        DTypeError: it names no dtype of numbers that gpunet computes with.
+    """
+    try:
+        found = np.dtype(name)
+    except TypeError:
+        found = None
+    if found is None or found not in dtypes.ALL:
+        known = ", ".join(str(d) for d in dtypes.ALL)
+        raise DTypeError("dtype", f"must be one of {known}, got {name!r}")
+    return found
+
+
+def from_dlpack(values: Any) -> Array:
+    """The array over the memory of another library's tensor.
+
+    Raises:
+        DeviceError: the memory lies on a device that cannot be used here.
+    """
+    kind, number = values.__dlpack_device__()
+    if kind == 1:  # kDLCPU
+        return np.from_dlpack(values)
+    return get(f"cuda:{number}").xp.from_dlpack(values)

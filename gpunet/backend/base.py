@@ -20,6 +20,7 @@ from typing import Any
 Array = Any  # numpy.ndarray or cupy.ndarray, C or strided, of the backend's own device
 DType = Any  # anything numpy.dtype() takes
 Shape = tuple[int, ...]
+_WIDE = {"e": "float32"}
 
 
 class Backend(ABC):
@@ -76,6 +77,10 @@ class Backend(ABC):
         """A C-contiguous copy that shares no memory with `array`."""
 
     @abstractmethod
+    def cast(self, array: Array, dtype: DType) -> Array:
+        """A copy in another dtype: reals are rounded to reals, cut off to integers."""
+
+    @abstractmethod
     def contiguous(self, array: Array) -> Array:
         """`array` itself if it is C-contiguous, else a C-contiguous copy."""
 
@@ -89,6 +94,15 @@ class Backend(ABC):
     @abstractmethod
     def full(self, shape: Shape, value: float, dtype: DType) -> Array:
         """C-contiguous array filled with `value`."""
+
+    @abstractmethod
+    def owns(self, array: Any) -> bool:
+        """Whether `array` is an array of this device."""
+
+    def sum(self, x: Array, axis: tuple[int, ...], keepdims: bool = False) -> Array:
+        """Sum over axes, as an array; halves are added up in float32. Integers give int64."""
+        total = self.xp.sum(x, axis=axis, keepdims=keepdims, dtype=_WIDE.get(x.dtype.char))
+        return self.xp.asarray(total, x.dtype if x.dtype.char == "e" else None)
 
     @abstractmethod
     def synchronize(self) -> None:

@@ -9,6 +9,7 @@ from types import ModuleType as _Module
 
 from gpunet.functional.activation import *
 from gpunet.functional.arithmetic import *
+from gpunet.functional.conversion import *
 from gpunet.functional.dropout import *
 from gpunet.functional.indexing import *
 from gpunet.functional.linear import *
@@ -17,15 +18,18 @@ from gpunet.functional.reduction import *
 from gpunet.functional.shape import *
 from gpunet.functional.softmax import *
 
+_HELPERS = ("check", "promotion")  # modules for the others, not for users
+
 
 def _public(value: object) -> bool:
     """Functions written in this package, and its modules; not what those modules import."""
     if isinstance(value, _Function):
-        return (
-            value.__module__.startswith(__name__ + ".") and value.__module__ != f"{__name__}.check"
-        )
+        home = value.__module__
+        return home.startswith(f"{__name__}.") and home.rpartition(".")[2] not in _HELPERS
     return isinstance(value, _Module) and value.__name__.startswith(__name__)
 
 
 for _name in [n for n, v in globals().items() if not n.startswith("_") and not _public(v)]:
     del globals()[_name]
+
+__all__ = [n for n, v in globals().items() if not n.startswith("_") and isinstance(v, _Function)]

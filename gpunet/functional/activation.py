@@ -63,7 +63,7 @@ class ReLU(Activation):
 def relu(x: Tensor) -> Tensor:
     """max(x, 0); its gradient at 0 is 0.
 
-    Shapes: any. Dtypes: float32, float64. Source: Nair & Hinton, ICML 2010.
+    Shapes: any. Dtypes: floating. Source: Nair & Hinton, ICML 2010.
     """
     floating("relu", "x", x)
     return apply(ReLU(), x)
@@ -86,7 +86,7 @@ class LeakyReLU(Activation):
 def leaky_relu(x: Tensor, negative_slope: float = 0.01) -> Tensor:
     """x if x > 0, else `negative_slope` · x.
 
-    Shapes: any. Dtypes: float32, float64. Source: Maas et al., ICML 2013.
+    Shapes: any. Dtypes: floating. Source: Maas et al., ICML 2013.
     """
     floating("leaky_relu", "x", x)
     return apply(LeakyReLU(negative_slope), x)
@@ -109,7 +109,7 @@ class ELU(Activation):
 def elu(x: Tensor, alpha: float = 1.0) -> Tensor:
     """x if x > 0, else `alpha` · (e^x − 1).
 
-    Shapes: any. Dtypes: float32, float64. Source: Clevert et al., arXiv:1511.07289, eq. 16.
+    Shapes: any. Dtypes: floating. Source: Clevert et al., arXiv:1511.07289, eq. 16.
     """
     floating("elu", "x", x)
     return apply(ELU(alpha), x)
@@ -127,7 +127,7 @@ class Sigmoid(Activation):
 
 @method()
 def sigmoid(x: Tensor) -> Tensor:
-    """σ(x) = 1 / (1 + e^−x). Shapes: any. Dtypes: float32, float64."""
+    """σ(x) = 1 / (1 + e^−x). Shapes: any. Dtypes: floating."""
     floating("sigmoid", "x", x)
     return apply(Sigmoid(), x)
 
@@ -144,7 +144,7 @@ class Tanh(Activation):
 
 @method()
 def tanh(x: Tensor) -> Tensor:
-    """Hyperbolic tangent. Shapes: any. Dtypes: float32, float64."""
+    """Hyperbolic tangent. Shapes: any. Dtypes: floating."""
     floating("tanh", "x", x)
     return apply(Tanh(), x)
 
@@ -173,7 +173,7 @@ class GELUTanh(Activation):
 def gelu(x: Tensor, approximate: str = "none") -> Tensor:
     """x·Φ(x), Φ the normal distribution function; with `approximate="tanh"` the tanh formula.
 
-    Shapes: any. Dtypes: float32, float64. Source: Hendrycks & Gimpel, arXiv:1606.08415, section 2.
+    Shapes: any. Dtypes: floating. Source: Hendrycks & Gimpel, arXiv:1606.08415, section 2.
     """
     floating("gelu", "x", x)
     one_of("gelu", "approximate", approximate, ("none", "tanh"))
@@ -194,7 +194,7 @@ class SiLU(Activation):
 def silu(x: Tensor) -> Tensor:
     """x·σ(x), also called swish.
 
-    Shapes: any. Dtypes: float32, float64. Source: Elfwing et al., arXiv:1702.03118, eq. 2.
+    Shapes: any. Dtypes: floating. Source: Elfwing et al., arXiv:1702.03118, eq. 2.
     """
     floating("silu", "x", x)
     return apply(SiLU(), x)
@@ -217,7 +217,7 @@ class Softplus(Activation):
 def softplus(x: Tensor, beta: float = 1.0) -> Tensor:
     """log(1 + e^(beta·x)) / beta, computed without overflow.
 
-    Shapes: any. Dtypes: float32, float64. PyTorch's `threshold` is not needed here: the formula is
+    Shapes: any. Dtypes: floating. PyTorch's `threshold` is not needed here: the formula is
     exact for large x. Source: Dugas et al., NIPS 2000.
     """
     floating("softplus", "x", x)
@@ -238,7 +238,7 @@ class Mish(Activation):
 def mish(x: Tensor) -> Tensor:
     """x·tanh(softplus(x)).
 
-    Shapes: any. Dtypes: float32, float64. Source: Misra, arXiv:1908.08681, eq. 1.
+    Shapes: any. Dtypes: floating. Source: Misra, arXiv:1908.08681, eq. 1.
     """
     floating("mish", "x", x)
     return apply(Mish(), x)

@@ -11,30 +11,24 @@ from typing import Any
 from gpunet.autograd.broadcast import unbroadcast
 from gpunet.autograd.op import Op, apply
 from gpunet.autograd.tensor import Tensor, method
-from gpunet.backend import Array, Backend, Shape
-from gpunet.errors import ArgumentError, DTypeError, ShapeError
-from gpunet.functional.check import describe, floating, is_tensor
+from gpunet.backend import Array, Backend
+from gpunet.functional.check import floating, is_tensor
+from gpunet.functional.promotion import binary
 
 Number = float | int
 
 
 class _Broadcast(Op):
-    """Base of operations on two operands; remembers their shapes and dtypes."""
+    """Base of operations on two operands, of which one may be a number; remembers their shapes."""
 
     def shapes(self, x: Any, y: Any) -> None:
         self.x_shape, self.y_shape = getattr(x, "shape", ()), getattr(y, "shape", ())
-        self.x_dtype, self.y_dtype = getattr(x, "dtype", None), getattr(y, "dtype", None)
 
     def reduced(self, be: Backend, gx: Array, gy: Array) -> tuple[Array, Array]:
         return (
-            self._undone(be, gx, self.x_shape, self.x_dtype) if self.needs[0] else None,
-            self._undone(be, gy, self.y_shape, self.y_dtype) if self.needs[1] else None,
+            unbroadcast(be, gx, self.x_shape) if self.needs[0] else None,
+            unbroadcast(be, gy, self.y_shape) if self.needs[1] else None,
         )
-
-    def _undone(self, be: Backend, g: Array, shape: Shape, dtype: Any) -> Array:
-        """`g` without the broadcasting, and without the widening by an operand of another dtype."""
-        g = unbroadcast(be, g, shape)
-        return g if g.dtype == dtype else g.astype(dtype)
 
 
 class Add(_Broadcast):
@@ -149,41 +143,20 @@ class Abs(Op):
         return be.xp.multiply(g, be.xp.sign(self.saved))
 
 
-def _binary(operation: str, op: Op, x: Any, y: Any) -> Tensor:
-    for name, operand in (("x", x), ("y", y)):
-        if not isinstance(operand, (Tensor, float, int)):
-            got = type(operand).__name__
-            raise DTypeError(operation, f"{name} must be a gpunet.Tensor or a number, got {got}")
-    if not isinstance(x, Tensor) and not isinstance(y, Tensor):
-        got = f"{type(x).__name__} and {type(y).__name__}"
-        raise DTypeError(operation, f"x or y must be a gpunet.Tensor, got {got}")
-    # A numpy.float64 is a float, too, but an array's arithmetic would take its dtype from it.
-    x = float(x) if isinstance(x, float) else x
-    y = float(y) if isinstance(y, float) else y
-    try:
-        return apply(op, x, y)
-    except ValueError as error:
-        if "broadcast" not in str(error):  # integers to negative powers
-            raise ArgumentError(operation, str(error).rstrip("."), describe(x=x, y=y)) from None
-        raise ShapeError(
-            operation, f"shapes must broadcast, got {x.shape} and {y.shape}", describe(x=x, y=y)
-        ) from None
-
-
-@method("add", "__add__", "__radd__")
+@method("add", "add_", "__add__", "__radd__", "__iadd__")
 def add(x: Tensor | Number, y: Tensor | Number) -> Tensor:
     """x + y, elementwise.
 
     Shapes: any two that broadcast. Its gradient is passed on to both and summed over broadcast
     axes.
     """
-    return _binary("add", Add(), x, y)
+    return binary("add", Add(), x, y)
 
 
-@method("sub", "__sub__")
+@method("sub", "sub_", "__sub__", "__isub__")
 def sub(x: Tensor | Number, y: Tensor | Number) -> Tensor:
     """x − y, elementwise. Shapes: any two that broadcast."""
-    return _binary("sub", Subtract(), x, y)
+    return binary("sub", Subtract(), x, y)
 
 
 @method("__rsub__")
@@ -191,16 +164,16 @@ def _rsub(y: Tensor, x: Number) -> Tensor:
     return sub(x, y)
 
 
-@method("mul", "__mul__", "__rmul__")
+@method("mul", "mul_", "__mul__", "__rmul__", "__imul__")
 def mul(x: Tensor | Number, y: Tensor | Number) -> Tensor:
     """x · y, elementwise. Shapes: any two that broadcast."""
-    return _binary("mul", Multiply(), x, y)
+    return binary("mul", Multiply(), x, y)
 
 
-@method("div", "__truediv__")
+@method("div", "div_", "__truediv__", "__itruediv__")
 def div(x: Tensor | Number, y: Tensor | Number) -> Tensor:
-    """x / y, elementwise; integers divide to floats. Shapes: any two that broadcast."""
-    return _binary("div", Divide(), x, y)
+    """x / y, elementwise; integers divide to float32. Shapes: any two that broadcast."""
+    return binary("div", Divide(), x, y, real=True)
 
 
 @method("__rtruediv__")
@@ -208,10 +181,10 @@ def _rdiv(y: Tensor, x: Number) -> Tensor:
     return div(x, y)
 
 
-@method("pow", "__pow__")
+@method("pow", "pow_", "__pow__", "__ipow__")
 def pow(x: Tensor | Number, exponent: Tensor | Number) -> Tensor:
     """x to the power of `exponent`, elementwise. Shapes: any two that broadcast."""
-    return _binary("pow", Power(), x, exponent)
+    return binary("pow", Power(), x, exponent)
 
 
 @method("__rpow__")
@@ -228,21 +201,21 @@ def neg(x: Tensor) -> Tensor:
 
 @method()
 def exp(x: Tensor) -> Tensor:
-    """e to the power of x, elementwise. Shapes: any. Dtypes: float32, float64."""
+    """e to the power of x, elementwise. Shapes: any. Dtypes: floating."""
     floating("exp", "x", x)
     return apply(Exp(), x)
 
 
 @method()
 def log(x: Tensor) -> Tensor:
-    """Natural logarithm, elementwise. Shapes: any. Dtypes: float32, float64."""
+    """Natural logarithm, elementwise. Shapes: any. Dtypes: floating."""
     floating("log", "x", x)
     return apply(Log(), x)
 
 
 @method()
 def sqrt(x: Tensor) -> Tensor:
-    """Square root, elementwise. Shapes: any. Dtypes: float32, float64."""
+    """Square root, elementwise. Shapes: any. Dtypes: floating."""
     floating("sqrt", "x", x)
     return apply(Sqrt(), x)
 

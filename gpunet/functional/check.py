@@ -24,11 +24,11 @@ def is_tensor(operation: str, name: str, x: Any) -> None:
 
 
 def floating(operation: str, name: str, x: Any) -> None:
-    """`x` must be a tensor of float32 or float64."""
+    """`x` must be a tensor of float16, float32 or float64."""
     is_tensor(operation, name, x)
-    if x.array.dtype.char not in "fd":
+    if x.array.dtype.kind != "f":
         raise DTypeError(
-            operation, f"{name} must be float32 or float64, got {x.dtype}", describe(**{name: x})
+            operation, f"{name} must be floating, got {x.dtype}", describe(**{name: x})
         )
 
 

@@ -30,7 +30,7 @@ def dropout(x: Tensor, p: float = 0.5, training: bool = True) -> Tensor:
     """Zeroes each element with probability `p` and scales the others by 1/(1−p).
 
     The identity if not `training`.
-    Shapes: any. Dtypes: float32, float64. Source: Srivastava et al., JMLR 15, 2014 (inverted form).
+    Shapes: any. Dtypes: floating. Source: Srivastava et al., JMLR 15, 2014 (inverted form).
     """
     floating("dropout", "x", x)
     if not 0.0 <= p <= 1.0:

@@ -37,7 +37,7 @@ def matmul(x: Tensor, y: Tensor) -> Tensor:
 
     Shapes: x (..., n, k), y (..., k, m); the result (..., n, m). A 1-D operand counts as one row
     (x) or column (y), and its axis is dropped from the result.
-    Dtypes: float32, float64, both the same.
+    Dtypes: floating, both the same.
     """
     same_dtype("matmul", x=x, y=y)
     if not x.ndim or not y.ndim:
@@ -97,7 +97,7 @@ def linear(
     """x·weightᵀ + bias, and an activation on top of it without another sweep over memory.
 
     Shapes: x (..., in), weight (out, in), bias (out,); the result (..., out).
-    Dtypes: float32, float64, all the same.
+    Dtypes: floating, all the same.
     Args:
         activation: an operation of `gpunet.functional.activation`, such as `ReLU()`; the result is
             the same as that of the function called afterwards. `nn.Sequential` fuses by itself.

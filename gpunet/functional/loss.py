@@ -60,7 +60,7 @@ def cross_entropy(
 
     Shapes: x (N, C) or (N, C, d1, ...) or (C,); target without the class axis as class indices, or
     of x's shape as class probabilities; weight (C,).
-    Dtypes: x and weight float32 or float64, target int64 (indices) or x's dtype (probabilities).
+    Dtypes: x and weight floating, target int64 (indices) or x's dtype (probabilities).
     Args:
         ignore_index: rows with this target count for nothing.
         reduction: "mean" divides by the summed weight of the targets, as PyTorch does.
@@ -137,7 +137,7 @@ def mse_loss(x: Tensor, target: Tensor, reduction: str = "mean") -> Tensor:
     """(x − target)², the loss of regression.
 
     Shapes: x and target the same, any; the result () or, with reduction="none", theirs.
-    Dtypes: float32, float64.
+    Dtypes: floating.
     """
     _same_shape("mse_loss", x, target)
     difference = x - target
@@ -155,7 +155,7 @@ def binary_cross_entropy_with_logits(
 
     Shapes: x and target the same, any; weight and pos_weight broadcast to it; the result () or,
     with reduction="none", theirs.
-    Dtypes: float32, float64, all the same; target in [0, 1].
+    Dtypes: floating, all the same; target in [0, 1].
     Args:
         weight: of each element. pos_weight: of the first term, to balance rare positives.
     """

@@ -18,7 +18,7 @@ class Sum(Op):
 
     def forward(self, be: Backend, x: Array) -> Array:
         self.shape = x.shape
-        return be.xp.asarray(be.xp.sum(x, axis=self.axes, keepdims=self.keepdim))
+        return be.sum(x, self.axes, self.keepdim)
 
     def backward(self, be: Backend, g: Array) -> Array:
         if not self.keepdim:
@@ -62,7 +62,7 @@ def mean(x: Tensor, dim: Dim = None, keepdim: bool = False) -> Tensor:
     """Mean over the axes `dim` (all of them if None); NaN over no elements.
 
     Shapes: x any; the result lacks the axes `dim`, or has length 1 there with `keepdim`.
-    Dtypes: float32, float64.
+    Dtypes: floating.
     """
     floating("mean", "x", x)
     return apply(Mean(_axes("mean", x, dim), keepdim), x)

@@ -41,7 +41,7 @@ def softmax(x: Tensor, dim: int) -> Tensor:
     """e^x / Σ e^x along `dim`, shifted by the maximum so that nothing overflows.
 
     Shapes: x (..., C, ...) with at least one axis; the result has the same shape.
-    Dtypes: float32, float64.
+    Dtypes: floating.
     """
     floating("softmax", "x", x)
     return apply(Softmax(axis("softmax", x, dim)), x)
@@ -52,7 +52,7 @@ def log_softmax(x: Tensor, dim: int) -> Tensor:
     """log(softmax(x)) along `dim`, without taking the logarithm of a rounded zero.
 
     Shapes: x (..., C, ...) with at least one axis; the result has the same shape.
-    Dtypes: float32, float64.
+    Dtypes: floating.
     """
     floating("log_softmax", "x", x)
     return apply(LogSoftmax(axis("log_softmax", x, dim)), x)

@@ -93,8 +93,10 @@ def test_a_reference_finds_a_pair_that_is_wrong_alike() -> None:
         gradcheck(function, [x], reference=lambda x: 3 * x)
 
 
-def test_of_several_results_the_first_is_checked() -> None:
-    assert gradcheck(lambda x: (x * 2, double(lambda g: g)(x)), [drawn(3)])
+def test_of_several_results_all_are_checked() -> None:
+    assert gradcheck(lambda x: (x * 2, x * x), [drawn(3)])
+    with pytest.raises(GradError, match="the gradient of input 0 must be"):
+        gradcheck(lambda x: (x * 2, double(lambda g: g)(x)), [drawn(3)])
 
 
 def test_inputs_stay_as_they_are() -> None:

@@ -185,14 +185,17 @@ def test_a_number_keeps_the_dtype(number) -> None:
         assert y.requires_grad
 
 
-def test_in_place_operators_make_a_new_tensor() -> None:
-    x = before = gpunet.tensor([1.0, 2.0], requires_grad=True)
-    x += 1
-    x *= 2
-    x.sum().backward()
-    assert x.detach().numpy().tolist() == [4, 6]
-    assert before.detach().numpy().tolist() == [1, 2]
-    assert before.grad.numpy().tolist() == [2, 2]
+def test_in_place_operators_keep_the_memory_and_the_gradient() -> None:
+    x = gpunet.tensor([1.0, 2.0], requires_grad=True)
+    y = same = x * 1
+    y += 1
+    y *= 2
+    y.sum().backward()
+    assert y is same
+    assert y.detach().numpy().tolist() == [4, 6]
+    assert x.grad.numpy().tolist() == [2, 2]
+    with pytest.raises(GradError, match="must not write into a leaf that requires a gradient"):
+        x += 1
 
 
 def test_requires_grad_switches() -> None:

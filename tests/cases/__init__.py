@@ -13,6 +13,7 @@ underscore (`sum_`). The tests made from the rows are in tests/test_cases.py.
 
 from __future__ import annotations
 
+import functools
 import importlib
 import inspect
 import pkgutil
@@ -53,12 +54,11 @@ def tables() -> dict[tuple[str, str], Table]:
     }
 
 
-def rows(kind: type[Row]) -> list[tuple[str, FunctionType, Any]]:
-    """Every row of a kind: a text that reads like the call, the function, the row."""
-    found = tables()
-    return [
-        (f"{name}({row})", function, row)
-        for name, function in public().items()
-        for row in found.get((family(function), name), tuple)()
-        if isinstance(row, kind)
-    ]
+@functools.cache
+def rows_of(function: FunctionType) -> list[Row]:
+    """Every row of the table of a public function."""
+    table = _tables().get((family(function), function.__name__))
+    return list(table()) if table else []
+
+
+_tables = functools.cache(tables)

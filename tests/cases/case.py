@@ -145,27 +145,31 @@ class Case(Row):
     """A call, and the formula it is held against.
 
     Args:
-        oracle: takes the same call on NumPy arrays and answers in their precision; simple, not
-            fast, and independent of gpunet.
+        oracle: takes the same call on NumPy arrays and answers in their precision, with a tuple
+            where there are several results; simple, not fast, and independent of gpunet.
+        unlike_torch: why the row is not compared with PyTorch: what it refuses, or does otherwise.
     """
 
     oracle: Callable[..., Any]
     inputs: Sequence[Any]
     kwargs: dict[str, Any] = field(default_factory=dict)
+    unlike_torch: str = field(default="", kw_only=True)
 
     @property
     def differentiable(self) -> tuple[int, ...]:
         """Positions, among the array inputs, of those that have a gradient."""
         return tuple(i for i, draw in enumerate(self.draws) if draw.differentiable)
 
-    def answer(self, values: Sequence[Array]) -> Array:
-        """What the oracle says with `values` in place of the array inputs."""
+    def answer(self, values: Sequence[Array]) -> tuple[Array, ...]:
+        """What the oracle says with `values` in place of the array inputs, an array a result."""
         with np.errstate(all="ignore"):
-            return np.asarray(self.call(self.oracle, values))
+            results = self.call(self.oracle, values)
+        return tuple(map(np.asarray, results if isinstance(results, tuple) else (results,)))
 
-    def expected(self, dtype: str) -> Array:
-        """What the oracle says, computed in `dtype`."""
-        return self.answer(self.arrays(dtype))
+    def expected(self, dtype: str, computed: str) -> tuple[Array, ...]:
+        """What the oracle says of the inputs in `dtype`, computed in another one."""
+        inputs = self.arrays(dtype)
+        return self.answer([x.astype(computed) if x.dtype.kind == "f" else x for x in inputs])
 
 
 @dataclass(frozen=True)

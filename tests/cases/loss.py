@@ -124,7 +124,7 @@ def _refused():
     )
     problem = "weight must have shape (C,) = (3,), got (2,)"
     yield Invalid([x, target, normal(2)], ShapeError, problem)
-    problem = "weight must be float32 or float64, got int64"
+    problem = "weight must be floating, got int64"
     yield Invalid([x, target, labels(2, 3)], DTypeError, problem)
     yield Invalid([x, target], ArgumentError, NO_SUCH_REDUCTION, dict(reduction="max"))
     for value in (-0.1, 1.5):
@@ -142,7 +142,7 @@ def _elementwise(loss, target):
         yield Edge(loss, [exactly([np.nan, 1.0]), target(2)], kwargs)
     rule = "target must have x's shape (3,), got (3, 1); x is (3,) float64 on cpu"
     yield Invalid([normal(3), target(3, 1)], ShapeError, rule)
-    rule = "target must be float32 or float64, got int64"
+    rule = "target must be floating, got int64"
     yield Invalid([normal(3), labels(2, 3)], DTypeError, rule)
     yield Invalid([normal(3), 0.0], DTypeError, "target must be a gpunet.Tensor, got float")
     yield Invalid([normal(3), target(3)], ArgumentError, NO_SUCH_REDUCTION, dict(reduction="max"))

@@ -37,10 +37,21 @@ class CPUBackend(Backend):
         np.copyto(out, array)
         return out
 
+    def cast(self, array: Array, dtype: DType) -> Array:
+        out = self.empty(array.shape, dtype)
+        with np.errstate(over="ignore", invalid="ignore"):  # NaN to integer; beyond float16
+            np.copyto(out, array, casting="unsafe")
+        return out
+
     def contiguous(self, array: Array) -> Array:
         return array if array.flags.c_contiguous else self.copy(array)
 
+    def owns(self, array: Any) -> bool:
+        return isinstance(array, np.ndarray)
+
     def matmul(self, a: Array, b: Array) -> Array:
+        if a.dtype.char == "e":
+            return self.matmul(a.astype("float32"), b.astype("float32")).astype("float16")
         if a.ndim == 2 and b.ndim == 2:
             return self.gemm.gemm(a, b, self.empty((a.shape[0], b.shape[1]), a.dtype))
         return np.matmul(a, b)

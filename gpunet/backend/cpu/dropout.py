@@ -8,6 +8,7 @@ from __future__ import annotations
 import numpy as np
 
 from gpunet.backend.base import Array
+from gpunet.backend.cpu.half import half
 from gpunet.backend.cpu.jit import kernel
 from gpunet.backend.cpu.memory import cache
 
@@ -57,6 +58,7 @@ def _dropout(x, y, threshold, scale, seed, counter):
         y[i] = x[i] * (scale if words[lane] >= threshold else 0.0)
 
 
+@half
 def dropout(x: Array, p: float, seed: int, counter: int) -> Array:
     """Zeroes each element with probability p and scales the others by 1 / (1 − p).
 

@@ -21,6 +21,7 @@ from typing import Any
 import numpy as np
 
 from gpunet.backend.base import Array
+from gpunet.backend.cpu.half import half
 from gpunet.backend.cpu.jit import Kernel
 from gpunet.backend.cpu.memory import cache
 
@@ -68,7 +69,7 @@ def forward(formula: Callable[..., Any]) -> Callable[..., Array]:
         kernel[dtype](x.reshape(-1), b, out.reshape(-1), *map(dtype.type, parameters))
         return out
 
-    return _named(run, formula)
+    return half(_named(run, formula))
 
 
 def backward(formula: Callable[..., Any]) -> Callable[..., Array]:
@@ -87,7 +88,7 @@ def backward(formula: Callable[..., Any]) -> Callable[..., Array]:
         kernel[dtype](gy.reshape(-1), kept.reshape(-1), b, gx.reshape(-1), *parameters)
         return gx
 
-    return _named(run, formula)
+    return half(_named(run, formula))
 
 
 def _in_loop(loop: Callable[..., Any], formula: Callable[..., Any]) -> Kernel:

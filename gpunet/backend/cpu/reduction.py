@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from gpunet.backend.base import Array
+from gpunet.backend.cpu.half import half
 from gpunet.backend.cpu.jit import FAST_SUM, kernel
 from gpunet.backend.cpu.memory import cache
 
@@ -17,6 +18,7 @@ def _column_sum(x, total):
             total[j] += row[j]
 
 
+@half
 def column_sum(x: Array) -> Array:
     """Sum over all axes but the last, rows in order: the gradient of a bias.
 

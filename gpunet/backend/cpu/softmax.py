@@ -8,6 +8,7 @@ from __future__ import annotations
 import numpy as np
 
 from gpunet.backend.base import Array
+from gpunet.backend.cpu.half import half
 from gpunet.backend.cpu.jit import T, kernel
 from gpunet.backend.cpu.memory import cache
 from gpunet.backend.cpu.reduction import row_dot, row_max, row_sum
@@ -117,6 +118,7 @@ def _rows(x: Array) -> Array:
     return x.reshape(x.size // columns if columns else 0, columns)
 
 
+@half
 def softmax_fwd(x: Array) -> Array:
     """e^x / Σ e^x along the last axis. Shapes: x (..., C) C-contiguous, C >= 1; result like x."""
     y = cache.empty(x.shape, x.dtype)
@@ -124,6 +126,7 @@ def softmax_fwd(x: Array) -> Array:
     return y
 
 
+@half
 def softmax_bwd(gy: Array, y: Array) -> Array:
     """gx = y (gy − Σ gy·y); y is the softmax."""
     gx = cache.empty(y.shape, y.dtype)
@@ -131,6 +134,7 @@ def softmax_bwd(gy: Array, y: Array) -> Array:
     return gx
 
 
+@half
 def log_softmax_fwd(x: Array) -> Array:
     """x − log Σ e^x along the last axis. Shapes: x (..., C) C-contiguous, C >= 1; result like x."""
     y = cache.empty(x.shape, x.dtype)
@@ -138,6 +142,7 @@ def log_softmax_fwd(x: Array) -> Array:
     return y
 
 
+@half
 def log_softmax_bwd(gy: Array, y: Array) -> Array:
     """gx = gy − e^y Σ gy; y is the log-softmax."""
     gx = cache.empty(y.shape, y.dtype)
@@ -145,6 +150,7 @@ def log_softmax_bwd(gy: Array, y: Array) -> Array:
     return gx
 
 
+@half
 def cross_entropy_fwd(
     x: Array, target: Array, weight: Array | None, ignore_index: int, smoothing: float
 ) -> tuple[Array, Array, Array]:
@@ -169,6 +175,7 @@ def cross_entropy_fwd(
     return rows, totals, p
 
 
+@half
 def cross_entropy_bwd(
     gy: Array, p: Array, target: Array, weight: Array | None, ignore_index: int, smoothing: float
 ) -> Array:

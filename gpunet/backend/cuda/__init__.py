@@ -51,10 +51,9 @@ class CUDABackend(Backend):
         return self.gpu.empty(shape, dtype)
 
     def asarray(self, values: Any, dtype: DType | None = None) -> Array:
-        if type(values) is not self.gpu.array:
-            return self.gpu.from_host(values, dtype)
-        if self.gpu.number_of(values) != self.gpu.number:
-            values = self.gpu.from_host(self.gpu.to_host(values))
+        if not self.owns(values):
+            on_host = self.gpu.to_host(values) if type(values) is self.gpu.array else values
+            return self.gpu.from_host(on_host, dtype)
         return values if dtype is None or values.dtype == dtype else values.astype(dtype)
 
     def to_host(self, array: Array) -> Any:
@@ -65,8 +64,14 @@ class CUDABackend(Backend):
     def copy(self, array: Array) -> Array:
         return array.copy(order="C")
 
+    def cast(self, array: Array, dtype: DType) -> Array:
+        return array.astype(dtype, order="C")
+
     def contiguous(self, array: Array) -> Array:
         return array if self.gpu.contiguous(array) else array.copy(order="C")
+
+    def owns(self, array: Any) -> bool:
+        return type(array) is self.gpu.array and self.gpu.number_of(array) == self.gpu.number
 
     def matmul(self, a: Array, b: Array) -> Array:
         return matmul(self.gpu, a, b, self.allow_tf32)
