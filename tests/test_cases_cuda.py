@@ -96,13 +96,14 @@ def run(
         roots = [(y, w) for y, w in zip(floating, given, strict=True) if y.requires_grad]
         if roots:
             engine.backward(roots)
-    for array in (*(y.array for y in results), *(x.grad.array for x in tensors if x.grad)):
+    grads = [None if x.grad is None else x.grad.array for x in tensors]
+    for array in (*(y.array for y in results), *(g for g in grads if g is not None)):
         assert be.owns(array), f"a {type(array).__name__} is not on the device"
     return Run(
         [be.to_host(x.array) for x in tensors],
         tuple(Tensor(be.to_host(y.array), be, y.requires_grad, y.origin) for y in results),
         [be.to_host(w) for w in given],
-        [None if x.grad is None else be.to_host(x.grad.array) for x in tensors],
+        [None if g is None else be.to_host(g) for g in grads],
     )
 
 
@@ -124,8 +125,12 @@ def check_gradient(be: Backend, function: Function, case: Case) -> None:
 def check_refusal(be: Backend, function: Function, case: Invalid) -> None:
     """As in tests/checks.py; what only a kernel can see is said when the result is read."""
     tensors = [Tensor(upload(be, x), be) for x in case.arrays("float64")]
-    with pytest.raises(case.error) as caught:
+
+    def call() -> None:
         case.call(function, tensors)
         be.synchronize()
+
+    with pytest.raises(case.error) as caught:
+        call()
     assert str(caught.value).startswith(f"{function.__name__}: "), str(caught.value)
     assert case.message.replace(" on cpu", " on cuda:0") in str(caught.value), str(caught.value)
