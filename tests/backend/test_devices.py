@@ -3,6 +3,7 @@
 import copy
 import pickle
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -99,6 +100,25 @@ def cupy(tmp_path, monkeypatch):
     yield install
     sys.modules.pop("cupy", None)
     probe.cache_clear()
+
+
+CACHE = """
+import os
+os.makedirs(os.environ.get("CUPY_CACHE_DIR", os.path.expanduser("~/.cupy/kernel_cache")))
+"""
+
+
+@pytest.mark.skipif(not Path("/proc/1").is_dir(), reason="it takes Linux to refuse root a folder")
+def test_a_home_that_cannot_be_written(cupy, monkeypatch) -> None:
+    """CuPy makes its cache folder when it is imported, and raises where it cannot."""
+    monkeypatch.setenv("HOME", "/proc/1")
+    monkeypatch.setenv("CUPY_CACHE_DIR", "")  # so that it is put back
+    monkeypatch.delenv("CUPY_CACHE_DIR")
+    cupy(CACHE + fake(driver=0))
+    assert probe() == "there is no NVIDIA driver (CuPy is installed)"
+    monkeypatch.setenv("CUPY_CACHE_DIR", "/proc/1/chosen")  # the user's own choice is kept
+    cupy(CACHE + fake(driver=0))
+    assert "FileNotFoundError" in probe()
 
 
 @pytest.mark.parametrize(("text", "reason"), BROKEN.values(), ids=BROKEN)

@@ -7,8 +7,10 @@ must never touch the CPU path.
 from __future__ import annotations
 
 import functools
+import os
+from pathlib import Path
 
-from gpunet.backend.cuda import nvrtc
+from gpunet.backend.cuda import loader, nvrtc
 
 OLDEST = (14, 2)  # the version of CuPy from which on its calls are as written here
 
@@ -16,6 +18,7 @@ OLDEST = (14, 2)  # the version of CuPy from which on its calls are as written h
 @functools.cache
 def probe() -> str:
     """Why CUDA cannot be used on this machine, in one line; nothing if it can."""
+    _give_cupy_a_cache()
     try:
         import cupy
     except ModuleNotFoundError as error:
@@ -32,6 +35,20 @@ def probe() -> str:
         return _missing(cupy)
     except Exception as error:
         return f"the GPU does not answer: {_line(error)}"
+
+
+def _give_cupy_a_cache() -> None:
+    """Keeps CuPy importable where its cache folder cannot be made, as under a read-only home."""
+    if "CUPY_CACHE_DIR" in os.environ:
+        return
+    try:
+        folder = Path.home() / ".cupy" / "kernel_cache"
+        existing = next(parent for parent in (folder, *folder.parents) if parent.exists())
+        usable = os.access(existing, os.W_OK | os.X_OK)
+    except (OSError, RuntimeError):  # there is no home
+        usable = False
+    if not usable:
+        os.environ["CUPY_CACHE_DIR"] = str(loader.writable_folder() / "cupy")
 
 
 def _missing(cupy: object) -> str:
