@@ -130,6 +130,8 @@ class HostGPU:
         first, second = first.astype(sums), second.astype(sums)
         if tf32 and result.dtype == np.float32:
             first, second = _tf32(first), _tf32(second)
+        if batch == 1:  # BLAS is called for two axes only
+            first, second, result = first[0], second[0], result[0]
         result[...] = np.matmul(first, second)
 
     # --- order and time
