@@ -4,6 +4,7 @@
 #   make test     run every test
 #   make bench    compare with PyTorch on the CPU (and the GPU where there is one)
 #   make check    what CI runs: style, types, tests
+#   make docs     build the documentation site into build/site
 #   make torch    install PyTorch beside it, for the tests and benchmarks that compare with it
 #   make fmt      put the sources into the project's style
 
@@ -12,7 +13,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
-.PHONY: train test bench check torch lint fmt clean
+.PHONY: train test bench check torch lint docs fmt clean
 .DEFAULT_GOAL := help
 
 help:
@@ -58,6 +59,11 @@ lint: $(VENV)/installed-dev
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+
+docs: $(VENV)/installed-dev
+	$(BIN)/python -m bench.report
+	PYTHONPATH=. $(BIN)/mkdocs build --strict --quiet
+	@echo "written: build/site/index.html"
 
 fmt: $(VENV)/installed-dev
 	$(BIN)/ruff format .

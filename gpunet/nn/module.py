@@ -332,8 +332,8 @@ class Module:
             strict: whether names must be the model's exactly.
 
         Raises:
-            ArgumentError: names are missing or unexpected. ShapeError: an array has another shape.
-            The message lists all of them, and nothing is changed then.
+            ArgumentError: names are missing or unexpected; the message lists all of them.
+            ShapeError: arrays have another shape; likewise. Nothing is changed then.
         """
         own = dict(self._state())
         missing = [name for name in own if name not in state]
