@@ -104,7 +104,8 @@ def cupy(tmp_path, monkeypatch):
 
 CACHE = """
 import os
-os.makedirs(os.environ.get("CUPY_CACHE_DIR", os.path.expanduser("~/.cupy/kernel_cache")), exist_ok=True)
+folder = os.environ.get("CUPY_CACHE_DIR", os.path.expanduser("~/.cupy/kernel_cache"))
+os.makedirs(folder, exist_ok=True)
 """
 
 
