@@ -21,7 +21,7 @@ from gpunet.backend.cuda.probe import probe
 from gpunet.errors import ArgumentError, DeviceError, DeviceMemoryError, MissingPackageError
 from tests.kernels import needs
 from tests.kernels.dtypes import DTYPES
-from tests.kernels.host import build
+from tests.kernels.host import build, cupy_names
 
 cupy = pytest.importorskip("cupy", reason="CuPy is not installed")
 # Another session's GPU must not be touched by a pretended runtime.
@@ -230,6 +230,10 @@ def test_what_the_probe_says_here() -> None:
     probe.cache_clear()
     assert probe() == "there is no NVIDIA driver (CuPy is installed)"
     probe.cache_clear()
+
+
+def test_the_pretended_gpu_knows_what_cupy_has() -> None:
+    assert cupy_names.read() == cupy_names.of_cupy(cupy)
 
 
 # --- our compiler and CuPy's

@@ -14,6 +14,9 @@ from typing import Any
 
 import numpy as np
 
+from tests.kernels.host import cupy_names
+
+CUPY = cupy_names.read()
 _UNMIXED = "an array of cuda:{} and a {} cannot be mixed"
 
 
@@ -75,8 +78,28 @@ class HostArray(np.ndarray[Any, Any]):
     def __bool__(self) -> bool:
         return bool(self.item())
 
-    def argmax(self, *arguments: Any, **keywords: Any) -> Any:
-        return wrapped(self.view(np.ndarray).argmax(*arguments, **keywords), self.number)
+
+def _limited(name: str) -> Any:
+    """A method of arrays that takes what CuPy's takes, and gives an array also for one number."""
+
+    def method(x: HostArray, *arguments: Any, **keywords: Any) -> Any:
+        _check(f"ndarray.{name}", CUPY["methods"][name], len(arguments), keywords)
+        return wrapped(getattr(x.view(np.ndarray), name)(*arguments, **keywords), x.number)
+
+    return method
+
+
+def _check(name: str, known: list[str] | None, count: int, keywords: dict[str, Any]) -> None:
+    """Refuses arguments that CuPy would refuse."""
+    if known is None or "*shape" in known or "*axes" in known:
+        return
+    unknown = keywords.keys() - set(known)
+    if unknown or count > len(known):
+        raise TypeError(f"CuPy's {name} takes {known}, got {count} and {sorted(keywords)}")
+
+
+for _name in ("all", "any", "argmax", "argmin", "max", "mean", "min", "prod", "std", "sum", "var"):
+    setattr(HostArray, _name, _limited(_name))
 
 
 def wrapped(result: Any, device: int) -> Any:
@@ -123,12 +146,15 @@ class HostModule:
         self._device = device
 
     def __getattr__(self, name: str) -> Any:
+        if callable(getattr(np, name)) and name not in CUPY["functions"]:
+            raise AttributeError(f"CuPy has no {name}")
         function = getattr(np, name)
         if isinstance(function, type) or not callable(function):
             return function
 
         def call(*arguments: Any, **keywords: Any) -> Any:
             device = self._device
+            _check(name, CUPY["functions"][name], len(arguments), keywords)
             arguments, keywords = plain(arguments, device), plain(keywords, device)
             return wrapped(function(*arguments, **keywords), device)
 
