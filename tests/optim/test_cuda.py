@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import gpunet
-from gpunet import backend, optim
+from gpunet import backend, nn, optim
 from gpunet.errors import ArgumentError
 from tests.kernels import needs
 from tests.kernels.host.array import HostArray
@@ -93,3 +93,37 @@ def test_options_are_checked() -> None:
             be.optim.sgd_step([], [], [], [], None, speed=1)
         with pytest.raises(AttributeError, match=r"kernels/optim.cu has no kernel 'nothing_step'"):
             be.optim.nothing_step  # noqa: B018
+
+
+@pytest.mark.parametrize("order", [1.0, 2.0, float("inf")])
+def test_clipping(order) -> None:
+    def clipped(device: str) -> list[Any]:
+        parameters = [gpunet.zeros(n, device=device, requires_grad=True) for n in (3, 0, 5)]
+        for p in parameters:
+            p.grad = gpunet.tensor(np.arange(p.numel(), dtype="float32") - 1, device=device)
+        norm = nn.utils.clip_grad_norm_(parameters, 0.5, order)
+        nn.utils.clip_grad_value_(parameters, 0.1)
+        return [norm.numpy(), *(p.grad.numpy() for p in parameters)]
+
+    with pretended(HostGPU()):
+        there = clipped("cuda:0")
+    for got, expected in zip(there, clipped("cpu"), strict=True):
+        np.testing.assert_allclose(got, expected, rtol=1e-6)
+
+
+def test_lbfgs() -> None:
+    def minimum(device: str) -> Any:
+        x = gpunet.tensor([-1.5, 2.0], "float64", device, requires_grad=True)
+        optimizer = optim.LBFGS([x], line_search_fn="strong_wolfe", max_iter=50)
+
+        def closure() -> gpunet.Tensor:
+            optimizer.zero_grad()
+            loss = (1.0 - x[0]) ** 2 + 100.0 * (x[1] - x[0] * x[0]) ** 2
+            loss.backward()
+            return loss
+
+        optimizer.step(closure)
+        return x.detach().numpy()
+
+    with pretended(HostGPU()):
+        np.testing.assert_allclose(minimum("cuda:0"), [1, 1], atol=1e-4)
