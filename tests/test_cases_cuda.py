@@ -89,6 +89,10 @@ def run(
     with np.errstate(all="ignore") if isinstance(case, Edge) else nullcontext():
         results = case.call(function, tensors)
         results = results if isinstance(results, tuple) else (results,)
+        # One bool, say, is on the host: it was read.
+        results = tuple(
+            y if isinstance(y, Tensor) else gpunet.tensor(y, None, be.device) for y in results
+        )
         for y in results:
             inspect(y)
         floating = [y for y in results if y.is_floating_point()]
