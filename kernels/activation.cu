@@ -148,10 +148,12 @@ KERNEL(gelu_tanh_fwd)(const T* x, const T* bias, T* y, long long n, long long co
 KERNEL(gelu_tanh_bwd)(const T* gy, const T* kept, const T* bias, T* gx, long long n,
                       long long columns) {
     backward(gy, kept, bias, gx, n, columns, [](acc_t gy, acc_t x) {
-        const acc_t u = C(1.5957691216057308) * (x + C(0.044715) * x * x * x);
-        const acc_t slope = C(1.5957691216057308) * (1 + C(0.134145) * x * x);
+        // Beyond 10 the slope is 0 or 1 to the last bit. Written so that NaN stays NaN.
+        const acc_t c = x < -10 ? C(-10) : x > 10 ? C(10) : x;
+        const acc_t u = C(1.5957691216057308) * (c + C(0.044715) * c * c * c);
+        const acc_t slope = C(1.5957691216057308) * (1 + C(0.134145) * c * c);
         // 1 - sigmoid(u) is sigmoid(-u), without cancellation and without the overflow of e^-u.
-        return gy * sigmoid(u) * (1 + x * slope * sigmoid(-u));
+        return gy * sigmoid(u) * (1 + c * slope * sigmoid(-u));
     });
 }
 
@@ -191,7 +193,7 @@ KERNEL(mish_fwd)(const T* x, const T* bias, T* y, long long n, long long columns
 KERNEL(mish_bwd)(const T* gy, const T* kept, const T* bias, T* gx, long long n, long long columns) {
     backward(gy, kept, bias, gx, n, columns, [](acc_t gy, acc_t x) {
         const acc_t e = exp(fmin(x, C(20))), m = e * (e + 2), d = 1 / (m + 2);
-        return x > 20 ? gy : gy * d * (m + 4 * x * e * (e + 1) * d);
+        return x > 20 ? gy : gy * d * (m + 4 * (x * e) * (e + 1) * d);
     });
 }
 

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from gpunet.backend.cpu import activation as twin
+from gpunet.backend.cuda import source
 from tests.kernels import needs
 from tests.kernels.close import assert_close
 from tests.kernels.dtypes import DTYPES, FLOAT32, FLOAT64, Array, DType
@@ -236,4 +237,4 @@ def test_output_may_be_the_input() -> None:
 
 def test_every_kernel_of_the_file_is_tested() -> None:
     tested = {f"{name}_fwd" for name in FORWARD} | {f"{name}_bwd" for name in SLOPE}
-    assert tested == set(build.signatures(build.source("activation")))
+    assert tested == set(source.signatures(source.text("activation")))

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from gpunet.backend.cpu import dropout as twin
+from gpunet.backend.cuda import source
 from tests.kernels import needs
 from tests.kernels.dtypes import BFLOAT16, DTYPES, FLOAT16, FLOAT32, FLOAT64, Array, DType
 from tests.kernels.host import build
@@ -100,5 +101,5 @@ def test_philox_gives_the_published_words(counter: str, key: str, result: str) -
         device.launch(kernel, 1, 32, *given, out)
         return out
 
-    kernel = build.load_text(build.source("dropout") + PHILOX, FLOAT32)["words"]
+    kernel = build.load_text(source.text("dropout") + PHILOX, FLOAT32)["words"]
     assert (everywhere(program) == words(result)).all()
