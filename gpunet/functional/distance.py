@@ -13,8 +13,7 @@ from gpunet.backend import dtype as known_dtype
 from gpunet.errors import ArgumentError
 from gpunet.functional.arithmetic import Subtract, add, div, mul
 from gpunet.functional.check import floating, is_tensor
-from gpunet.functional.dims import Dim, Reduction, axes, not_empty, over_axes
-from gpunet.functional.minmax import evenly
+from gpunet.functional.dims import Dim, Reduction, axes, evenly, not_empty, over_axes
 from gpunet.functional.promotion import binary, cast, promoted, wide
 from gpunet.functional.reduction import sum
 from gpunet.functional.shape import reshape
@@ -24,7 +23,7 @@ class Norm(Reduction):
     """(Σ |x|ᵖ)^(1/p); its gradient sign(x) (|x|/‖x‖)^(p−1) is taken as 0 where x or ‖x‖ is 0.
 
     For p = ±∞ it is the largest or smallest |x|, and such elements share the gradient evenly; for
-    p = 0 it is the number of elements other than 0.
+    p = 0 it is the number of elements other than 0. The gradient of a NaN is NaN.
     """
 
     def __init__(self, p: float, axes: tuple[int, ...], keepdim: bool):
