@@ -11,9 +11,11 @@ from gpunet.functional.activation import *
 from gpunet.functional.arithmetic import *
 from gpunet.functional.conversion import *
 from gpunet.functional.dropout import *
+from gpunet.functional.gating import *
 from gpunet.functional.indexing import *
 from gpunet.functional.linear import *
 from gpunet.functional.loss import *
+from gpunet.functional.piecewise import *
 from gpunet.functional.reduction import *
 from gpunet.functional.shape import *
 from gpunet.functional.softmax import *
