@@ -44,6 +44,7 @@ KERNEL(uniform)(T* y, long long n, acc_t low, acc_t high, unsigned long long see
     const bool aligned = is_aligned(y);
     GRID_STRIDE(group, (n + GROUP - 1) / GROUP) {
         const long long i = group * GROUP;
+        const bool wide = aligned && i + GROUP <= n;
         const RandomWords words = philox(group, counter, seed);
         Values<GROUP> v;
 #pragma unroll
@@ -51,7 +52,7 @@ KERNEL(uniform)(T* y, long long n, acc_t low, acc_t high, unsigned long long see
             const acc_t part = acc_t(words.at[k] >> 9) + C(0.5);
             v.at[k] = low + (high - low) * (part * C(1.1920928955078125e-07));  // 2^-23
         }
-        if (aligned && i + GROUP <= n)
+        if (wide)
             store<GROUP>(y + i, v);
         else
             store_some<GROUP>(y + i, v, n - i);
