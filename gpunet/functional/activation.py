@@ -6,7 +6,7 @@ CPU formulas: gpunet/backend/cpu/activation.py. CUDA: kernels/activation.cu.
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from gpunet.autograd.op import Op, apply
 from gpunet.autograd.tensor import Tensor, method
@@ -57,9 +57,12 @@ class Activation(Op):
             return x.assign(operation, apply(self, clone(x)))  # backward reads the old values
         return x.assign(operation, apply(self, x))
 
-    def backward(self, be: Backend, gy: Array) -> Array:
+    def backward(self, be: Backend, gy: Array) -> Any:
         kept, bias = self.saved
-        return self.bwd(be, be.contiguous(gy), kept, bias)
+        gx = self.bwd(be, be.contiguous(gy), kept, bias)
+        if len(self.needs) < 2:  # without a bias, or inside another operation that sees to it
+            return gx
+        return gx if self.needs[0] else None, be.reduction.column_sum(gx) if self.needs[1] else None
 
 
 class ReLU(Activation):

@@ -10,7 +10,7 @@ from gpunet.autograd.op import Op, apply
 from gpunet.autograd.tensor import Tensor, method
 from gpunet.backend import Array, Backend, random
 from gpunet.errors import ArgumentError
-from gpunet.functional.activation import leaky_relu
+from gpunet.functional.activation import LeakyReLU
 from gpunet.functional.check import axis, floating, same_dtype, shape_error
 
 
@@ -91,7 +91,9 @@ def rrelu(
     if not (math.isfinite(lower) and math.isfinite(upper) and lower <= upper):
         rule = f"lower must be at most upper, both finite, got {lower} and {upper}"
         raise ArgumentError("rrelu", rule)
-    y = apply(RReLU(lower, upper), x) if training else leaky_relu(x, (lower + upper) / 2)
+    if not training:
+        return LeakyReLU((lower + upper) / 2).on("rrelu", x, inplace)
+    y = apply(RReLU(lower, upper), x)
     return x.assign("rrelu", y) if inplace else y
 
 

@@ -165,12 +165,11 @@ def _run(
     loop: Kernel, gy: Array, x: Array, bias: Array | None, out: Array, parameters: tuple[float, ...]
 ) -> None:
     dtype = out.dtype
-    columns = 1 if bias is None else bias.size
+    columns = 1 if bias is None else max(1, bias.size)
     b = _array(dtype, ()) if bias is None else bias
     flat = gy.reshape(-1), x.reshape(-1), b, out.reshape(-1)
     arguments = loop[dtype].address, *flat, out is x, columns  # type: ignore[attr-defined]
-    rows = out.size // columns if columns else 0
-    share(_sweep[dtype], arguments, rows, columns, dtype, _array(dtype, parameters))
+    share(_sweep[dtype], arguments, out.size // columns, columns, dtype, _array(dtype, parameters))
 
 
 @functools.lru_cache(maxsize=256)
