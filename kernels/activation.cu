@@ -304,3 +304,13 @@ KERNEL(shrink_bwd)(const T* gy, const T* kept, const T* bias, T* gx, long long n
     backward(gy, kept, bias, gx, n, columns,
              [=](acc_t gy, acc_t x) { return fabs(x) <= lambd ? 0 : gy; });
 }
+
+// The error function and what it lacks to 1; their gradients need nothing but exp.
+
+KERNEL(erf_fwd)(const T* x, const T* bias, T* y, long long n, long long columns) {
+    forward(x, bias, y, n, columns, [](acc_t x) { return erf(x); });
+}
+
+KERNEL(erfc_fwd)(const T* x, const T* bias, T* y, long long n, long long columns) {
+    forward(x, bias, y, n, columns, [](acc_t x) { return erfc(x); });
+}

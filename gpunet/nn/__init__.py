@@ -1,6 +1,6 @@
 """Layers and models, with PyTorch's names, arguments and `state_dict` keys."""
 
-from gpunet.nn import init
+from gpunet.nn import init, utils
 from gpunet.nn.activation import (
     CELU,
     ELU,
@@ -25,11 +25,12 @@ from gpunet.nn.activation import (
     Tanhshrink,
     Threshold,
 )
-from gpunet.nn.container import Sequential
+from gpunet.nn.container import ModuleDict, ModuleList, ParameterDict, ParameterList, Sequential
 from gpunet.nn.dropout import Dropout
-from gpunet.nn.flatten import Flatten
+from gpunet.nn.embedding import Embedding
+from gpunet.nn.flatten import Flatten, Unflatten
 from gpunet.nn.gating import GLU, PReLU, RReLU
-from gpunet.nn.linear import Linear
+from gpunet.nn.linear import Bilinear, Identity, Linear
 from gpunet.nn.loss import BCEWithLogitsLoss, CrossEntropyLoss, MSELoss
 from gpunet.nn.module import Buffer, Module, Parameter
 from gpunet.nn.softmax import LogSoftmax, Softmax, Softmax2d, Softmin
@@ -41,14 +42,17 @@ __all__ = [
     "GLU",
     "SELU",
     "BCEWithLogitsLoss",
+    "Bilinear",
     "Buffer",
     "CrossEntropyLoss",
     "Dropout",
+    "Embedding",
     "Flatten",
     "Hardshrink",
     "Hardsigmoid",
     "Hardswish",
     "Hardtanh",
+    "Identity",
     "LeakyReLU",
     "Linear",
     "LogSigmoid",
@@ -56,8 +60,12 @@ __all__ = [
     "MSELoss",
     "Mish",
     "Module",
+    "ModuleDict",
+    "ModuleList",
     "PReLU",
     "Parameter",
+    "ParameterDict",
+    "ParameterList",
     "RReLU",
     "ReLU",
     "ReLU6",
@@ -74,5 +82,7 @@ __all__ = [
     "Tanh",
     "Tanhshrink",
     "Threshold",
+    "Unflatten",
     "init",
+    "utils",
 ]

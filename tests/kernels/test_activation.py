@@ -66,6 +66,8 @@ FORWARD: dict[str, Any] = {
     "hardswish": lambda x: x * (np.clip(x + 3, 0, 6) / 6),
     "softshrink": lambda x, lambd: np.sign(x) * np.maximum(np.abs(x) - lambd, 0),
     "hardshrink": lambda x, lambd: np.where(np.abs(x) <= lambd, 0 * x, x),
+    "erf": erf,
+    "erfc": lambda x: np.vectorize(math.erfc, otypes=[x.dtype])(x) if x.size else x,
 }
 SLOPE: dict[str, Any] = {
     "relu": lambda y: np.where(y > 0, 1, 0).astype(y.dtype),

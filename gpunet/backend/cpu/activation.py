@@ -8,7 +8,7 @@ CUDA twins: kernels/activation.cu.
 from __future__ import annotations
 
 from gpunet.backend.cpu.pointwise import backward, forward
-from gpunet.backend.cpu.scalar import erf, exp, expm1, log1p, sigmoid, tanh
+from gpunet.backend.cpu.scalar import erf, erfc, exp, expm1, log1p, sigmoid, tanh
 
 
 @forward
@@ -234,3 +234,13 @@ def hardshrink_fwd(x, lambd):
 @backward
 def shrink_bwd(gy, x, lambd):
     return 0.0 if abs(x) <= lambd else gy
+
+
+@forward
+def erf_fwd(x):
+    return erf(x)
+
+
+@forward
+def erfc_fwd(x):
+    return erfc(x)
