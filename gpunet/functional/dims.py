@@ -129,3 +129,11 @@ class Pick(Reduction):
         self.shape, self.saved = x.shape, indices
         values = be.xp.take_along_axis(x, indices, self.axis)
         return self.dropped(be, values), self.dropped(be, indices)
+
+
+def ranked(be: Backend, x: Array, axis: int, descending: bool = False) -> Array:
+    """Positions of the elements in ascending or descending order; equal ones keep theirs."""
+    if not descending:
+        return be.xp.argsort(x, axis=axis, kind="stable")
+    flipped = be.xp.flip(be.xp.argsort(be.xp.flip(x, axis), axis=axis, kind="stable"), axis)
+    return be.xp.subtract(x.shape[axis] - 1, flipped)

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from gpunet.autograd.broadcast import unbroadcast
-from gpunet.autograd.op import Op, apply
+from gpunet.autograd.op import apply
 from gpunet.autograd.tensor import Tensor, method
 from gpunet.backend import Array, Backend
 from gpunet.errors import ArgumentError
@@ -20,6 +19,7 @@ from gpunet.functional.dims import (
     one_axis,
     over_axes,
 )
+from gpunet.functional.extrema import Larger, Smaller
 from gpunet.functional.promotion import binary
 from gpunet.functional.shape import reshape
 
@@ -94,37 +94,13 @@ class Position(Reduction):
         return be.xp.asarray(find(x, axis=self.axes[0], keepdims=self.keepdim))
 
 
-class Larger(Op):
-    """The larger (or smaller) of two; where they are equal, each gets half of the gradient."""
-
-    def __init__(self, name: str):
-        self.choose = name
-
-    def forward(self, be: Backend, x: Array, y: Array) -> Array:
-        self.saved = x, y
-        return getattr(be.xp, self.choose)(x, y)
-
-    def backward(self, be: Backend, gz: Array) -> Any:
-        x, y = self.saved
-        xp = be.xp
-        half = xp.where(xp.equal(x, y), xp.multiply(gz, 0.5), gz)
-        none = xp.zeros_like(gz)
-        beaten = xp.less if self.choose == "maximum" else xp.greater
-        gx = gy = None
-        if self.needs[0]:
-            gx = unbroadcast(be, xp.where(beaten(x, y), none, half), x.shape)
-        if self.needs[1]:
-            gy = unbroadcast(be, xp.where(beaten(y, x), none, half), y.shape)
-        return gx, gy
-
-
 def _extremum(name: str, x: Tensor, dim: Any, keepdim: bool, other: Any) -> Any:
     is_tensor(name, "x", x)
     if isinstance(dim, Tensor):
         dim, other = None, dim
     if other is not None:
         is_tensor(name, "other", other)
-        return binary(name, Larger(name + "imum"), x, other)
+        return binary(name, Larger() if name == "max" else Smaller(), x, other, wide=False)
     if dim is not None:
         along = one_axis(name, x, dim)
         not_empty(name, x, (along,))

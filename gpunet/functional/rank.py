@@ -9,10 +9,9 @@ from gpunet.autograd.tensor import Tensor, method
 from gpunet.backend import Array, Backend, dtypes
 from gpunet.errors import ArgumentError, DTypeError
 from gpunet.functional.check import describe, floating, is_tensor, one_of, shape_error
-from gpunet.functional.dims import Pick, Picked, not_empty, one_axis, over_axes
+from gpunet.functional.dims import Pick, Picked, not_empty, one_axis, over_axes, ranked
 from gpunet.functional.minmax import evenly
 from gpunet.functional.shape import reshape
-from gpunet.functional.sorting import ranked
 
 
 def nans(be: Backend, x: Array, axis: int) -> Array:

@@ -10,16 +10,8 @@ from gpunet.autograd.tensor import Tensor, method
 from gpunet.backend import Array, Backend, dtypes
 from gpunet.errors import ArgumentError, DTypeError, GradError
 from gpunet.functional.check import describe, floating, is_tensor, one_of, shape_error
-from gpunet.functional.dims import Pick, Picked, one_axis, over_axes
+from gpunet.functional.dims import Pick, Picked, one_axis, over_axes, ranked
 from gpunet.functional.promotion import cast, promoted, wide
-
-
-def ranked(be: Backend, x: Array, axis: int, descending: bool = False) -> Array:
-    """Positions of the elements in ascending or descending order; equal ones keep theirs."""
-    if not descending:
-        return be.xp.argsort(x, axis=axis, kind="stable")
-    flipped = be.xp.flip(be.xp.argsort(be.xp.flip(x, axis), axis=axis, kind="stable"), axis)
-    return be.xp.subtract(x.shape[axis] - 1, flipped)
 
 
 class Sort(Pick):
