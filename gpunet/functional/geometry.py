@@ -93,12 +93,12 @@ def one_bias_each(operation: str, bias: Tensor | None, filters: int, weight: Ten
 def numbers(operation: str, name: str, value: Any, axes: int, least: int) -> tuple[int, ...]:
     """A number for each axis."""
     try:
-        given = (value,) if isinstance(value, int) else tuple(value)
-    except TypeError:
+        given = tuple([n.__index__() for n in (value if isinstance(value, Sequence) else (value,))])
+    except (AttributeError, TypeError):
         given = ()
     if len(given) == 1:
         given *= axes
-    if len(given) != axes or any(type(n) is not int or n < least for n in given):
+    if len(given) != axes or min(given) < least:
         many = f" or {axes} of them" if axes > 1 else ""
         rule = f"{name} must be a whole number from {least}{many}, got {value!r}"
         raise ArgumentError(operation, rule)
