@@ -92,7 +92,7 @@ class ConvTranspose(Op):
         return gx, gw, gb
 
 
-class Unfold(Op):
+class ImageToColumns(Op):
     """The patches of a picture as columns; the gradient adds them up where they come from."""
 
     def __init__(self, kernel: Three, moves: Geometry):
@@ -108,11 +108,11 @@ class Unfold(Op):
         return gx.reshape(self.shape)
 
 
-class Fold(Op):
+class ColumnsToImage(Op):
     """The sums of overlapping patches; the gradient takes them out again."""
 
     def __init__(self, shape: Shape, kernel: Three, moves: Geometry):
-        self.shape, self.unfold = shape, Unfold(kernel, moves)
+        self.shape, self.unfold = shape, ImageToColumns(kernel, moves)
 
     def forward(self, be: Backend, x: Array) -> Array:
         channels = x.shape[1] // (self.unfold.kernel[1] * self.unfold.kernel[2])
@@ -255,8 +255,7 @@ def conv_transpose2d(
     >>> import gpunet
     >>> x, w = gpunet.tensor([[[1.0, 2.0]]]), gpunet.ones((1, 1, 1, 2))
     >>> gpunet.functional.conv_transpose2d(x, w, stride=2)
-    tensor([[[1., 1., 2., 2.],
-             [0., 0., 0., 0.]]], dtype=float32)
+    tensor([[[1., 1., 2., 2.]]], dtype=float32)
     """
     moves = stride, padding, output_padding, groups, dilation
     return _transposed("conv_transpose2d", 2, x, weight, bias, *moves)
@@ -313,9 +312,9 @@ def unfold(
     kernel, moves = geometry.patches("unfold", kernel_size, dilation, padding, stride)
     geometry.positions("unfold", x.shape[-2:], kernel, moves, x=x)
     if x.ndim == 3:
-        y = apply(Unfold(kernel, moves), x.reshape(1, *x.shape))
+        y = apply(ImageToColumns(kernel, moves), x.reshape(1, *x.shape))
         return y.reshape(*y.shape[1:])
-    return apply(Unfold(kernel, moves), x)
+    return apply(ImageToColumns(kernel, moves), x)
 
 
 def fold(
@@ -356,9 +355,9 @@ def fold(
         rule = f"x's last axis must be {rows}·{columns} = {rows * columns} positions"
         shape_error("fold", f"{rule} for output_size {size}, got {x.shape[-1]}", x=x)
     if x.ndim == 2:
-        y = apply(Fold(size, kernel, moves), x.reshape(1, *x.shape))
+        y = apply(ColumnsToImage(size, kernel, moves), x.reshape(1, *x.shape))
         return y.reshape(*y.shape[1:])
-    return apply(Fold(size, kernel, moves), x)
+    return apply(ColumnsToImage(size, kernel, moves), x)
 
 
 # --- checks, and the way to three axes

@@ -30,6 +30,7 @@ class _Filters(Module):
         stride: Numbers,
         padding: Numbers | str,
         dilation: Numbers,
+        output_padding: Numbers,
         groups: int,
         bias: bool,
         padding_mode: str,
@@ -47,6 +48,7 @@ class _Filters(Module):
         self.kernel_size = geometry.numbers(name, "kernel_size", kernel_size, self.axes, 1)
         self.stride = geometry.numbers(name, "stride", stride, self.axes, 1)
         self.dilation = geometry.numbers(name, "dilation", dilation, self.axes, 1)
+        self.output_padding = geometry.numbers(name, "output_padding", output_padding, self.axes, 0)
         self.pads = geometry.pads(
             name, padding, self.axes, self.kernel_size, self.stride, self.dilation
         )
@@ -71,20 +73,18 @@ class _Filters(Module):
         parts = [f"{self.in_channels}, {self.out_channels}", f"kernel_size={self.kernel_size}"]
         parts.append(f"stride={self.stride}")
         if self.padding != (0,) * self.axes:
-            parts.append(f"padding={self.padding!r}")
-        parts += self._more()
+            parts.append(f"padding={self.padding}")
         if self.dilation != (1,) * self.axes:
             parts.append(f"dilation={self.dilation}")
+        if self.output_padding != (0,) * self.axes:
+            parts.append(f"output_padding={self.output_padding}")
         if self.groups != 1:
             parts.append(f"groups={self.groups}")
         if self.bias is None:
             parts.append("bias=False")
         if self.padding_mode != "zeros":
-            parts.append(f"padding_mode={self.padding_mode!r}")
+            parts.append(f"padding_mode={self.padding_mode}")
         return ", ".join(parts)
-
-    def _more(self) -> list[str]:
-        return []
 
 
 class _Conv(_Filters):
@@ -106,7 +106,7 @@ class _Conv(_Filters):
     ):
         modes = ("zeros", "reflect", "replicate", "circular")
         one_of(type(self).__name__, "padding_mode", padding_mode, modes)
-        moves = stride, padding, dilation, groups
+        moves = stride, padding, dilation, 0, groups
         super().__init__(
             in_channels, out_channels, kernel_size, *moves, bias, padding_mode, device, dtype
         )
@@ -191,8 +191,7 @@ class _ConvTranspose(_Filters):
         name = type(self).__name__
         one_of(name, "padding_mode", padding_mode, ("zeros",))
         geometry.numbers(name, "padding", padding, self.axes, 0)
-        self.output_padding = geometry.numbers(name, "output_padding", output_padding, self.axes, 0)
-        moves = stride, padding, dilation, groups
+        moves = stride, padding, dilation, output_padding, groups
         super().__init__(
             in_channels, out_channels, kernel_size, *moves, bias, padding_mode, device, dtype
         )
@@ -200,16 +199,15 @@ class _ConvTranspose(_Filters):
     def _weight_shape(self) -> tuple[int, ...]:
         return (self.in_channels, self.out_channels // self.groups, *self.kernel_size)
 
-    def _more(self) -> list[str]:
-        some = self.output_padding != (0,) * self.axes
-        return [f"output_padding={self.output_padding}"] if some else []
-
     def forward(self, x: Tensor, output_size: Any = None) -> Tensor:
         """`output_size`, spatial or whole, picks one of the shapes that lead to that of x."""
         more = self.output_padding if output_size is None else self._fitting(x, output_size)
         convolve = (F.conv_transpose1d, F.conv_transpose2d, F.conv_transpose3d)[self.axes - 1]
-        moves = self.stride, self.padding, more, self.groups, self.dilation
+        moves = self.stride, self._less(), more, self.groups, self.dilation
         return convolve(x, self.weight, self.bias, *moves)
+
+    def _less(self) -> tuple[int, ...]:
+        return tuple(p for p, _ in self.pads)
 
     def _fitting(self, x: Tensor, output_size: Any) -> tuple[int, ...]:
         """The output_padding that gives `output_size`."""
@@ -223,7 +221,7 @@ class _ConvTranspose(_Filters):
             x.shape[-axes:],
             self.kernel_size,
             self.stride,
-            tuple(p for p, _ in self.pads),
+            self._less(),
             (0,) * axes,
             self.dilation,
         )

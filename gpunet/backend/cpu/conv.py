@@ -146,44 +146,57 @@ def _correlate(
     x: Array, y: Array, by_group: Array, bias: Array | None, plan: Plan, then: Any
 ) -> None:
     """Fills y, (N, groups·rows, ...), for weights (groups, rows, channels, taps)."""
-    groups, rows, channels, _ = by_group.shape
+    groups, rows, *_ = by_group.shape
     depth = int(plan.ends[-1])
-    packed = np.empty(groups * rows * depth, x.dtype)
-    pack, end = loops.pack[x.dtype], 0
-    for w in by_group:
-        for taps in plan.taps:
-            length = rows * channels * taps.size
-            pack(w, taps, rows, packed[end : end + length])
-            end += length
+    bias = np.zeros(y.shape[1], x.dtype) if bias is None else bias
     common = (
-        *(x, y, packed, np.zeros(y.shape[1], x.dtype) if bias is None else bias, groups),
-        *(plan.starts, plan.steps, plan.phase, plan.box, plan.axis, plan.bands),
+        *(groups, plan.starts, plan.steps, plan.phase, plan.box, plan.axis, plan.bands),
         *(plan.offsets, plan.ends, plan.first, plan.counts, plan.apart),
         *(plan.places, plan.pitch, plan.size + plan.slack, plan.direct),
     )
     kernel, samples = loops.correlate[x.dtype], x.shape[0]
-    whole = samples >= threads.count()
+    # Packed weights are copies: of large ones a part at a time.
+    affordable = (x.size + by_group.size + y.size) // 4
+    chunks = _cut(rows, -(-groups * rows * depth // max(1, affordable)), loops.HEIGHTS[0])
+    whole = samples >= threads.count() and len(chunks) == 1
+    scale = plan.bands if samples >= threads.count() else 1
 
-    def piece(begin: int, stop: int) -> None:
-        kernel(*common, begin, stop)
+    def piece(packed: Array, first_row: int, count: int, begin: int, stop: int) -> None:
+        kernel(x, y, packed, bias, *common, first_row, count, begin, stop)
         if then is not None and whole:
             then(y[begin // plan.bands : stop // plan.bands])
 
-    units = samples if whole else samples * plan.bands
-    scale = plan.bands if whole else 1
-    threads.run([(piece, (cut.start * scale, cut.stop * scale)) for cut in _pieces(units)])
+    pieces = _cut(samples * plan.bands // scale, threads.count() * SHARES)
+    for chunk in chunks:
+        rows_made = chunk.start, chunk.stop - chunk.start
+        packed = _packed(by_group[:, chunk], plan)
+        threads.run(
+            [(piece, (packed, *rows_made, p.start * scale, p.stop * scale)) for p in pieces]
+        )
+        del packed  # before the next is made
     if then is not None and not whole:
         then(y)
 
 
+def _packed(by_group: Array, plan: Plan) -> Array:
+    """The weights of each group and target as tiles read them."""
+    groups, rows, channels, _ = by_group.shape
+    packed = np.empty(groups * rows * int(plan.ends[-1]), by_group.dtype)
+    pack, end = loops.pack[by_group.dtype], 0
+    for w in by_group:
+        for taps in plan.taps:
+            length = rows * channels * taps.size
+            pack(w, taps, packed[end : end + length])
+            end += length
+    return packed
+
+
 def _many_filters(x: Array, gy: Array, plan: Plan, groups: int, gw: Array) -> None:
     """Filters side by side in vectors."""
-    filters = gy.shape[1] // groups
+    filters, taps = gy.shape[1] // groups, gw.shape[1]
     panel = loops.PANEL[x.dtype]
     slabs = groups * -(-filters // panel)
     several = max(1, min(x.shape[0], RUN // 2 // plan.positions.size)) if plan.bands == 1 else 1
-    parts = _parts(x, gy, slabs * gw.shape[1] * panel, several)
-    partial = cache.empty((len(parts), slabs, gw.shape[1], panel), x.dtype)
     apart = plan.size * x.itemsize
     positions = np.concatenate([plan.positions + i * apart for i in range(several)])
     common = (
@@ -191,20 +204,22 @@ def _many_filters(x: Array, gy: Array, plan: Plan, groups: int, gw: Array) -> No
         *(plan.offsets, positions, plan.size, plan.slack, several),
     )
     kernel = loops.weight_gradient[x.dtype]
-    cuts = _cut(slabs, -(-threads.count() * SHARES // len(parts)))
-    threads.run(
-        [
-            (kernel, (*common, part.start, part.stop, cut.start, cut.stop, partial[i]))
-            for i, part in enumerate(parts)
-            for cut in cuts
-        ]
-    )
-    loops.unpack[x.dtype](partial, filters, gw)
+    affordable = (x.size + gy.size + gw.size) // 4
+    for chunk in _cut(slabs, -(-slabs * taps * panel // affordable)):
+        parts = _parts(x, affordable // ((chunk.stop - chunk.start) * taps * panel), several)
+        partial = cache.empty((len(parts), chunk.stop - chunk.start, taps, panel), x.dtype)
+        tasks = []
+        for i, part in enumerate(parts):
+            for cut in _cut(chunk.stop - chunk.start, -(-threads.count() * SHARES // len(parts))):
+                slab = chunk.start + cut.start, chunk.start + cut.stop
+                tasks.append((kernel, (*common, part.start, part.stop, *slab, partial[i, cut])))
+        threads.run(tasks)
+        loops.unpack[x.dtype](partial, filters, chunk.start, gw)
 
 
 def _few_filters(x: Array, gy: Array, plan: Plan, groups: int, gw: Array) -> None:
     """Pixels side by side in vectors: in depthwise convolutions a group has a filter or two."""
-    parts = _parts(x, gy, gw.size, 1)
+    parts = _parts(x, (x.size + gy.size) // (4 * gw.size), 1)
     partial = cache.empty((len(parts), *gw.shape), x.dtype)
     common = (
         *(x, gy, groups, plan.starts, plan.steps, plan.phase, plan.box, plan.axis, plan.bands),
@@ -222,20 +237,15 @@ def _few_filters(x: Array, gy: Array, plan: Plan, groups: int, gw: Array) -> Non
     np.sum(partial, 0, out=gw)
 
 
-def _parts(x: Array, gy: Array, size: int, several: int) -> list[slice]:
-    """Samples whose sums are made apart: as many parts as take little memory, never by threads."""
-    runs = -(-x.shape[0] // several)
-    affordable = (x.size + gy.size) // (4 * max(1, size))
-    parts = _cut(runs, max(1, min(PARTS, affordable)))
+def _parts(x: Array, affordable: int, several: int) -> list[slice]:
+    """Samples whose sums are made apart, in at most so many parts; never by threads."""
+    parts = _cut(-(-x.shape[0] // several), min(PARTS, affordable))
     return [slice(p.start * several, min(p.stop * several, x.shape[0])) for p in parts]
 
 
-def _pieces(count: int) -> list[slice]:
-    return _cut(count, threads.count() * SHARES)
-
-
-def _cut(count: int, pieces: int) -> list[slice]:
-    """`count` things in at most so many pieces, alike up to one."""
-    pieces = max(1, min(count, pieces))
-    edges = [count * piece // pieces for piece in range(pieces + 1)]
+def _cut(count: int, pieces: int, multiple: int = 1) -> list[slice]:
+    """`count` things in at most so many pieces, alike up to a multiple; one if there is nothing."""
+    whole = -(-count // multiple)
+    pieces = max(1, min(whole, pieces))
+    edges = [min(count, whole * piece // pieces * multiple) for piece in range(pieces + 1)]
     return [slice(i, j) for i, j in pairwise(edges)]

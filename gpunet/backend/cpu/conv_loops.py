@@ -64,11 +64,11 @@ _WIDTHS, _TAPS = _even_tuples(WIDTHS), _even_tuples(TAPS)
 
 
 @kernel
-def pack(w, taps, rows, packed):
+def pack(w, taps, packed):
     """Weights w[row, channel, taps] as tiles read them, block of rows by block, tap by tap."""
     i, end = 0, 0
-    while i < rows:
-        height = _height(rows - i)
+    while i < w.shape[0]:
+        height = _height(w.shape[0] - i)
         for c in range(w.shape[1]):
             for tap in taps:
                 for r in range(height):
@@ -183,15 +183,16 @@ def _put(scratch, height, pitch, box, shift, count, more, first, apart, y, n, m)
 @kernel
 def correlate(
     x, y, packed, bias, groups, starts, steps, phase, box, axis, bands, offsets, ends, first,
-    counts, apart, places, pitch, size, direct, begin, stop,
+    counts, apart, places, pitch, size, direct, first_row, rows, begin, stop,
 ):  # fmt: skip
     """y[n, m] = bias[m] + the plan's targets, for the bands from `begin` to `stop` of all samples.
 
     Args:
         packed: weights by group, target and block of rows; see `pack`.
         direct: whether vectors of results lie in y as they come.
+        first_row, rows: which of each group's rows of y are made, and packed.
     """
-    rows, channels = y.shape[1] // groups, x.shape[1] // groups
+    channels = x.shape[1] // groups
     plane = y.shape[2] * y.shape[3] * y.shape[4]
     buffer = np.zeros(size, T)
     length = places.size * LANES
@@ -211,7 +212,7 @@ def correlate(
                 i = 0
                 while i < rows:
                     height = _height(rows - i)
-                    m = group * rows + i
+                    m = group * (y.shape[1] // groups) + first_row + i
                     weights = end
                     for j in range(across):
                         depth = ends[t + j + 1] - ends[t + j]
@@ -256,6 +257,7 @@ def weight_gradient(
     Args:
         several: samples that are worked off together.
         first_slab, last_slab: which slabs of filters are done; each group has its own.
+        gw: begins with the first of them.
     """
     filters, channels = gy.shape[1] // groups, x.shape[1] // groups
     slabs = -(-filters // PANEL)
@@ -265,7 +267,7 @@ def weight_gradient(
     slab_bytes = (positions.size + LANES) * PANEL * ITEM + CACHE_LINE
     buffer = np.zeros(several * size + slack, T)
     memory = np.empty(slabs * slab_bytes + CACHE_LINE, np.uint8)
-    gw[first_slab:last_slab] = 0.0
+    gw[:] = 0.0
     slab = first_slab
     while slab < last_slab:
         group = slab // slabs
@@ -307,7 +309,7 @@ def weight_gradient(
                             place_of(positions, 0),
                             at(panels, (s - slab) * slab_bytes),
                             together * count,
-                            place_of(gw, (s * taps + k) * PANEL),
+                            place_of(gw, ((s - first_slab) * taps + k) * PANEL),
                             step,
                             width,
                         )
@@ -351,17 +353,22 @@ def row_gradient(
 
 
 @kernel
-def unpack(partial, filters, gw):
-    """gw[m, k] = the sum of partial[part, slab, k, m] over the parts, first to last."""
+def unpack(partial, filters, first_slab, gw):
+    """gw[m, k] = the sum of partial[part, slab, k, m] over the parts, for the slabs that are there.
+
+    Partial begins with `first_slab`, of which each group has its own.
+    """
     slabs = -(-filters // PANEL)
-    for m in range(gw.shape[0]):
-        group, row = m // filters, m % filters
-        slab, lane = group * slabs + row // PANEL, row % PANEL
+    for s in range(partial.shape[1]):
+        group, number = (first_slab + s) // slabs, (first_slab + s) % slabs
+        m = group * filters + number * PANEL
+        lanes = min(PANEL, filters - number * PANEL)
         for k in range(gw.shape[1]):
-            total = partial[0, slab, k, lane]
-            for part in range(1, partial.shape[0]):
-                total += partial[part, slab, k, lane]
-            gw[m, k] = total
+            for lane in range(lanes):
+                total = partial[0, s, k, lane]
+                for part in range(1, partial.shape[0]):
+                    total += partial[part, s, k, lane]
+                gw[m + lane, k] = total
 
 
 @kernel
