@@ -314,7 +314,7 @@ def test_a_fused_activation_is_one_apart_to_the_last_bit(activation, bias, sampl
         model.zero_grad()
         leaf = gpunet.tensor(x, requires_grad=True)
         y = model(leaf)
-        y.backward(gpunet.tensor(np.cos(np.arange(y.size, dtype="float32")).reshape(y.shape)))
+        y.backward(gpunet.tensor(np.cos(np.arange(y.array.size, dtype="float32")).reshape(y.shape)))
         arrays = [y, leaf.grad, *(parameter.grad for parameter in model.parameters())]
         return y.origin[0].name, [array.array.tobytes() for array in arrays]
 

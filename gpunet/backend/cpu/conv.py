@@ -25,6 +25,7 @@ from gpunet.backend.base import Array
 from gpunet.backend.cpu import conv_loops as loops
 from gpunet.backend.cpu import conv_plan, threads
 from gpunet.backend.cpu.conv_plan import Padding, Plan, Three
+from gpunet.backend.cpu.gemm import gemm, multiply
 from gpunet.backend.cpu.half import half
 from gpunet.backend.cpu.memory import cache
 
@@ -51,6 +52,10 @@ def conv_fwd(
             to change it in place.
     """
     moves = stride, padding, dilation
+    if _is_product(w.shape[2:], stride, padding, groups):
+        y = cache.empty((x.shape[0], w.shape[0], *x.shape[2:]), x.dtype)
+        _multiply(w.reshape(w.shape[:2]), x, y, bias, then)
+        return y
     plan = conv_plan.forward(
         w.shape[1], x.shape[2:], w.shape[2:], *moves, x.itemsize, _most(x, groups)
     )
@@ -74,6 +79,10 @@ def conv_bwd_x(
     """The gradient of x, of spatial `shape`; with a `bias`, a transposed convolution."""
     filters = w.shape[0] // groups
     moves = stride, padding, dilation
+    if _is_product(w.shape[2:], stride, padding, groups):
+        gx = cache.empty((gy.shape[0], w.shape[1], *shape), gy.dtype)
+        _multiply(w.reshape(w.shape[:2]).T, gy, gx, bias, None)
+        return gx
     plan = conv_plan.backward(filters, shape, w.shape[2:], *moves, gy.itemsize, _most(gy, groups))
     by_group = w.reshape(groups, filters, w.shape[1], prod(w.shape[2:])).transpose(0, 2, 1, 3)
     gx = cache.empty((gy.shape[0], w.shape[1] * groups, *shape), gy.dtype)
@@ -95,6 +104,8 @@ def conv_bwd_w(
     inputs, filters = x.shape[1] // groups, gy.shape[1] // groups
     taps = inputs * prod(kernel)
     moves = stride, padding, dilation
+    if _is_product(kernel, stride, padding, groups):
+        return _product_gradient(x, gy).reshape(gy.shape[1], inputs, *kernel)
     plan = conv_plan.forward(inputs, x.shape[2:], kernel, *moves, x.itemsize, RUN)
     gw = cache.empty((gy.shape[1], taps), x.dtype)
     if filters < 4:
@@ -134,6 +145,51 @@ def col2im(
 
 
 # --- how the work is shared out
+
+
+def _is_product(kernel: Three, stride: Three, padding: Padding, groups: int) -> bool:
+    """Whether each pixel is met by itself: then y = w·x, a product of two matrices a sample."""
+    return kernel == stride == (1, 1, 1) and groups == 1 and padding == ((0, 0),) * 3
+
+
+def _multiply(w: Array, x: Array, y: Array, bias: Array | None, then: Any) -> None:
+    """Fills y (N, O, ...) with w·x + bias for x (N, C, ...)."""
+    columns, results = (a.reshape(*a.shape[:2], -1) for a in (x, y))
+
+    def piece(begin: int, stop: int) -> None:
+        for n in range(begin, stop):
+            multiply(w, columns[n], results[n])
+            if bias is not None:
+                results[n] += bias[:, None]
+        if then is not None:
+            then(y[begin:stop])
+
+    if x.shape[0] >= threads.count():
+        pieces = _cut(x.shape[0], threads.count() * SHARES)
+        threads.run([(piece, (p.start, p.stop)) for p in pieces])
+    elif x.shape[0]:
+        for n in range(x.shape[0]):
+            gemm(w, columns[n], results[n])
+            if bias is not None:
+                results[n] += bias[:, None]
+        if then is not None:
+            then(y)
+
+
+def _product_gradient(x: Array, gy: Array) -> Array:
+    """The gradient of w where y = w·x."""
+    columns, gradients = (a.reshape(*a.shape[:2], -1) for a in (x, gy))
+    size = x.shape[1] * gy.shape[1]
+    parts = _parts(x, (x.size + gy.size) // (4 * size), 1)
+    partial = cache.empty((len(parts), gy.shape[1], x.shape[1]), x.dtype)
+
+    def piece(part: slice, gw: Array) -> None:
+        gw.fill(0)
+        for n in range(part.start, part.stop):
+            multiply(gradients[n], columns[n].T, gw, True)
+
+    threads.run([(piece, (part, partial[i])) for i, part in enumerate(parts)])
+    return partial[0] if len(parts) == 1 else np.sum(partial, 0)
 
 
 def _most(x: Array, groups: int) -> int:

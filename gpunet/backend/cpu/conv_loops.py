@@ -5,17 +5,19 @@ from __future__ import annotations
 import numpy as np
 
 from gpunet.backend.cpu.conv_tile import (
+    DOTS,
     HEIGHTS,
     PANEL_VECTORS,
     TAPS,
     WIDTHS,
     copy_rows,
     correlate_tiles,
+    dot_rows,
     gather_tiles,
     interleave_rows,
     place_of,
 )
-from gpunet.backend.cpu.jit import FAST_SUM, ByDtype, T, kernel
+from gpunet.backend.cpu.jit import ByDtype, T, kernel
 from gpunet.backend.cpu.tile import CACHE_LINE, at, lanes, transpose, workspace
 
 ITEM = ByDtype(float32=4, float64=8)
@@ -47,10 +49,11 @@ def _taps(width, taps):
 
 
 @kernel(inline=True)
-def _height(rows):
-    for height in HEIGHTS:
-        if height <= rows:
-            return height
+def _first_of(menu, most):
+    """The first number of the menu that is not too large."""
+    for number in menu:
+        if number <= most:
+            return number
     return 1
 
 
@@ -68,7 +71,7 @@ def pack(w, taps, packed):
     """Weights w[row, channel, taps] as tiles read them, block of rows by block, tap by tap."""
     i, end = 0, 0
     while i < w.shape[0]:
-        height = _height(w.shape[0] - i)
+        height = _first_of(HEIGHTS, w.shape[0] - i)
         for c in range(w.shape[1]):
             for tap in taps:
                 for r in range(height):
@@ -211,7 +214,7 @@ def correlate(
             for t in range(0, first.shape[0], across):
                 i = 0
                 while i < rows:
-                    height = _height(rows - i)
+                    height = _first_of(HEIGHTS, rows - i)
                     m = group * (y.shape[1] // groups) + first_row + i
                     weights = end
                     for j in range(across):
@@ -318,13 +321,14 @@ def weight_gradient(
     return buffer[0] + memory[0]  # both live as long as somebody has their addresses
 
 
-@kernel(fastmath=FAST_SUM)
+@kernel
 def row_gradient(
     x, gy, groups, starts, steps, phase, box, axis, bands, offsets, size, begin, stop, first_group,
     last_group, gw,
 ):  # fmt: skip
     """The gradient of few filters a group: gw[m, k] = Σ over rows of gy's row · x's row."""
     filters, channels = gy.shape[1] // groups, x.shape[1] // groups
+    taps = offsets.size
     buffer = np.zeros(size, T)
     gw[first_group * filters : last_group * filters] = 0.0
     for group in range(first_group, last_group):
@@ -337,19 +341,27 @@ def row_gradient(
                 if bands > 1:
                     buffer[:] = 0.0
                 _fill(x, n, group * channels, channels, starts, steps, shift, phase, buffer, 0)
-                rows_z = min(box[0], gy.shape[2] - shift[0])
-                rows_y = min(box[1], gy.shape[3] - shift[1])
-                width = min(box[2], gy.shape[4] - shift[2])
+                rows = min(box[1], gy.shape[3] - shift[1])
                 for m in range(group * filters, (group + 1) * filters):
-                    for k in range(offsets.size):
-                        total = T(0)
-                        for z in range(rows_z):
-                            for y in range(rows_y):
-                                row = gy[n, m, shift[0] + z, shift[1] + y]
-                                i = offsets[k] // ITEM + (z * phase[1] + y) * phase[2]
-                                for j in range(width):
-                                    total += row[shift[2] + j] * buffer[i + j]
-                        gw[m, k] += total
+                    for z in range(min(box[0], gy.shape[2] - shift[0])):
+                        plane = gy[n, m, shift[0] + z]
+                        k = 0
+                        while k < taps:
+                            step = _first_of(DOTS, taps - k)
+                            dot_rows(
+                                buffer,
+                                place_of(buffer, z * phase[1] * phase[2]),
+                                place_of(offsets, k),
+                                phase[2] * ITEM,
+                                place_of(plane, shift[1] * gy.shape[4] + shift[2]),
+                                gy.shape[4] * ITEM,
+                                rows,
+                                min(box[2], gy.shape[4] - shift[2]),
+                                place_of(gw, m * taps + k),
+                                step,
+                            )
+                            k += step
+    return buffer[0]  # lives as long as somebody has its address
 
 
 @kernel

@@ -1,16 +1,18 @@
-"""The two register tiles of convolutions, as LLVM vector code.
+"""The register tiles of convolutions, as LLVM vector code.
 
 A sample lies padded in a buffer, so that the element a filter's tap meets is always a fixed
 distance away from the pixel: `offsets[k]` for tap k (channel, row and column of the filter counted
-through). Both tiles read it where it lies and never build a matrix of columns.
+through). All read it where it lies and never build a matrix of columns.
 
     correlate_tile    out[m, v..] = Σₖ weights[k, m]·buffer[places[v].. + offsets[k]]
     gather_tile       out[k, m..] += Σₜ buffer[positions[t] + offsets[k]]·panel[t, m..]
 
+    dot_rows          out[k] += Σ over rows and columns of g·(buffer under tap k)
+
 The first makes the result of the forward pass and the gradient of the input: an element of the
 weights is spread over a vector and meets vectors of pixels that lie side by side. The second makes
 the gradient of the weights: an element of the buffer is spread and meets gradients of one pixel
-that lie side by side, filter by filter.
+that lie side by side, filter by filter. The third does so where there are few filters.
 
 Pointers, strides, offsets, places and positions are in bytes.
 """
@@ -24,6 +26,7 @@ from numba.core import cgutils
 from numba.extending import intrinsic
 
 from gpunet.backend.cpu.tile import (
+    I32,
     I64,
     POINTER,
     TILE_ROWS,
@@ -46,6 +49,7 @@ else:
     TAPS = {2: (6, 3, 2, 1), 1: (8, 4, 2, 1)}
 HEIGHTS = tuple(WIDTHS)
 PANEL_VECTORS = max(TAPS)
+DOTS = (8, 4, 2, 1)  # taps whose products with a row are added up at once
 UNROLL = 4  # steps in one turn of an inner loop
 
 
@@ -135,6 +139,42 @@ def _gather(f: _Vectors, arguments: list[Value], *, taps: int, width: int) -> No
             for v, x in enumerate(row):
                 place = f.at(to, (i * PANEL_VECTORS + v) * VECTOR_BYTES)
                 f.store(b.fadd(f.load(place), x), place)
+
+
+def _dot(f: _Vectors, arguments: list[Value], *, taps: int) -> None:
+    """out[k] += the products of g's rows with those of the buffer under tap k, added up."""
+    buffer, offsets, row_bytes, g, g_row_bytes, rows, count, out = arguments
+    b = f.builder
+    images = [f.at(buffer, _integer(b, offsets, I64(k))) for k in range(taps)]
+    sums = [cgutils.alloca_once_value(b, f.zero) for _ in range(taps)]
+    whole, rest = (op(count, I64(f.lanes)) for op in (b.sdiv, b.srem))
+    mask = f.mask(rest)
+    with cgutils.for_range(b, rows) as row:
+        at, from_ = b.mul(row.index, row_bytes), f.at(g, b.mul(row.index, g_row_bytes))
+
+        def add(i: Value, load: Any, at: Value = at, from_: Value = from_) -> None:
+            gradients = load(f.at(from_, i))
+            for image, total in zip(images, sums, strict=True):
+                pixels = load(f.at(image, at, i))
+                b.store(f.multiply_add(gradients, pixels, b.load(total)), total)
+
+        with cgutils.for_range(b, whole) as number:
+            add(b.mul(number.index, I64(VECTOR_BYTES)), f.load)
+        with b.if_then(b.icmp_signed(">", rest, I64(0))):
+            add(b.mul(whole, I64(VECTOR_BYTES)), lambda place: f.masked_load(place, mask))
+    for k, total in enumerate(sums):
+        place = f.at(out, k * f.itemsize)
+        f.store_element(b.fadd(f.load_element(place), _lanes_added(f, b.load(total))), place)
+
+
+def _lanes_added(f: _Vectors, vector: Value) -> Value:
+    """The sum of the lanes, halves onto halves: always in the same order."""
+    lanes = f.lanes
+    while lanes > 1:
+        lanes //= 2
+        upper = [min(i + lanes, f.lanes - 1) for i in range(f.lanes)]
+        vector = f.builder.fadd(vector, f.shuffle(vector, vector, upper))
+    return f.builder.extract_element(vector, I32(0))
 
 
 def _rows(f: _Vectors, arguments: list[Value], *, step: int) -> None:
@@ -255,6 +295,22 @@ def gather_tiles(
 
     lists = pointer, pointer, i64, pointer, pointer, i64
     return types.void(like, *lists, pointer, i64, i64), generate
+
+
+@intrinsic
+def dot_rows(
+    typing_context, like, buffer, offsets, row_bytes, g, g_row_bytes, rows, count, out, taps
+):
+    """`taps` of `DOTS`; rows of `count` elements, in the dtype of the array `like`."""
+
+    def generate(context, builder, signature, arguments):
+        _, *values, taps = arguments
+        variants = [{"taps": t} for t in DOTS]
+        _choose(builder, _dot, signature.args[0], values, (taps,), variants)
+        return context.get_dummy_value()
+
+    lists = pointer, pointer, i64, pointer, i64, i64, i64, pointer
+    return types.void(like, *lists, i64), generate
 
 
 @intrinsic
