@@ -9,16 +9,19 @@ from types import ModuleType as _Module
 
 from gpunet.functional.activation import *
 from gpunet.functional.arithmetic import *
+from gpunet.functional.classification import *
 from gpunet.functional.conversion import *
 from gpunet.functional.dropout import *
 from gpunet.functional.indexing import *
 from gpunet.functional.linear import *
 from gpunet.functional.loss import *
+from gpunet.functional.margin import *
+from gpunet.functional.metric import *
 from gpunet.functional.reduction import *
 from gpunet.functional.shape import *
 from gpunet.functional.softmax import *
 
-_HELPERS = ("check", "promotion")  # modules for the others, not for users
+_HELPERS = ("check", "criterion", "promotion")  # modules for the others, not for users
 
 
 def _public(value: object) -> bool:
