@@ -4,6 +4,8 @@
 #   make test     run every test
 #   make bench    compare with PyTorch on the CPU (and the GPU where there is one)
 #   make check    what CI runs: style, types, tests
+#   make docs     build the documentation site into build/site
+#   make torch    install PyTorch beside it, for the tests and benchmarks that compare with it
 #   make fmt      put the sources into the project's style
 
 PYTHON ?= python3
@@ -11,7 +13,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
-.PHONY: train test bench check lint fmt clean
+.PHONY: train test bench check torch lint docs fmt clean
 .DEFAULT_GOAL := help
 
 help:
@@ -34,6 +36,14 @@ $(VENV)/installed-dev: $(BIN)/python pyproject.toml constraints.txt
 	@$(PIP) install -c constraints.txt -e '.[dev]'
 	@touch $@ $(VENV)/installed-plot
 
+# Tests compare with PyTorch where it is installed, and say so where it is not.
+$(VENV)/installed-torch: $(VENV)/installed-dev
+	@echo "installing PyTorch, to compare with, into $(VENV)"
+	@$(PIP) install -c constraints.txt -e '.[dev,torch]'
+	@touch $@
+
+torch: $(VENV)/installed-torch
+
 train: $(VENV)/installed-plot
 	$(BIN)/gpunet train configs/digits.toml
 
@@ -49,6 +59,11 @@ lint: $(VENV)/installed-dev
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+
+docs: $(VENV)/installed-dev
+	$(BIN)/python -m bench.report
+	PYTHONPATH=. $(BIN)/mkdocs build --strict --quiet
+	@echo "written: build/site/index.html"
 
 fmt: $(VENV)/installed-dev
 	$(BIN)/ruff format .

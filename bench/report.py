@@ -39,7 +39,7 @@ def _section(machine: dict[str, Any], workloads: dict[str, Any], name: str) -> s
         f"## {machine['processor']}, {machine['threads']} threads, {machine['date']}",
         "",
         f"{versions}; commit {machine['commit']}. Made by `{machine['command']}`, figures in "
-        f"[`bench/results/{name}`](../bench/results/{name}).",
+        f"`bench/results/{name}`.",
         "",
         "| workload | framework | ms, median | rounds, fastest to slowest "
         "| peak memory, MiB | ratio | goal |",

@@ -432,7 +432,11 @@ _AUGMENTED = {
 def _in_place(function: Callable[..., Tensor], name: str) -> Callable[..., Tensor]:
     @functools.wraps(function)
     def write(x: Tensor, *args: Any, **kwargs: Any) -> Tensor:
-        return x.assign(name, function(x, *args, **kwargs))
+        before = x
+        if mode.recording and any(isinstance(a, Tensor) and a.requires_grad for a in (x, *args)):
+            # The operation may keep the values that are about to be overwritten.
+            before = Tensor(x.backend.copy(x.array), x.backend, x.requires_grad, x.origin)
+        return x.assign(name, function(before, *args, **kwargs))
 
     write.__name__ = name
     write.__doc__ = f"`{function.__name__}`, written into the tensor itself, which is returned."

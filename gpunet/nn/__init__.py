@@ -14,7 +14,7 @@ from gpunet.nn.activation import (
     Softplus,
     Tanh,
 )
-from gpunet.nn.container import Sequential
+from gpunet.nn.container import ModuleDict, ModuleList, ParameterDict, ParameterList, Sequential
 from gpunet.nn.dropout import Dropout
 from gpunet.nn.flatten import Flatten
 from gpunet.nn.linear import Linear
@@ -35,7 +35,11 @@ __all__ = [
     "MSELoss",
     "Mish",
     "Module",
+    "ModuleDict",
+    "ModuleList",
     "Parameter",
+    "ParameterDict",
+    "ParameterList",
     "ReLU",
     "Sequential",
     "SiLU",

@@ -8,21 +8,27 @@ the fan-in is `in` times the size of the receptive field, the fan-out `out` time
 from __future__ import annotations
 
 import math
+from typing import Any
 
+from gpunet import backend
+from gpunet.autograd.memory import written
 from gpunet.autograd.tensor import Tensor
 from gpunet.backend import random
 from gpunet.errors import ArgumentError, ShapeError
 
 _GAINS = {"linear": 1.0, "sigmoid": 1.0, "tanh": 5.0 / 3.0, "relu": math.sqrt(2.0), "selu": 0.75}
+_GAINS.update({f"conv{n}d": 1.0 for n in (1, 2, 3)})
+_GAINS.update({f"conv_transpose{n}d": 1.0 for n in (1, 2, 3)})
 
 
-def calculate_gain(nonlinearity: str, param: float = 0.01) -> float:
+def calculate_gain(nonlinearity: str, param: float | None = None) -> float:
     """By how much the standard deviation must grow to make up for the nonlinearity.
 
-    `param` is leaky ReLU's slope.
+    `param` is leaky ReLU's slope, 0.01 if None.
     """
     if nonlinearity == "leaky_relu":
-        return math.sqrt(2.0 / (1.0 + param**2))
+        slope = 0.01 if param is None else param
+        return math.sqrt(2.0 / (1.0 + slope**2))
     if nonlinearity not in _GAINS:
         known = ", ".join(sorted([*_GAINS, "leaky_relu"]))
         raise ArgumentError(
@@ -41,9 +47,45 @@ def normal_(tensor: Tensor, mean: float = 0.0, std: float = 1.0) -> Tensor:
     return _fill(tensor, random.host.normal(mean, std, tensor.shape))
 
 
-def constant_(tensor: Tensor, value: float) -> Tensor:
-    """The same value everywhere."""
-    tensor.array[...] = value
+def trunc_normal_(
+    tensor: Tensor, mean: float = 0.0, std: float = 1.0, a: float = -2.0, b: float = 2.0
+) -> Tensor:
+    """Values from N(mean, std²) that lie in [a, b]; those outside are drawn again.
+
+    Raises:
+        ArgumentError: a is not below b, or std is not positive.
+    """
+    if not a < b or std <= 0:
+        raise ArgumentError(
+            "trunc_normal_", f"a must be below b and std positive, got {a}, {b} and {std}"
+        )
+    low, high = (a - mean) / std, (b - mean) / std
+    inside = (math.erf(high / math.sqrt(2)) - math.erf(low / math.sqrt(2))) / 2
+    nearest = min(max(0.0, low), high)
+
+    def draw(count: int) -> Any:
+        """Draws of which those in the interval follow the standard normal distribution there."""
+        if inside > 0.05:
+            return random.host.standard_normal(count)
+        # In a tail: uniform draws, kept with the probability that their density asks for.
+        from_, to = max(low, nearest - 8), min(high, nearest + 8)
+        x = random.host.uniform(from_, to, count)
+        keep = random.host.random(count) < backend.cpu.xp.exp((nearest**2 - x**2) / 2)
+        return x[keep]
+
+    drawn = draw(0)
+    xp = backend.cpu.xp
+    while drawn.size < tensor.numel():
+        more = draw(2 * (tensor.numel() - drawn.size) + 16)
+        drawn = xp.concatenate([drawn, more[(more >= low) & (more <= high)]])
+    values = drawn[: tensor.numel()].reshape(tensor.shape)
+    return _fill(tensor, (mean + std * values).clip(a, b))
+
+
+def constant_(tensor: Tensor, val: float) -> Tensor:
+    """`val` everywhere."""
+    tensor.array[...] = val
+    written((tensor.array,))
     return tensor
 
 
@@ -55,6 +97,50 @@ def zeros_(tensor: Tensor) -> Tensor:
 def ones_(tensor: Tensor) -> Tensor:
     """Ones."""
     return constant_(tensor, 1.0)
+
+
+def eye_(tensor: Tensor) -> Tensor:
+    """Ones on the diagonal of a matrix, zeros elsewhere."""
+    if tensor.ndim != 2:
+        raise ShapeError("eye_", f"tensor must have two axes, got shape {tensor.shape}")
+    return _fill(tensor, backend.cpu.xp.eye(*tensor.shape))
+
+
+def dirac_(tensor: Tensor, groups: int = 1) -> Tensor:
+    """Filters that pass on as many input channels as they can: 1 in the middle of filter i for
+    channel i, in each of the `groups`.
+
+    Shapes: (out, in, ...) with 1 to 3 further axes, `out` a multiple of `groups`.
+    """
+    if not 3 <= tensor.ndim <= 5:
+        raise ShapeError("dirac_", f"tensor must have 3 to 5 axes, got shape {tensor.shape}")
+    out = tensor.shape[0]
+    if groups < 1 or out % groups:
+        raise ArgumentError("dirac_", f"groups must divide {out} filters, got {groups}")
+    values = backend.cpu.full(tensor.shape, 0.0, "float64")
+    middle = tuple(n // 2 for n in tensor.shape[2:])
+    for group in range(groups):
+        for channel in range(min(out // groups, tensor.shape[1])):
+            filter_ = group * (out // groups) + channel
+            index = (filter_, channel, *middle)
+            values[index] = 1.0
+    return _fill(tensor, values)
+
+
+def orthogonal_(tensor: Tensor, gain: float = 1.0) -> Tensor:
+    """`gain` times a matrix with orthonormal rows (or columns, if there are fewer of them).
+
+    Axes behind the first count as one. Source: Saxe et al., arXiv:1312.6120.
+    """
+    if tensor.ndim < 2:
+        raise ShapeError("orthogonal_", f"tensor must have two axes or more, got {tensor.shape}")
+    rows = tensor.shape[0]
+    columns = math.prod(tensor.shape[1:])
+    xp = backend.cpu.xp
+    q, r = xp.linalg.qr(random.host.standard_normal((max(rows, columns), min(rows, columns))))
+    q = q * xp.sign(xp.diagonal(r))  # uniform over all such matrices
+    q = q.T if rows < columns else q
+    return _fill(tensor, gain * q.reshape(tensor.shape))
 
 
 def xavier_uniform_(tensor: Tensor, gain: float = 1.0) -> Tensor:
@@ -107,4 +193,5 @@ def _fans(tensor: Tensor) -> tuple[int, int]:
 
 def _fill(tensor: Tensor, values: object) -> Tensor:
     tensor.array[...] = tensor.backend.asarray(values, tensor.dtype)
+    written((tensor.array,))
     return tensor

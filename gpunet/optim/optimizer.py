@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
+from gpunet.autograd.memory import written
 from gpunet.autograd.tensor import Tensor
 from gpunet.errors import ArgumentError, ShapeError
 
@@ -91,6 +92,7 @@ class Optimizer:
                 self.update(
                     be, group, self._rate(be, index, group["lr"]), parameters, gradients, states
                 )
+                written(parameters)
 
     def _rate(self, be: Any, index: int, lr: float) -> Any:
         """The learning rate as a device array, written anew only when it changed."""

@@ -48,7 +48,7 @@ def first_non_finite(model: nn.Module, x: Tensor) -> str:
             name = names[id(module)] or "the model"
             found.append(f"layer {name} ({type(module).__name__}) was the first to return {kind}")
 
-    removers = [
+    handles = [
         module.register_forward_hook(look)
         for module in model.modules()
         if not any(module.named_children())
@@ -57,6 +57,6 @@ def first_non_finite(model: nn.Module, x: Tensor) -> str:
         with no_grad():
             model(x)
     finally:
-        for remove in removers:
-            remove()
+        for handle in handles:
+            handle.remove()
     return found[0] if found else "every layer's output is finite: the loss itself overflowed"

@@ -49,7 +49,7 @@ def summarize(model: nn.Module, example: Tensor) -> list[LayerSummary]:
             )
         )
 
-    removers = [
+    handles = [
         m.register_forward_hook(note) for m in model.modules() if not any(m.named_children())
     ]
     training = model.training
@@ -58,6 +58,6 @@ def summarize(model: nn.Module, example: Tensor) -> list[LayerSummary]:
             model.eval()(example)
     finally:
         model.train(training)
-        for remove in removers:
-            remove()
+        for handle in handles:
+            handle.remove()
     return lines

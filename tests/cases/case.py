@@ -147,11 +147,13 @@ class Case(Row):
     Args:
         oracle: takes the same call on NumPy arrays and answers in their precision, with a tuple
             where there are several results; simple, not fast, and independent of gpunet.
+        unlike_torch: why the row is not compared with PyTorch: what it refuses, or does otherwise.
     """
 
     oracle: Callable[..., Any]
     inputs: Sequence[Any]
     kwargs: dict[str, Any] = field(default_factory=dict)
+    unlike_torch: str = field(default="", kw_only=True)
 
     @property
     def differentiable(self) -> tuple[int, ...]:

@@ -56,7 +56,7 @@ def test_normal() -> None:
 def test_constants() -> None:
     assert (drawn(init.zeros_) == 0).all()
     assert (drawn(init.ones_) == 1).all()
-    assert (drawn(init.constant_, value=2.5) == 2.5).all()
+    assert (drawn(init.constant_, val=2.5) == 2.5).all()
 
 
 @pytest.mark.parametrize("gain", [1.0, 5 / 3])
@@ -144,3 +144,66 @@ def test_float32_is_rounded_from_the_same_draws() -> None:
 def test_refused(call, error, message) -> None:
     with pytest.raises(error, match=message):
         call(gpunet.tensor(np.zeros(SHAPE)))
+
+
+# --- shapes with a meaning
+
+
+@pytest.mark.parametrize(
+    ("mean", "std", "a", "b"),
+    [(0, 1, -2, 2), (0, 0.02, -2, 2), (1, 3, 0, 4), (0, 1, 4, 9), (0, 1, -9, -5), (0, 1, 0.1, 0.2)],
+)
+def test_truncated_normal(mean, std, a, b) -> None:
+    """All draws are inside, and their mean is the truncated distribution's, to five errors."""
+    x = init.trunc_normal_(gpunet.zeros(200, 500, dtype="float64"), mean, std, a, b).array
+    assert x.min() >= a
+    assert x.max() <= b
+    grid = np.linspace(a, b, 200_001)
+    density = np.exp(-(((grid - mean) / std) ** 2) / 2)
+    expected = (grid * density).sum() / density.sum()
+    spread = np.sqrt(((grid - expected) ** 2 * density).sum() / density.sum())
+    assert abs(x.mean() - expected) < 5 * spread / np.sqrt(x.size) + 1e-4 * spread
+
+
+@pytest.mark.parametrize("shape", [(4, 4), (3, 8), (8, 3), (6, 2, 2)])
+def test_orthogonal(shape) -> None:
+    x = init.orthogonal_(gpunet.zeros(shape, dtype="float64"), gain=2.0).array
+    x = x.reshape(shape[0], -1)
+    x = x if x.shape[0] <= x.shape[1] else x.T
+    np.testing.assert_allclose(x @ x.T, 4 * np.eye(len(x)), atol=1e-14)
+
+
+@pytest.mark.parametrize(
+    ("name", "shape", "options"),
+    [
+        ("eye_", (3, 5), {}),
+        ("dirac_", (4, 3, 3), {}),
+        ("dirac_", (2, 4, 3, 5), {}),
+        ("dirac_", (6, 2, 4, 3, 3), {"groups": 3}),
+    ],
+)
+def test_identities_beside_pytorch(name, shape, options) -> None:
+    torch = pytest.importorskip("torch", reason="PyTorch is not installed: NOT compared with it")
+    ours = getattr(init, name)(gpunet.ones(shape), **options)
+    theirs = getattr(torch.nn.init, name)(torch.ones(shape), **options)
+    np.testing.assert_array_equal(ours.numpy(), theirs.numpy())
+
+
+def test_dirac_passes_channels_on() -> None:
+    x = init.dirac_(gpunet.ones(2, 2, 3)).array
+    assert x.tolist() == [[[0, 1, 0], [0, 0, 0]], [[0, 0, 0], [0, 1, 0]]]
+
+
+@pytest.mark.parametrize(
+    ("call", "error", "words"),
+    [
+        (lambda: init.trunc_normal_(gpunet.ones(2), a=1, b=1), ArgumentError, "a must be below b"),
+        (lambda: init.eye_(gpunet.ones(2)), ShapeError, "must have two axes"),
+        (lambda: init.dirac_(gpunet.ones(2, 2)), ShapeError, "3 to 5 axes"),
+        (lambda: init.dirac_(gpunet.ones(4, 2, 3), 3), ArgumentError, "groups must divide 4"),
+        (lambda: init.orthogonal_(gpunet.ones(2)), ShapeError, "two axes or more"),
+    ],
+)
+def test_shapes_without_one(call, error, words) -> None:
+    with pytest.raises(error, match=words):
+        call()

@@ -115,7 +115,8 @@ def test_gradients_reach_the_input(layer, inputs, expected) -> None:
 
 def test_every_layer_stands_in_the_table() -> None:
     layers = {kind for name in nn.__all__ if isinstance(kind := getattr(nn, name), type)}
-    elsewhere = {nn.Module, nn.Parameter, nn.Buffer, nn.Sequential, nn.Linear}
+    elsewhere = {nn.Module, nn.Parameter, nn.Buffer, nn.Linear}
+    elsewhere |= {nn.Sequential, nn.ModuleList, nn.ModuleDict, nn.ParameterList, nn.ParameterDict}
     assert {type(layer) for layer, *_ in TABLE} == layers - elsewhere
 
 

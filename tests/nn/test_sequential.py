@@ -39,12 +39,12 @@ def test_fused_is_unfused_to_the_last_bit(activation, bias, dtype) -> None:
     names, fused = passed(model, x)
     assert names == ["Linear", "Linear"]
     seen = []
-    remove = model[1].register_forward_hook(lambda *call: seen.append(call))
+    handle = model[1].register_forward_hook(lambda *call: seen.append(call))
     names, unfused = passed(model, x)
     assert len(names) == 3
     assert len(seen) == 1
     assert unfused == fused
-    remove()
+    handle.remove()
     assert passed(model, x)[0] == ["Linear", "Linear"]
 
 

@@ -1,0 +1,74 @@
+"""The reference pages, made while the site is built (a hook of MkDocs).
+
+Each module of `gpunet.functional`, `gpunet.nn` and `gpunet.optim` has a page, and so have tensors;
+what is on it are the docstrings of the module's public names. There is no list of them: a new
+function, layer or module has its page at the next build. Functions of one variable are drawn.
+"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+from mkdocs.config.defaults import MkDocsConfig
+from mkdocs.structure.files import File, Files
+
+from docs import curves
+
+PACKAGE = Path(__file__).parent.parent / "gpunet"
+# Folders whose modules have a page each, with what of a module is shown.
+FAMILIES = {
+    "functional": '["!^_", "!^[A-Z]"]',  # functions, not the operations behind them
+    "nn": '["!^_"]',
+    "optim": '["!^_"]',
+}
+PAGES = {  # further pages: title, and the modules on it
+    "tensor": ("Tensors", ["autograd.tensor", "autograd.creation"]),
+    "autograd": (
+        "Differentiation",
+        ["autograd.gradient", "autograd.gradcheck", "autograd.mode", "autograd.op"],
+    ),
+}
+
+
+def public_names(source: Path) -> list[str]:
+    """Public functions and classes written in a file."""
+    nodes = ast.parse(source.read_text()).body
+    kinds = (ast.FunctionDef, ast.ClassDef)
+    return [n.name for n in nodes if isinstance(n, kinds) and not n.name.startswith("_")]
+
+
+def pages() -> Iterator[tuple[str, str]]:
+    """Path and text of every reference page."""
+    for name, (title, modules) in PAGES.items():
+        yield f"reference/{name}.md", f"# {title}\n\n" + "\n".join(map(_shown, modules))
+    for folder, filters in FAMILIES.items():
+        for file in sorted((PACKAGE / folder).glob("[!_]*.py")):
+            names = public_names(file)
+            if folder == "functional":
+                names = [n for n in names if n[0].islower()]
+            if not names or file.stem in ("check", "promotion"):
+                continue
+            text = f"# {folder}: {file.stem.replace('_', ' ')}\n\n"
+            drawn = curves.FIGURES.get(f"{folder}.{file.stem}")
+            if drawn:
+                text += f"![{drawn.title}](../images/{file.stem}.png)\n\n"
+            yield (
+                f"reference/{folder}/{file.stem}.md",
+                text + _shown(f"{folder}.{file.stem}", filters),
+            )
+
+
+def _shown(module: str, filters: str = '["!^_"]') -> str:
+    return f"::: gpunet.{module}\n    options:\n      filters: {filters}\n"
+
+
+def on_files(files: Files, config: MkDocsConfig) -> Files:
+    """Adds the pages and the pictures to what MkDocs found in docs/."""
+    for path, text in pages():
+        files.append(File.generated(config, path, content=text))
+    for name, figure in curves.FIGURES.items():
+        path = f"reference/images/{name.rpartition('.')[2]}.png"
+        files.append(File.generated(config, path, content=figure.png()))
+    return files

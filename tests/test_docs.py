@@ -1,0 +1,46 @@
+"""The documentation site: it builds without a warning, and every public name is on a page of it."""
+
+import os
+import re
+import subprocess
+import sys
+from html import unescape
+from pathlib import Path
+
+import pytest
+
+from gpunet import functional, nn, optim
+
+TOP = Path(__file__).parent.parent
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("site")
+    command = ["-m", "mkdocs", "build", "--strict", "--quiet", "--site-dir", str(folder)]
+    done = subprocess.run(
+        [sys.executable, *command],
+        cwd=TOP,
+        env={**os.environ, "PYTHONPATH": str(TOP)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return folder
+
+
+@pytest.mark.parametrize("package", [functional, nn, optim], ids=lambda p: p.__name__)
+def test_every_name_is_on_a_page(site, package) -> None:
+    folder = site / "reference" / package.__name__.rpartition(".")[2]
+    shown: set[str] = set()
+    for page in folder.rglob("index.html"):
+        text = unescape(page.read_text())
+        shown |= {name.rpartition(".")[2] for name in re.findall(r'id="(gpunet\.[\w.]+)"', text)}
+    names = {n for n in package.__all__ if not n.startswith("_") and n not in ("init",)}
+    assert names - shown == set()
+
+
+def test_pictures_are_there(site) -> None:
+    for name in ("activation", "loss"):
+        assert (site / "reference" / "images" / f"{name}.png").stat().st_size > 10_000

@@ -1,0 +1,113 @@
+"""Side by side with PyTorch: every row of every case table, through its function of the same name.
+
+Results, their dtypes, and the gradient of every input are compared, in float32 and float64. What
+PyTorch does not have, or takes otherwise, is said in `OTHERWISE` with the reason; everything else
+must agree.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+from tests import checks
+from tests.cases import public, rows_of
+from tests.cases.case import Case, Edge
+from tests.tolerance import EPS, assert_close, of_results
+
+torch = pytest.importorskip("torch", reason="PyTorch is not installed: NOT compared with it")
+
+# Functions that PyTorch has under another name, or whose results cannot be the same.
+OTHERWISE: dict[str, list[Callable[..., Any]]] = {
+    "getitem": [lambda x, key: x[key]],
+    "dropout": [],  # the masks are other ones; tests/cases/dropout.py computes them
+}
+
+
+def counterparts(name: str) -> list[Callable[..., Any]]:
+    """PyTorch's functions of a name, of which the first is taken that accepts a call."""
+    if name in OTHERWISE:
+        return OTHERWISE[name]
+    homes = (torch.nn.functional, torch, torch.Tensor, torch.special, torch.linalg)
+    return [getattr(home, name) for home in homes if hasattr(home, name)]
+
+
+def call_theirs(functions: list[Callable[..., Any]], case: Case, tensors: list[Any]) -> Any:
+    refusal: TypeError | None = None
+    for function in functions:
+        try:
+            return case.call(function, tensors)
+        except TypeError as error:  # e.g. torch.permute takes a tuple, Tensor.permute numbers too
+            refusal = refusal or error
+    assert refusal is not None
+    raise refusal
+
+
+def run_theirs(functions: list[Callable[..., Any]], case: Case, dtype: str) -> tuple[Any, Any]:
+    """Results and gradients as arrays, with the weights that `checks.run` draws."""
+    tensors = [torch.from_numpy(np.array(x)) for x in case.arrays(dtype)]
+    for i in case.differentiable:
+        tensors[i].requires_grad_()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        results = call_theirs(functions, case, tensors)
+        several = isinstance(results, (tuple, list))
+        results = [torch.as_tensor(y) for y in (results if several else [results])]
+        recorded = [y for y in results if y.requires_grad]
+        if recorded:
+            weights = [torch.from_numpy(checks.drawn_weights(_Shaped(y))) for y in recorded]
+            torch.autograd.backward(recorded, weights)
+    gradients = [None if t.grad is None else t.grad.numpy() for t in tensors]
+    return [y.detach().resolve_conj().numpy() for y in results], gradients
+
+
+class _Shaped:
+    """What `drawn_weights` asks of a tensor."""
+
+    def __init__(self, y: Any):
+        self.shape, self.dtype = tuple(y.shape), str(y.dtype).removeprefix("torch.")
+
+
+def compare(function: Any, case: Case, dtype: str) -> None:
+    """One row in both frameworks: each may be as far off as tests/tolerance.py allows."""
+    ours = checks.run(function, case, dtype)
+    results, gradients = run_theirs(counterparts(function.__name__), case, dtype)
+    assert len(ours.results) == len(results)
+    real = any(x.dtype.kind == "f" for x in ours.arrays)
+    bounds = of_results(case, dtype if real else "float32")
+    for y, expected, tolerance in zip(ours.results, results, bounds, strict=True):
+        assert y.dtype == expected.dtype, f"the result is {y.dtype}, PyTorch's {expected.dtype}"
+        assert_close(y.array, expected, 2 * tolerance, "the result beside PyTorch's")
+    if isinstance(case, Edge):
+        allowed = {
+            i: 8 * EPS[dtype] * np.maximum(np.abs(np.nan_to_num(g, posinf=0.0, neginf=0.0)), 1.0)
+            for i, g in enumerate(gradients)
+            if g is not None
+        }
+    else:
+        allowed = {i: 2 * t for i, _, t in checks.bounded_gradients(function, case, dtype)}
+    for i in case.differentiable:
+        g, expected = ours.gradients[i], gradients[i]
+        if expected is not None and g is not None:
+            assert_close(g, expected, allowed[i], f"the gradient of array {i} beside PyTorch's")
+        else:
+            assert not np.any(expected if g is None else g), f"array {i} has a gradient in one only"
+
+
+COMPARED = {name: f for name, f in public().items() if counterparts(name)}
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("function", COMPARED.values(), ids=COMPARED)
+def test_function(function, dtype) -> None:
+    rows = [row for row in rows_of(function) if isinstance(row, Case) and not row.unlike_torch]
+    assert rows
+    for row in rows:
+        try:
+            compare(function, row, dtype)
+        except Exception as failure:
+            raise AssertionError(f"{function.__name__}({row}): {failure}") from failure
