@@ -48,7 +48,7 @@ def pages() -> Iterator[tuple[str, str]]:
             names = public_names(file)
             if folder == "functional":
                 names = [n for n in names if n[0].islower()]
-            if not names or file.stem in ("check", "promotion"):
+            if not names or file.stem in ("check", "criterion", "promotion"):
                 continue
             text = f"# {folder}: {file.stem.replace('_', ' ')}\n\n"
             drawn = curves.FIGURES.get(f"{folder}.{file.stem}")

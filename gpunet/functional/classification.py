@@ -357,6 +357,8 @@ def multilabel_soft_margin_loss(
 ) -> Tensor:
     """The mean of `binary_cross_entropy_with_logits` over the classes of each row.
 
+    (A score of −∞ gives NaN, PyTorch's formula ∞ where the target is not 0.)
+
     Shapes: x (..., C), target and weight broadcast to it; the result () or, with
     reduction="none", (...).
     Dtypes: floating; target and weight any, they meet as in x − target.

@@ -221,7 +221,7 @@ class KLDivLog(Loss):
 
     def gradient(self, be: Backend, g: Array, i: int) -> Array:
         p, difference = self.saved
-        return be.xp.multiply(p, -g) if i == 0 else be.xp.multiply(p * (difference + 1), g)
+        return be.xp.multiply(p, -g) if i == 0 else be.xp.multiply(p * difference + p, g)
 
 
 def kl_div(x: Tensor, target: Tensor, reduction: str = "mean", log_target: bool = False) -> Tensor:
@@ -243,8 +243,9 @@ def kl_div(x: Tensor, target: Tensor, reduction: str = "mean", log_target: bool 
     0.1438
     """
     one_of("kl_div", "reduction", reduction, (*REDUCTIONS, "batchmean"))
-    x, target = real_operands("kl_div", x, target)
+    floating("kl_div", "x", x)
     floating("kl_div", "target", target)
+    x, target = promoted(x, target)
     broadcast("kl_div", x=x, target=target)
     loss = KLDivLog if log_target else KLDiv
     if reduction != "batchmean":
