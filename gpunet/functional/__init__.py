@@ -10,16 +10,22 @@ from types import ModuleType as _Module
 from gpunet.functional.activation import *
 from gpunet.functional.arithmetic import *
 from gpunet.functional.classification import *
+from gpunet.functional.comparison import *
 from gpunet.functional.conversion import *
 from gpunet.functional.dropout import *
+from gpunet.functional.elementwise import *
+from gpunet.functional.extrema import *
 from gpunet.functional.indexing import *
 from gpunet.functional.linear import *
 from gpunet.functional.loss import *
 from gpunet.functional.margin import *
 from gpunet.functional.metric import *
+from gpunet.functional.power import *
 from gpunet.functional.reduction import *
+from gpunet.functional.rounding import *
 from gpunet.functional.shape import *
 from gpunet.functional.softmax import *
+from gpunet.functional.trigonometry import *
 
 _HELPERS = ("check", "criterion", "promotion")  # modules for the others, not for users
 

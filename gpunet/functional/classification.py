@@ -163,18 +163,25 @@ class NLL(Loss):
         xp = be.xp
         ignored = xp.equal(target, self.ignore_index)
         label = xp.where(ignored, 0, target)
-        picked = xp.arange(x.shape[0])[:, None], label, xp.arange(x.shape[2])[None]
         w = xp.ones(label.shape, x.dtype) if weight is None else weight[label]
         w = xp.where(ignored, 0, w)
-        self.saved, self.x_shape = (ignored, picked, w), x.shape
         if self.reduction == "mean":
-            total = be.sum(w, (0, 1))
+            total = be.sum(w, tuple(range(w.ndim)))
             self.count = xp.where(xp.equal(total, 0), math.nan, total)
+        picked = self._positions(be, label)
+        self.saved = ignored, picked, w
         return xp.where(ignored, 0, xp.multiply(x[picked], -w))
+
+    def _positions(self, be: Backend, label: Array) -> tuple[Array, ...]:
+        """The index of each label's score: its row, itself, and its place in the further axes."""
+        places = [be.xp.arange(n) for n in label.shape]
+        for axis, place in enumerate(places):
+            places[axis] = place.reshape([-1 if i == axis else 1 for i in range(label.ndim)])
+        return (*places[:1], label, *places[1:])
 
     def gradient(self, be: Backend, g: Array, i: int) -> Array:
         ignored, picked, w = self.saved
-        gx = be.full(self.x_shape, 0, g.dtype)
+        gx = be.full(self.shapes[0], 0, g.dtype)
         gx[picked] = be.xp.where(ignored, 0, be.xp.multiply(w, -g))
         return gx
 
@@ -205,15 +212,11 @@ def nll_loss(
     operation = "nll_loss"
     check_reduction(operation, reduction)
     classes = _check_classes(operation, x, target, weight)
-    shape = _label_shape(operation, x, target)
+    _label_shape(operation, x, target)
     same_dtype(operation, x=x, weight=weight)
     no_gradient(operation, "weight", weight)
     check_labels(operation, target, classes, ignore_index)
-    rows, rest = (shape[0] if x.ndim > 1 else 1), math.prod(shape[1:])
-    x = reshape(x, (rows, classes, rest))
-    target = reshape(cast(target, dtypes.int64), (rows, rest))
-    loss = apply(NLL(ignore_index, reduction), x, target, weight)
-    return reshape(loss, shape) if reduction == "none" else loss
+    return apply(NLL(ignore_index, reduction), x, cast(target, dtypes.int64), weight)
 
 
 # --- one of two
@@ -227,14 +230,17 @@ class BinaryCrossEntropy(Loss):
         if_true = xp.maximum(xp.log(xp.maximum(x, 1e-44)), -100)
         certain = xp.equal(x, 1)
         if_false = xp.where(certain, -100, xp.log1p(xp.negative(xp.where(certain, 0, x))))
-        losses = xp.subtract(xp.multiply(target - 1, if_false), xp.multiply(target, if_true))
+        losses = xp.subtract(
+            xp.multiply(xp.subtract(target, 1), if_false), xp.multiply(target, if_true)
+        )
         return losses if weight is None else xp.multiply(losses, weight)
 
     def gradient(self, be: Backend, g: Array, i: int) -> Array:
         xp = be.xp
         x, target, weight = self.saved
         if i == 0:
-            slope = (x - target) / xp.maximum((1 - x) * x, EPSILON)
+            variance = xp.multiply(xp.subtract(1, x), x)
+            slope = xp.divide(xp.subtract(x, target), xp.maximum(variance, EPSILON))
         else:
             slope = xp.log1p(xp.negative(x)) - xp.log(x)
         return xp.multiply(slope, g if weight is None else g * weight)
@@ -280,7 +286,7 @@ class BCEWithLogits(Loss):
         self.saved = x, target, weight, pos_weight, softplus
         if pos_weight is not None:
             softplus = xp.multiply(softplus, 1 + (pos_weight - 1) * target)
-        losses = xp.add(xp.multiply(1 - target, x), softplus)
+        losses = xp.add(xp.multiply(xp.subtract(1, target), x), softplus)
         return losses if weight is None else xp.multiply(losses, weight)
 
     def gradient(self, be: Backend, g: Array, i: int) -> Array:
@@ -292,7 +298,7 @@ class BCEWithLogits(Loss):
             rest = be.activation.sigmoid_fwd(be.contiguous(xp.negative(x)))
             if pos_weight is not None:
                 rest = xp.multiply(rest, 1 + (pos_weight - 1) * target)
-            slope = xp.subtract(1 - target, rest)
+            slope = xp.subtract(xp.subtract(1, target), rest)
         return xp.multiply(slope, g if weight is None else g * weight)
 
 

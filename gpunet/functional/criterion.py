@@ -172,6 +172,8 @@ def check_labels(
 ) -> None:
     """Class indices must be in [0, classes), but for those to be ignored."""
     labels = target.array
+    if not labels.size or (labels.min() >= 0 and labels.max() < classes):
+        return
     wrong = (labels < 0) | (labels >= classes)
     if ignore_index is not None:
         wrong &= labels != ignore_index

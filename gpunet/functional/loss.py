@@ -36,24 +36,24 @@ class _OfDifference(Loss):
     """A loss of d = x − target, whose slopes in the two are opposite."""
 
     def losses(self, be: Backend, x: Array, target: Array) -> Array:
-        self.saved = be.xp.subtract(x, target)
-        return self.of(be, self.saved)
+        losses, self.saved = self.of(be, be.xp.subtract(x, target))
+        return losses
 
     def gradient(self, be: Backend, g: Array, i: int) -> Array:
         return self.sloped(be, self.saved, g if i == 0 else -g)
 
-    def of(self, be: Backend, d: Array) -> Array:
-        """The loss of each difference."""
+    def of(self, be: Backend, d: Array) -> tuple[Array, Array]:
+        """The loss of each difference, and what `sloped` reads."""
         raise NotImplementedError
 
-    def sloped(self, be: Backend, d: Array, g: Array) -> Array:
+    def sloped(self, be: Backend, kept: Array, g: Array) -> Array:
         """g times the slope of the loss in d."""
         raise NotImplementedError
 
 
 class MSE(_OfDifference):
-    def of(self, be: Backend, d: Array) -> Array:
-        return be.xp.multiply(d, d)
+    def of(self, be: Backend, d: Array) -> tuple[Array, Array]:
+        return be.xp.multiply(d, d), d
 
     def sloped(self, be: Backend, d: Array, g: Array) -> Array:
         return be.xp.multiply(d, 2 * g)
@@ -80,8 +80,8 @@ def mse_loss(
 
 
 class L1(_OfDifference):
-    def of(self, be: Backend, d: Array) -> Array:
-        return be.xp.absolute(d)
+    def of(self, be: Backend, d: Array) -> tuple[Array, Array]:
+        return be.xp.absolute(d), d
 
     def sloped(self, be: Backend, d: Array, g: Array) -> Array:
         sign = be.xp.where(be.xp.isnan(d), 0, be.xp.sign(d))
@@ -106,14 +106,12 @@ class SmoothL1(_OfDifference):
         super().__init__(reduction)
         self.beta = beta
 
-    def of(self, be: Backend, d: Array) -> Array:
-        # With m = min(|d|, beta) one formula holds on both sides: m / beta · (|d| − m / 2)
-        size = be.xp.absolute(d)
-        near = be.xp.minimum(size, self.beta)
-        return be.xp.multiply(near / self.beta, size - near * 0.5)
+    def of(self, be: Backend, d: Array) -> tuple[Array, Array]:
+        losses, near = _huber(be, d, self.beta)
+        return be.xp.divide(losses, self.beta), near
 
-    def sloped(self, be: Backend, d: Array, g: Array) -> Array:
-        return be.xp.multiply(be.xp.clip(d, -self.beta, self.beta), g / self.beta)
+    def sloped(self, be: Backend, near: Array, g: Array) -> Array:
+        return be.xp.multiply(near, g / self.beta)
 
 
 def smooth_l1_loss(x: Tensor, target: Tensor, reduction: str = "mean", beta: float = 1.0) -> Tensor:
@@ -139,13 +137,11 @@ class Huber(_OfDifference):
         super().__init__(reduction)
         self.delta = delta
 
-    def of(self, be: Backend, d: Array) -> Array:
-        size = be.xp.absolute(d)
-        near = be.xp.minimum(size, self.delta)
-        return be.xp.multiply(near, size - near * 0.5)
+    def of(self, be: Backend, d: Array) -> tuple[Array, Array]:
+        return _huber(be, d, self.delta)
 
-    def sloped(self, be: Backend, d: Array, g: Array) -> Array:
-        return be.xp.multiply(be.xp.clip(d, -self.delta, self.delta), g)
+    def sloped(self, be: Backend, near: Array, g: Array) -> Array:
+        return be.xp.multiply(near, g)
 
 
 def huber_loss(
@@ -173,6 +169,13 @@ def huber_loss(
         return apply(Huber(delta, reduction), x, target)
     same_shape(operation, x, weight=weight)
     return reduced(mul(apply(Huber(delta, "none"), x, target), weight), reduction)
+
+
+def _huber(be: Backend, d: Array, delta: float) -> tuple[Array, Array]:
+    """The loss and its slope c, d clipped at ±delta: c · (d − c / 2) holds on both sides."""
+    xp = be.xp
+    near = xp.minimum(xp.maximum(d, -delta), delta)
+    return xp.multiply(near, xp.subtract(d, xp.multiply(near, 0.5))), near
 
 
 def _weighted(

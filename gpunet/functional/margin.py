@@ -135,6 +135,8 @@ def multi_margin_loss(
     no_gradient(operation, "weight", weight)
     check_labels(operation, target, classes)
     op = MultiMargin(p, margin, reduction)
+    if x.ndim == 2:
+        return apply(op, x, target, weight)
     loss = apply(op, reshape(x, (rows, classes)), reshape(target, (rows,)), weight)
     return reshape(loss, target.shape) if reduction == "none" else loss
 
@@ -183,9 +185,11 @@ def multilabel_margin_loss(x: Tensor, target: Tensor, reduction: str = "mean") -
         rule = f"target must have x's shape {x.shape}, got {target.shape}"
         shape_error(operation, rule, x=x)
     check_labels(operation, target, classes, -1)
-    operands = reshape(x, (rows, classes)), reshape(target, (rows, classes))
-    loss = apply(MultilabelMargin(reduction), *operands)
-    return reshape(loss, x.shape[:-1]) if reduction == "none" else loss
+    op = MultilabelMargin(reduction)
+    if x.ndim == 2:
+        return apply(op, x, target)
+    loss = apply(op, reshape(x, (rows, classes)), reshape(target, (rows, classes)))
+    return reshape(loss, ()) if reduction == "none" else loss
 
 
 def _matrix(operation: str, x: Tensor, target: Any) -> tuple[int, int]:

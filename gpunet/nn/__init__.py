@@ -1,6 +1,6 @@
 """Layers and models, with PyTorch's names, arguments and `state_dict` keys."""
 
-from gpunet.nn import init
+from gpunet.nn import init, utils
 from gpunet.nn.activation import (
     ELU,
     GELU,
@@ -86,4 +86,5 @@ __all__ = [
     "TripletMarginLoss",
     "TripletMarginWithDistanceLoss",
     "init",
+    "utils",
 ]
