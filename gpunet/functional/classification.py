@@ -215,7 +215,9 @@ def nll_loss(
     _label_shape(operation, x, target)
     same_dtype(operation, x=x, weight=weight)
     no_gradient(operation, "weight", weight)
-    check_labels(operation, target, classes, ignore_index)
+    if not classes and target.numel():
+        shape_error(operation, "x must have at least one class", x=x)
+    check_labels(operation, target, classes, ignore_index=ignore_index)
     return apply(NLL(ignore_index, reduction), x, cast(target, dtypes.int64), weight)
 
 

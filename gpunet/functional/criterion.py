@@ -168,19 +168,18 @@ def in_range(operation: str, name: str, x: Tensor, low: float, high: float) -> N
 
 
 def check_labels(
-    operation: str, target: Tensor, classes: int, ignore_index: int | None = None
+    operation: str, target: Tensor, classes: int, *, ignore_index: int | None = None, low: int = 0
 ) -> None:
-    """Class indices must be in [0, classes), but for those to be ignored."""
+    """Class indices must be in [low, classes), but for those to be ignored."""
     labels = target.array
-    if not labels.size or (labels.min() >= 0 and labels.max() < classes):
+    if not labels.size or (labels.min() >= low and labels.max() < classes):
         return
-    wrong = (labels < 0) | (labels >= classes)
+    wrong = (labels < low) | (labels >= classes)
     if ignore_index is not None:
         wrong &= labels != ignore_index
     if wrong.any():
         i = int(wrong.reshape(-1).argmax())
-        rule = (
-            f"target must be in [0, C) = [0, {classes}), got {labels.reshape(-1)[i]} at index {i}"
-        )
+        got = f"got {labels.reshape(-1)[i]} at index {i}"
+        rule = f"target must be in [{low}, C) = [{low}, {classes}), {got}"
         ignored = "" if ignore_index is None else f"ignore_index is {ignore_index}"
         raise ArgumentError(operation, rule, ignored)

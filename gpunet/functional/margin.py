@@ -184,7 +184,7 @@ def multilabel_margin_loss(x: Tensor, target: Tensor, reduction: str = "mean") -
     ):
         rule = f"target must have x's shape {x.shape}, got {target.shape}"
         shape_error(operation, rule, x=x)
-    check_labels(operation, target, classes, -1)
+    check_labels(operation, target, classes, low=-1)
     op = MultilabelMargin(reduction)
     if x.ndim == 2:
         return apply(op, x, target)

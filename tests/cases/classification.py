@@ -25,6 +25,7 @@ from tests.cases.criterion import (
     not_a_number,
     of_one_shape,
     reduced,
+    signs,
     written,
 )
 
@@ -176,6 +177,8 @@ def nll_loss():
         yield Invalid([x, exactly(np.zeros(4, dtype))], DTypeError, rule)
     yield Invalid([x, [0, 1, 2, 0]], DTypeError, "target must be a gpunet.Tensor, got list")
     yield Invalid([normal(), target], ShapeError, "x must have a class axis; x is () float64")
+    nobody = exactly([-100, -100])
+    yield Invalid([normal(2, 0), nobody], ShapeError, "x must have at least one class")
     rule = "weight must have shape (C,) = (3,), got (2,)"
     yield Invalid([x, target, normal(2)], ShapeError, rule)
     yield Invalid([x, target], ArgumentError, NO_SUCH_REDUCTION, dict(reduction="max"))
@@ -188,12 +191,6 @@ def inner(*shape):
     """Probabilities away from 0 and 1."""
     text = f"inner({','.join(map(str, shape))})"
     return Draw(text, lambda rng: rng.uniform(0.1, 0.9, shape))
-
-
-def signs(*shape):
-    """−1 and 1, for which no gradient is asked."""
-    text = f"signs({','.join(map(str, shape))})"
-    return Draw(text, lambda rng: rng.choice([-1.0, 1.0], shape), False)
 
 
 def _weights(loss, x, target, names):

@@ -3,7 +3,7 @@
 import numpy as np
 
 from gpunet.errors import ArgumentError, DTypeError, ShapeError
-from tests.cases.case import Case, Edge, Invalid, exactly, labels, normal
+from tests.cases.case import Case, Draw, Edge, Invalid, exactly, labels, normal
 
 REDUCTIONS = ("mean", "sum", "none")
 NO_SUCH_REDUCTION = "reduction must be one of 'mean', 'sum', 'none'"
@@ -16,6 +16,12 @@ def reduced(losses, reduction, count=None):
         return losses
     count = losses.size if count is None else count
     return losses.sum() / count if reduction == "mean" else losses.sum()
+
+
+def signs(*shape):
+    """−1 and 1, for which no gradient is asked."""
+    text = f"signs({','.join(map(str, shape))})"
+    return Draw(text, lambda rng: rng.choice([-1.0, 1.0], shape), False)
 
 
 def written(*gradients):

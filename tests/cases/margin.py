@@ -145,9 +145,9 @@ def multilabel_margin_loss():
     far = exactly([[1e4, -1e4, 0.0], [np.nan, 0.0, 0.5]])
     yield Edge(loss, [far, exactly([[1, -1, 2], [1, -1, 0]])], NONE)
     x, target = normal(2, 3), listed(3, 2)
-    rule = "target must be in [0, C) = [0, 3), got "
+    rule = "target must be in [-1, C) = [-1, 3), got "
     wrong = exactly([[0, -1, 1], [0, -1, 3]])  # even where it is not read
-    yield Invalid([x, wrong], ArgumentError, rule + "3 at index 5; ignore_index is -1")
+    yield Invalid([x, wrong], ArgumentError, rule + "3 at index 5")
     yield Invalid([x, exactly(np.full((2, 3), -2))], ArgumentError, rule + "-2 at index 0")
     yield Invalid([x, listed(3, 1)], ShapeError, "target must have x's shape (2, 3), got (1, 3)")
     rule = "x must have shape (N, C) or (C,) with C > 0, got (2, 3, 4)"

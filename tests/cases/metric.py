@@ -5,7 +5,7 @@ from itertools import product
 import numpy as np
 
 from gpunet.errors import ArgumentError, DTypeError, ShapeError
-from tests.cases.case import Case, Draw, Edge, Invalid, exactly, labels, normal
+from tests.cases.case import Case, Edge, Invalid, exactly, labels, normal
 from tests.cases.criterion import (
     NO_SUCH_REDUCTION,
     REDUCTIONS,
@@ -13,16 +13,11 @@ from tests.cases.criterion import (
     broadcasting,
     not_a_number,
     reduced,
+    signs,
     written,
 )
 
 NONE = dict(reduction="none")
-
-
-def signs(*shape):
-    """−1 and 1, for which no gradient is asked."""
-    text = f"signs({','.join(map(str, shape))})"
-    return Draw(text, lambda rng: rng.choice([-1.0, 1.0], shape), False)
 
 
 # --- pairs
