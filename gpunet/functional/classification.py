@@ -17,13 +17,13 @@ from gpunet.functional.check import describe, floating, is_tensor, same_dtype, s
 from gpunet.functional.criterion import (
     EPSILON,
     Loss,
-    broadcast_to,
     check_labels,
     check_reduction,
     in_range,
     no_gradient,
     real_operands,
     reduced,
+    repeats_to_x,
     same_shape,
 )
 from gpunet.functional.promotion import cast, promoted
@@ -272,7 +272,7 @@ def binary_cross_entropy(
     check_reduction(operation, reduction)
     same_dtype(operation, x=x, target=target, weight=weight)
     same_shape(operation, x, target=target)
-    broadcast_to(operation, x, weight=weight)
+    repeats_to_x(operation, x, weight=weight)
     no_gradient(operation, "weight", weight)
     in_range(operation, "x", x, 0, 1)
     in_range(operation, "target", target, 0, 1)
@@ -280,22 +280,22 @@ def binary_cross_entropy(
 
 
 class BCEWithLogits(Loss):
-    """(1 − t)·x + q·softplus(−x), with q = 1 + (pos_weight − 1)·t; all of it times weight."""
+    """(1 − t)·x − q·log σ(x), with q = 1 + (pos_weight − 1)·t; all of it times weight."""
 
     def losses(self, be: Backend, x: Array, target: Array, weight: Any, pos_weight: Any) -> Array:
         xp = be.xp
-        softplus = _softplus(be, xp.negative(x))
-        self.saved = x, target, weight, pos_weight, softplus
+        log_p = be.activation.logsigmoid_fwd(be.contiguous(x))
+        self.saved = x, target, weight, pos_weight, log_p
         if pos_weight is not None:
-            softplus = xp.multiply(softplus, 1 + (pos_weight - 1) * target)
-        losses = xp.add(xp.multiply(xp.subtract(1, target), x), softplus)
+            log_p = xp.multiply(log_p, 1 + (pos_weight - 1) * target)
+        losses = xp.subtract(xp.multiply(xp.subtract(1, target), x), log_p)
         return losses if weight is None else xp.multiply(losses, weight)
 
     def gradient(self, be: Backend, g: Array, i: int) -> Array:
         xp = be.xp
-        x, target, weight, pos_weight, softplus = self.saved
+        x, target, weight, pos_weight, log_p = self.saved
         if i == 1:
-            slope = -x if pos_weight is None else (pos_weight - 1) * softplus - x
+            slope = -x if pos_weight is None else (1 - pos_weight) * log_p - x
         else:
             rest = be.activation.sigmoid_fwd(be.contiguous(xp.negative(x)))
             if pos_weight is not None:
@@ -323,22 +323,24 @@ def binary_cross_entropy_with_logits(
     check_reduction(operation, reduction)
     same_dtype(operation, x=x, target=target, weight=weight, pos_weight=pos_weight)
     same_shape(operation, x, target=target)
-    broadcast_to(operation, x, weight=weight, pos_weight=pos_weight)
+    repeats_to_x(operation, x, weight=weight, pos_weight=pos_weight)
     no_gradient(operation, "weight", weight)
     no_gradient(operation, "pos_weight", pos_weight)
     return apply(BCEWithLogits(reduction), x, target, weight, pos_weight)
 
 
 class SoftMargin(Loss):
+    """−log σ(target · x)."""
+
     def losses(self, be: Backend, x: Array, target: Array) -> Array:
-        score = be.xp.multiply(x, be.xp.negative(target))
-        self.saved = score, target
-        return _softplus(be, score)
+        lead = be.xp.multiply(x, target)
+        self.saved = lead, target
+        return be.xp.negative(be.activation.logsigmoid_fwd(be.contiguous(lead)))
 
     def gradient(self, be: Backend, g: Array, i: int) -> Array:
-        score, target = self.saved
-        slope = be.activation.sigmoid_fwd(be.contiguous(score))
-        return be.xp.multiply(slope * target, -g)
+        lead, target = self.saved
+        rest = be.activation.sigmoid_fwd(be.contiguous(be.xp.negative(lead)))
+        return be.xp.multiply(be.xp.multiply(rest, target), -g)
 
 
 def soft_margin_loss(x: Tensor, target: Tensor, reduction: str = "mean") -> Tensor:
@@ -352,7 +354,7 @@ def soft_margin_loss(x: Tensor, target: Tensor, reduction: str = "mean") -> Tens
     check_reduction(operation, reduction)
     floating(operation, "x", x)
     is_tensor(operation, "target", target)
-    broadcast_to(operation, x, target=target)
+    repeats_to_x(operation, x, target=target)
     no_gradient(operation, "target", target)
     return apply(SoftMargin(reduction), x, cast(target, x.dtype))
 
@@ -378,12 +380,8 @@ def multilabel_soft_margin_loss(
     x, target = real_operands(operation, x, target)
     if x.ndim == 0:
         shape_error(operation, "x must have a class axis", x=x)
-    broadcast_to(operation, x, target=target, weight=weight)
+    repeats_to_x(operation, x, target=target, weight=weight)
     losses = apply(BCEWithLogits("none"), x, target, None, None)
     if weight is not None:
         losses = mul(losses, weight)
     return reduced(div(sum(losses, -1), x.shape[-1] or math.nan), reduction)
-
-
-def _softplus(be: Backend, x: Array) -> Array:
-    return be.activation.softplus_fwd(be.contiguous(x), 1.0)

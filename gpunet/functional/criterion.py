@@ -112,7 +112,7 @@ def broadcast_shape(*shapes: Shape) -> Shape | None:
     return tuple(result)
 
 
-def broadcast(operation: str, **tensors: Tensor) -> None:
+def repeat_together(operation: str, **tensors: Tensor) -> None:
     """The shapes must repeat to a common one."""
     shapes = [x.shape for x in tensors.values()]
     if broadcast_shape(*shapes) is None:
@@ -120,7 +120,7 @@ def broadcast(operation: str, **tensors: Tensor) -> None:
         shape_error(operation, f"the shapes of {', '.join(tensors)} must broadcast, got {got}")
 
 
-def broadcast_to(operation: str, x: Tensor, **others: Tensor | None) -> None:
+def repeats_to_x(operation: str, x: Tensor, **others: Tensor | None) -> None:
     """The others must repeat to x's shape, and to nothing larger."""
     for name, other in others.items():
         if other is None:
@@ -136,7 +136,7 @@ def same_axes(operation: str, **tensors: Tensor) -> None:
     if len({x.ndim for x in tensors.values()}) > 1:
         names = " and ".join(tensors)
         shape_error(operation, f"{names} must have the same number of axes", **tensors)
-    broadcast(operation, **tensors)
+    repeat_together(operation, **tensors)
 
 
 def real_operands(operation: str, x: Any, target: Any) -> tuple[Tensor, Tensor]:

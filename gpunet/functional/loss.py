@@ -19,11 +19,11 @@ from gpunet.functional.check import describe, floating, is_tensor, one_of, shape
 from gpunet.functional.criterion import (
     REDUCTIONS,
     Loss,
-    broadcast,
     check_reduction,
     positive_number,
     real_operands,
     reduced,
+    repeat_together,
     same_shape,
 )
 from gpunet.functional.promotion import promoted
@@ -249,7 +249,7 @@ def kl_div(x: Tensor, target: Tensor, reduction: str = "mean", log_target: bool 
     floating("kl_div", "x", x)
     floating("kl_div", "target", target)
     x, target = promoted(x, target)
-    broadcast("kl_div", x=x, target=target)
+    repeat_together("kl_div", x=x, target=target)
     loss = KLDivLog if log_target else KLDiv
     if reduction != "batchmean":
         return apply(loss(reduction), x, target)
@@ -309,7 +309,7 @@ def poisson_nll_loss(
     """
     check_reduction("poisson_nll_loss", reduction)
     x, target = real_operands("poisson_nll_loss", x, target)
-    broadcast("poisson_nll_loss", x=x, target=target)
+    repeat_together("poisson_nll_loss", x=x, target=target)
     return apply(PoissonNLL(log_input, full, eps, reduction), x, target)
 
 
@@ -356,7 +356,7 @@ def gaussian_nll_loss(
     operation = "gaussian_nll_loss"
     check_reduction(operation, reduction)
     x, target = real_operands(operation, x, target)
-    broadcast(operation, x=x, target=target)
+    repeat_together(operation, x=x, target=target)
     if isinstance(var, Tensor):
         var = _aligned(operation, x, var)
     elif isinstance(var, float | int):

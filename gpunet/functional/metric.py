@@ -10,21 +10,20 @@ import math
 from collections.abc import Callable
 from typing import Any
 
-from gpunet.autograd.broadcast import unbroadcast
-from gpunet.autograd.op import Op, apply
+from gpunet.autograd.op import apply
 from gpunet.autograd.tensor import Tensor
 from gpunet.backend import Array, Backend
 from gpunet.functional.check import floating, is_tensor, shape_error
 from gpunet.functional.criterion import (
     EPSILON,
     Loss,
-    broadcast,
     check_reduction,
     positive_number,
+    repeat_together,
     same_axes,
-    widened,
 )
-from gpunet.functional.promotion import cast, promoted
+from gpunet.functional.distance import pairwise_distance
+from gpunet.functional.promotion import cast, promoted, wide
 from gpunet.functional.shape import reshape
 
 # --- pairs
@@ -67,7 +66,7 @@ def hinge_embedding_loss(
     check_reduction(operation, reduction)
     floating(operation, "x", x)
     is_tensor(operation, "target", target)
-    broadcast(operation, x=x, target=target)
+    repeat_together(operation, x=x, target=target)
     return apply(HingeEmbedding(margin, reduction), x, cast(target.detach(), x.dtype))
 
 
@@ -135,61 +134,12 @@ def cosine_embedding_loss(
         rule = f"input2 must have vectors of length {input1.shape[-1]}, got {input2.shape[-1]}"
         shape_error(operation, rule, input1=input1)
     labels = reshape(target.detach(), (*target.shape, 1))
-    broadcast(operation, input1=input1, input2=input2, target=labels)
+    repeat_together(operation, input1=input1, input2=input2, target=labels)
     input1, input2 = promoted(input1, input2)
     return apply(CosineEmbedding(margin, reduction), input1, input2, cast(labels, input1.dtype))
 
 
 # --- triplets
-
-
-class PairwiseDistance(Op):
-    """‖x − y + eps‖_p over the last axis."""
-
-    def __init__(self, p: float, eps: float):
-        self.p, self.eps = p, eps
-
-    def forward(self, be: Backend, x: Array, y: Array) -> Array:
-        self.dtype, self.shapes = x.dtype, (x.shape, y.shape)
-        d = be.xp.subtract(widened(be, x), widened(be, y)) + self.eps
-        norm = be.xp.asarray(self._norm(be, d))
-        self.saved = d, norm
-        return norm if norm.dtype == self.dtype else be.cast(norm, self.dtype)
-
-    def _norm(self, be: Backend, d: Array) -> Array:
-        xp, p = be.xp, self.p
-        if p == 2:
-            return xp.sqrt(be.sum(d * d, (-1,)))
-        size = xp.absolute(d)
-        if p == 0:
-            return be.cast(be.sum(size > 0, (-1,)), d.dtype)
-        if math.isinf(p):
-            return size.max(axis=-1) if p > 0 else size.min(axis=-1)
-        return xp.power(be.sum(xp.power(size, p), (-1,)), 1 / p)
-
-    def backward(self, be: Backend, gy: Array) -> Any:
-        d, norm = self.saved
-        gd = widened(be, gy)[..., None] * self._slope(be, d, norm[..., None])
-        gd = gd if gd.dtype == self.dtype else be.cast(gd, self.dtype)
-        return (
-            unbroadcast(be, gd, self.shapes[0]) if self.needs[0] else None,
-            unbroadcast(be, be.xp.negative(gd), self.shapes[1]) if self.needs[1] else None,
-        )
-
-    def _slope(self, be: Backend, d: Array, norm: Array) -> Array:
-        """(|d| / norm)^(p − 1) with the sign of d, 0 where d or the norm is."""
-        xp, p = be.xp, self.p
-        if p == 0:
-            return xp.zeros_like(d)
-        if p == 2:
-            return xp.divide(d, xp.where(xp.equal(norm, 0), math.inf, norm))
-        size = xp.absolute(d)
-        if math.isinf(p):  # those that are as large share
-            largest = xp.equal(size, norm)
-            return xp.sign(d) * largest / largest.sum(axis=-1, keepdims=True)
-        nothing = xp.equal(norm, 0)
-        share = xp.where(xp.equal(d, 0), 1, size) / xp.where(nothing, 1, norm)
-        return xp.where(nothing, 0, xp.sign(d) * xp.power(share, p - 1))
 
 
 class TripletMargin(Loss):
@@ -249,7 +199,12 @@ def triplet_margin_loss(
     points = _points(operation, anchor, positive, negative)
     if 0 in anchor.shape[-1:] and (p < 0 or math.isinf(p)):
         shape_error(operation, f"anchor must have vectors with elements for p = {p}", anchor=anchor)
-    return _triplet(lambda x, y: _distance(x, y, p, eps), points, margin, swap, reduction)
+
+    def distance(x: Tensor, y: Tensor) -> Tensor:
+        return pairwise_distance(x, y, p, eps)
+
+    loss = _triplet(distance, tuple(map(wide, points)), margin, swap, reduction)
+    return cast(loss, points[0].dtype)
 
 
 def triplet_margin_with_distance_loss(
@@ -277,7 +232,7 @@ def triplet_margin_with_distance_loss(
     check_reduction(operation, reduction)
     positive_number(operation, "margin", margin)
     points = _points(operation, anchor, positive, negative)
-    return _triplet(distance_function or _distance, points, margin, swap, reduction)
+    return _triplet(distance_function or pairwise_distance, points, margin, swap, reduction)
 
 
 def _points(operation: str, *points: Tensor) -> tuple[Tensor, ...]:
@@ -286,12 +241,6 @@ def _points(operation: str, *points: Tensor) -> tuple[Tensor, ...]:
         floating(operation, name, x)
     same_axes(operation, **named)
     return promoted(*points)
-
-
-def _distance(x: Tensor, y: Tensor, p: float = 2.0, eps: float = 1e-6) -> Tensor:
-    if x.ndim == 0:
-        x, y = reshape(x, (1,)), reshape(y, (1,))
-    return apply(PairwiseDistance(p, eps), x, y)
 
 
 def _triplet(

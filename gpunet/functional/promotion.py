@@ -175,3 +175,8 @@ def number(operation: str, name: str, x: Any) -> Any:
         return x.item()
     got = type(x).__name__
     raise DTypeError(operation, f"{name} must be a gpunet.Tensor or a number, got {got}")
+
+
+def wide(x: Tensor) -> Tensor:
+    """x in float32 if it is float16, to be computed with and rounded once; else x itself."""
+    return cast(x, dtypes.float32) if x.array.dtype.char == "e" else x

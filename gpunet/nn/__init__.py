@@ -2,22 +2,35 @@
 
 from gpunet.nn import init, utils
 from gpunet.nn.activation import (
+    CELU,
     ELU,
     GELU,
+    SELU,
+    Hardshrink,
+    Hardsigmoid,
+    Hardswish,
+    Hardtanh,
     LeakyReLU,
-    LogSoftmax,
+    LogSigmoid,
     Mish,
     ReLU,
+    ReLU6,
     Sigmoid,
     SiLU,
-    Softmax,
     Softplus,
+    Softshrink,
+    Softsign,
+    Step,
     Tanh,
+    Tanhshrink,
+    Threshold,
 )
 from gpunet.nn.container import ModuleDict, ModuleList, ParameterDict, ParameterList, Sequential
 from gpunet.nn.dropout import Dropout
-from gpunet.nn.flatten import Flatten
-from gpunet.nn.linear import Linear
+from gpunet.nn.embedding import Embedding
+from gpunet.nn.flatten import Flatten, Unflatten
+from gpunet.nn.gating import GLU, PReLU, RReLU
+from gpunet.nn.linear import Bilinear, Identity, Linear
 from gpunet.nn.loss import (
     BCELoss,
     BCEWithLogitsLoss,
@@ -41,24 +54,36 @@ from gpunet.nn.loss import (
     TripletMarginWithDistanceLoss,
 )
 from gpunet.nn.module import Buffer, Module, Parameter
+from gpunet.nn.softmax import LogSoftmax, Softmax, Softmax2d, Softmin
 
 __all__ = [
+    "CELU",
     "ELU",
     "GELU",
+    "GLU",
+    "SELU",
     "BCELoss",
     "BCEWithLogitsLoss",
+    "Bilinear",
     "Buffer",
     "CosineEmbeddingLoss",
     "CrossEntropyLoss",
     "Dropout",
+    "Embedding",
     "Flatten",
     "GaussianNLLLoss",
+    "Hardshrink",
+    "Hardsigmoid",
+    "Hardswish",
+    "Hardtanh",
     "HingeEmbeddingLoss",
     "HuberLoss",
+    "Identity",
     "KLDivLoss",
     "L1Loss",
     "LeakyReLU",
     "Linear",
+    "LogSigmoid",
     "LogSoftmax",
     "MSELoss",
     "MarginRankingLoss",
@@ -70,21 +95,32 @@ __all__ = [
     "MultiLabelSoftMarginLoss",
     "MultiMarginLoss",
     "NLLLoss",
+    "PReLU",
     "Parameter",
     "ParameterDict",
     "ParameterList",
     "PoissonNLLLoss",
+    "RReLU",
     "ReLU",
+    "ReLU6",
     "Sequential",
     "SiLU",
     "Sigmoid",
     "SmoothL1Loss",
     "SoftMarginLoss",
     "Softmax",
+    "Softmax2d",
+    "Softmin",
     "Softplus",
+    "Softshrink",
+    "Softsign",
+    "Step",
     "Tanh",
+    "Tanhshrink",
+    "Threshold",
     "TripletMarginLoss",
     "TripletMarginWithDistanceLoss",
+    "Unflatten",
     "init",
     "utils",
 ]

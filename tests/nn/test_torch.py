@@ -19,7 +19,12 @@ X = 3 * rng.standard_normal((6, 5))
 CASES = [
     ("Linear", (5, 3), {}, [X]),
     ("Linear", (5, 3), {"bias": False}, [X.reshape(2, 3, 5)]),
+    ("Bilinear", (5, 4, 3), {}, [X, X[:, :4]]),
+    ("Bilinear", (5, 4, 3), {"bias": False}, [X.reshape(2, 3, 5), X[:, :4].reshape(2, 3, 4)]),
+    ("Identity", (1,), {"unused": True}, [X]),
     ("Flatten", (), {}, [X.reshape(3, 2, 5)]),
+    ("Flatten", (0, 1), {}, [X.reshape(3, 2, 5)]),
+    ("Unflatten", (1, (-1, 5)), {}, [X]),
     ("ReLU", (), {}, [X]),
     ("LeakyReLU", (0.3,), {}, [X]),
     ("ELU", (0.5,), {}, [X]),
@@ -30,6 +35,24 @@ CASES = [
     ("SiLU", (), {}, [X]),
     ("Softplus", (2.0,), {}, [X]),
     ("Mish", (), {}, [X]),
+    ("Threshold", (0.5, -7.0), {}, [X]),
+    ("ReLU6", (), {}, [X]),
+    ("SELU", (), {}, [X]),
+    ("CELU", (0.5,), {}, [X]),
+    ("Softplus", (1.0, 2.0), {}, [X]),
+    ("Softsign", (), {}, [X]),
+    ("LogSigmoid", (), {}, [X]),
+    ("Tanhshrink", (), {}, [X]),
+    ("Hardtanh", (-0.5,), {"max_val": 2.0}, [X]),
+    ("Hardswish", (), {}, [X]),
+    ("Softshrink", (0.7,), {}, [X]),
+    ("Hardshrink", (), {"lambd": 0.7}, [X]),
+    ("PReLU", (), {"init": 0.1}, [X]),
+    ("PReLU", (5,), {}, [X]),
+    ("RReLU", (0.25,), {"upper": 0.25}, [X]),
+    ("GLU", (), {"dim": 0}, [X]),
+    ("Softmin", (), {"dim": 0}, [X]),
+    ("Softmax2d", (), {}, [X.reshape(3, 2, 5)]),
     ("Softmax", (1,), {}, [X]),
     ("LogSoftmax", (), {"dim": 0}, [X]),
 ]
@@ -41,7 +64,7 @@ CASES = [
     ids=[f"{name}{arguments}{options or ''}" for name, arguments, options, _ in CASES],
 )
 def test_layer(torch, name, arguments, options, inputs) -> None:
-    dtype = {"dtype": "float64"} if name == "Linear" else {}
+    dtype = {"dtype": "float64"} if "inear" in name or name == "PReLU" else {}
     ours = getattr(nn, name)(*arguments, **options, **dtype)
     theirs = getattr(torch.nn, name)(*arguments, **options).double()
     assert list(ours.state_dict()) == list(theirs.state_dict())
