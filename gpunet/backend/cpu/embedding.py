@@ -26,12 +26,24 @@ def _embedding_fwd(weight, index, y, first, last):
 
 @kernel
 def _embedding_bwd(gy, index, total, first, last):
-    for row in range(total.shape[0]):
-        total[row, first:last] = 0.0
     for i in range(index.size):
         row = index[i]
         for j in range(first, last):
             total[row, j] += gy[i, j]
+
+
+@kernel
+def _embedding_bwd_blocks(gy, index, total, first, last):
+    columns = gy.shape[2]
+    for block in range(first, last):
+        if columns == 1:
+            for i in range(index.size):
+                total[block, index[i], 0] += gy[block, i, 0]
+        else:
+            for i in range(index.size):
+                row = index[i]
+                for j in range(columns):
+                    total[block, row, j] += gy[block, i, j]
 
 
 def embedding_fwd(weight: Array, index: Array) -> Array:
@@ -55,14 +67,20 @@ def embedding_fwd(weight: Array, index: Array) -> Array:
 
 @half
 def embedding_bwd(gy: Array, index: Array, rows: int) -> Array:
-    """Zeros of shape (rows, C), to which gy[i] is added at row index[i], i in order.
+    """Zeros of shape (B, rows, C), to which gy[b, i] is added at row index[i], i in order.
 
-    Shapes: gy (n, C) C-contiguous, index (n,) int64 in [0, rows); result (rows, C).
+    Shapes: gy (B, n, C) C-contiguous, index (n,) int64 in [0, rows); result (B, rows, C).
     """
-    total = cache.empty((rows, gy.shape[1]), gy.dtype)
-    run = _embedding_bwd[gy.dtype]
-    shares = _shares(gy.shape[1], max(gy.size, total.size))  # each thread all rows of its columns
-    threads.run([(run, (gy, index, total, *share)) for share in shares])
+    blocks, _, columns = gy.shape
+    total = cache.empty((blocks, rows, columns), gy.dtype)
+    total.fill(0)
+    if blocks == 1 and columns > 1:  # each thread takes all rows of its columns
+        run, whole, sums = _embedding_bwd[gy.dtype], gy[0], total[0]
+        shares = _shares(columns, gy.size)
+        threads.run([(run, (whole, index, sums, *share)) for share in shares])
+    else:
+        run = _embedding_bwd_blocks[gy.dtype]
+        threads.run([(run, (gy, index, total, *share)) for share in _shares(blocks, gy.size)])
     return total
 
 
