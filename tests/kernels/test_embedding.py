@@ -119,8 +119,7 @@ def test_half_types_are_summed_in_float() -> None:
 
 
 @pytest.mark.parametrize(("blocks", "columns"), [(1, 70), (40, 2), (300, 1), (1, 1)])
-def test_the_twin_shares_out_large_tables(blocks: int, columns: int) -> None:
-    """Beyond the size where threads share the work, too."""
+def test_the_twin_with_large_tables(blocks: int, columns: int) -> None:
     n = 420_000 // (blocks * columns)
     random = np.random.default_rng(0)
     index = random.integers(0, 300, n)
