@@ -44,20 +44,18 @@ def pages() -> Iterator[tuple[str, str]]:
     for name, (title, modules) in PAGES.items():
         yield f"reference/{name}.md", f"# {title}\n\n" + "\n".join(map(_shown, modules))
     for folder, filters in FAMILIES.items():
-        for file in sorted((PACKAGE / folder).glob("[!_]*.py")):
+        for file in sorted((PACKAGE / folder).rglob("[!_]*.py")):
+            module = file.relative_to(PACKAGE).with_suffix("").as_posix()
             names = public_names(file)
             if folder == "functional":
                 names = [n for n in names if n[0].islower()]
             if not names or file.stem in ("check", "promotion"):
                 continue
-            text = f"# {folder}: {file.stem.replace('_', ' ')}\n\n"
+            text = f"# {module.replace('/', ': ').replace('_', ' ')}\n\n"
             drawn = curves.FIGURES.get(f"{folder}.{file.stem}")
             if drawn:
                 text += f"![{drawn.title}](../images/{file.stem}.png)\n\n"
-            yield (
-                f"reference/{folder}/{file.stem}.md",
-                text + _shown(f"{folder}.{file.stem}", filters),
-            )
+            yield f"reference/{module}.md", text + _shown(module.replace("/", "."), filters)
 
 
 def _shown(module: str, filters: str = '["!^_"]') -> str:

@@ -5,6 +5,7 @@ import re
 import subprocess
 import sys
 from html import unescape
+from inspect import ismodule
 from pathlib import Path
 
 import pytest
@@ -30,14 +31,16 @@ def site(tmp_path_factory) -> Path:
     return folder
 
 
-@pytest.mark.parametrize("package", [functional, nn, optim], ids=lambda p: p.__name__)
+@pytest.mark.parametrize(
+    "package", [functional, nn, optim, optim.lr_scheduler], ids=lambda p: p.__name__
+)
 def test_every_name_is_on_a_page(site, package) -> None:
-    folder = site / "reference" / package.__name__.rpartition(".")[2]
+    folder = site.joinpath("reference", *package.__name__.split(".")[1:])
     shown: set[str] = set()
     for page in folder.rglob("index.html"):
         text = unescape(page.read_text())
         shown |= {name.rpartition(".")[2] for name in re.findall(r'id="(gpunet\.[\w.]+)"', text)}
-    names = {n for n in package.__all__ if not n.startswith("_") and n not in ("init",)}
+    names = {n for n in package.__all__ if not ismodule(getattr(package, n))}
     assert names - shown == set()
 
 

@@ -34,6 +34,13 @@ def floating(operation: str, name: str, x: Any) -> None:
         )
 
 
+def not_bool(operation: str, name: str, x: Any) -> None:
+    """`x` must be a tensor of numbers."""
+    is_tensor(operation, name, x)
+    if x.array.dtype.kind == "b":
+        raise DTypeError(operation, f"{name} must be numeric, got bool", describe(**{name: x}))
+
+
 def same_dtype(operation: str, **tensors: Any) -> None:
     """All tensors given must have one floating dtype."""
     first = None

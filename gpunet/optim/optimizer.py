@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import Any
+from collections.abc import Callable, Iterable
+from typing import Any, ClassVar
 
 from gpunet.autograd.memory import written
+from gpunet.autograd.mode import enable_grad
 from gpunet.autograd.tensor import Tensor
-from gpunet.errors import ArgumentError, ShapeError
+from gpunet.errors import ArgumentError, DTypeError, ShapeError
+
+Params = Iterable[Tensor] | Iterable[dict[str, Any]]
+
+_AT_LEAST_0 = frozenset(
+    "lr weight_decay eps momentum lr_decay initial_accumulator_value momentum_decay".split()
+)
+_FRACTIONS = frozenset(("alpha", "rho"))
+_COUNTS = frozenset(("step", "mu_product"))  # state that is one float64, whatever the parameter
+_OF_SCHEDULES = frozenset(("initial_lr",))  # what a schedule notes in a group
 
 
 class Optimizer:
@@ -22,151 +32,272 @@ class Optimizer:
             between steps.
         state: what the rule remembers of each parameter, as arrays by name.
 
-    A subclass says what it remembers (`fresh`) and applies its rule to a group (`update`).
+    A subclass names what its kernel remembers (`state_names`, in the kernel's order), says with
+    what a group needs it to start (`fresh`), and calls the kernel (`update`).
     """
 
-    def __init__(self, params: Iterable[Tensor] | Iterable[dict[str, Any]], **defaults: Any):
+    state_names: ClassVar[tuple[str, ...]] = ()
+
+    def __init__(self, params: Params, defaults: dict[str, Any]):
         given = list(params)
         if not given:
             raise ArgumentError(
                 type(self).__name__, "params must hold at least one parameter, got none"
             )
         groups: list[Any] = given if isinstance(given[0], dict) else [{"params": given}]
+        self.defaults = defaults
         self.param_groups: list[dict[str, Any]] = []
         self.state: dict[Tensor, dict[str, Any]] = {}
-        self._rates: dict[tuple[int, Any], tuple[float, Any]] = {}
+        self._rates: list[tuple[float, Any]] = []
         for group in groups:
-            unknown = group.keys() - defaults.keys() - {"params"}
-            if unknown:
-                raise ArgumentError(
-                    type(self).__name__,
-                    f"group options must be among {sorted(defaults)}, got {sorted(unknown)}",
-                )
-            options = {**defaults, **group, "params": list(group["params"])}
-            self._check_group(options)
-            self.param_groups.append(options)
+            self.add_param_group(group)
 
-    def _check_group(self, group: dict[str, Any]) -> None:
+    # --- groups
+
+    def add_param_group(self, param_group: dict[str, Any]) -> None:
+        """Takes a further group: a dict of its tensors (`"params"`) and its own options.
+
+        Raises:
+            ArgumentError: an option that the rule does not have, or a value out of range; a
+                parameter that is no leaf, that another group has, or on another device.
+        """
         name = type(self).__name__
-        for x in group["params"]:
+        if "params" not in param_group:
+            raise ArgumentError(name, f'a group must have "params", got {sorted(param_group)}')
+        unknown = param_group.keys() - self.defaults.keys() - _OF_SCHEDULES - {"params"}
+        if unknown:
+            raise ArgumentError(
+                name, f"group options must be among {sorted(self.defaults)}, got {sorted(unknown)}"
+            )
+        params = param_group["params"]
+        params = [params] if isinstance(params, Tensor) else list(params)
+        self._check_parameters(params)
+        group = {**self.defaults, **param_group, "params": params}
+        self.check_options(group)
+        for x in params:
+            x.array = x.backend.contiguous(x.array)  # a rule writes into it as one flat array
+            self.state[x] = {}
+        self.param_groups.append(group)
+        be = params[0].backend if params else None
+        self._rates.append((group["lr"], be.full((1,), group["lr"], "float64") if be else None))
+
+    def _check_parameters(self, params: list[Any]) -> None:
+        name, seen = type(self).__name__, set(self.state)
+        for x in params:
             if not isinstance(x, Tensor) or not x.requires_grad or not x.is_leaf:
                 raise ArgumentError(
                     name, "params must be leaves that require a gradient, got another"
                 )
-            if x in self.state:
+            if x in seen:
                 raise ArgumentError(
                     name, f"a parameter must stand once, got one of shape {x.shape} twice"
                 )
-            self.state[x] = {}
-            x.array = x.backend.contiguous(x.array)  # a rule writes into it as one flat array
-        for option, value in group.items():
-            if option in ("lr", "weight_decay", "eps", "momentum") and not value >= 0:
-                raise ArgumentError(name, f"{option} must be at least 0, got {value}")
+            if x.backend is not params[0].backend:
+                raise ArgumentError(
+                    name,
+                    f"params of a group must be on one device, got {params[0].device} and "
+                    f"{x.device}",
+                )
+            seen.add(x)
 
-    def zero_grad(self) -> None:
-        """Forgets all gradients."""
+    def check_options(self, group: dict[str, Any]) -> None:
+        """Refuses options out of range; a rule adds what it alone asks for."""
+        name = type(self).__name__
+        for option, value in group.items():
+            if option in _AT_LEAST_0 and not value >= 0:
+                raise ArgumentError(name, f"{option} must be at least 0, got {value}")
+            if option in _FRACTIONS and not 0 <= value <= 1:
+                raise ArgumentError(name, f"{option} must be in [0, 1], got {value}")
+            if option == "betas":
+                group["betas"] = betas = tuple(value)
+                if len(betas) != 2 or not all(0.0 <= beta < 1.0 for beta in betas):
+                    raise ArgumentError(name, f"betas must be two numbers in [0, 1), got {betas}")
+
+    # --- steps
+
+    def zero_grad(self, set_to_none: bool = True) -> None:
+        """Forgets all gradients, or overwrites them with 0 if not `set_to_none`."""
         for group in self.param_groups:
             for parameter in group["params"]:
-                parameter.grad = None
+                if set_to_none:
+                    parameter.grad = None
+                elif parameter.grad is not None:
+                    parameter.grad.array.fill(0)
 
-    def step(self) -> None:
-        """Changes every parameter that has a gradient."""
+    def step(self, closure: Callable[[], Any] | None = None) -> Any:
+        """Changes every parameter that has a gradient.
+
+        Args:
+            closure: computes the gradients anew and returns the loss; called first.
+
+        Returns:
+            What `closure` returned, None without one.
+        """
+        loss = None
+        if closure is not None:
+            with enable_grad():
+                loss = closure()
         for index, group in enumerate(self.param_groups):
-            parameters, gradients, states = [], [], []
-            for x in group["params"]:
-                if x.grad is None:
-                    continue
-                state = self.state[x]
-                if not state:
-                    state.update(self.fresh(x, group))
-                if x.grad.array.shape != x.array.shape:
-                    raise ShapeError(
-                        "step",
-                        f"a gradient must have its parameter's shape {x.shape}, got {x.grad.shape}",
-                    )
-                parameters.append(x.array)
-                gradients.append(x.backend.contiguous(x.grad.array))
-                states.append(state)
-            if parameters:
-                be = group["params"][0].backend
-                self.update(
-                    be, group, self._rate(be, index, group["lr"]), parameters, gradients, states
+            changed = [x for x in group["params"] if x.grad is not None]
+            if not changed:
+                continue
+            fresh = self.fresh(group)
+            states = [self._state(x, fresh) for x in changed]
+            parameters = [x.array for x in changed]
+            gradients = [self._gradient(x) for x in changed]
+            lists = [
+                [state[name] for state in states] if name in fresh else []
+                for name in (*self.state_names, "step")
+            ]
+            be = changed[0].backend
+            self.update(be, group, [parameters, gradients, *lists], self._rate(index, group["lr"]))
+            written(parameters)
+        return loss
+
+    def _state(self, x: Tensor, fresh: dict[str, float]) -> dict[str, Any]:
+        """What is remembered of `x`; what the options have come to need is made."""
+        state = self.state[x]
+        for name, value in fresh.items():
+            if name not in state:
+                state[name] = (
+                    x.backend.full((1,), value, "float64")
+                    if name in _COUNTS
+                    else x.backend.full(x.shape, value, x.dtype)
                 )
-                written(parameters)
+        return state
 
-    def _rate(self, be: Any, index: int, lr: float) -> Any:
-        """The learning rate as a device array, written anew only when it changed."""
-        known = self._rates.get((index, be))
-        if known is None:
-            known = self._rates[index, be] = lr, be.full((1,), lr, "float64")
-        elif known[0] != lr:
-            known[1].fill(lr)
-            self._rates[index, be] = lr, known[1]
-        return known[1]
+    def _gradient(self, x: Tensor) -> Any:
+        assert x.grad is not None
+        g = x.grad.array
+        if g.shape != x.array.shape:
+            raise ShapeError(
+                "step", f"a gradient must have its parameter's shape {x.shape}, got {g.shape}"
+            )
+        if g.dtype != x.array.dtype:
+            raise DTypeError(
+                "step", f"a gradient must have its parameter's dtype {x.dtype}, got {g.dtype}"
+            )
+        return x.backend.contiguous(g)
 
-    def fresh(self, parameter: Tensor, group: dict[str, Any]) -> dict[str, Any]:
-        """The first state of a parameter: arrays by name, with `"step"` an array of one float64."""
+    def _rate(self, index: int, lr: float) -> Any:
+        """The learning rate of a group as a device array, written anew only when it changed."""
+        known, array = self._rates[index]
+        if known != lr:
+            array.fill(lr)
+            self._rates[index] = lr, array
+        return array
+
+    def fresh(self, group: dict[str, Any]) -> dict[str, float]:
+        """What a group's options need to be remembered, and the first value of it, by name.
+
+        `"step"` and `"mu_product"` are arrays of one float64, others like the parameter.
+        """
         raise NotImplementedError
 
-    def update(
-        self,
-        be: Any,
-        group: dict[str, Any],
-        lr: Any,
-        parameters: list[Any],
-        gradients: list[Any],
-        states: list[Any],
-    ) -> None:
-        """Applies the rule to raw arrays, in place."""
+    def update(self, be: Any, group: dict[str, Any], arrays: list[list[Any]], lr: Any) -> None:
+        """Applies the rule in place.
+
+        Args:
+            arrays: parameters, gradients, each of `state_names`, steps; empty lists for what
+                `fresh` does not name.
+            lr: the learning rate, an array of one float64.
+        """
         raise NotImplementedError
+
+    # --- stop here, go on there
 
     def state_dict(self) -> dict[str, Any]:
-        """`{"groups": options of each group, "state": {"0": {name: host array}, ...}}`.
+        """`{"state": {0: {name: host array}, ...}, "param_groups": [{"params": [0, ...], ...}]}`.
 
-        The parameters are numbered in order.
+        The parameters are numbered in order; those without state are not in `"state"`.
         """
-        groups = [{k: v for k, v in group.items() if k != "params"} for group in self.param_groups]
-        state = {
-            str(i): {name: x.backend.to_host(value) for name, value in self.state[x].items()}
-            for i, x in enumerate(self._parameters())
+        numbers = {x: i for i, x in enumerate(self._parameters())}
+        return {
+            "state": {i: self._pack(x) for x, i in numbers.items() if self.state[x]},
+            "param_groups": [
+                {**group, "params": [numbers[x] for x in group["params"]]}
+                for group in self.param_groups
+            ],
         }
-        return {"groups": groups, "state": state}
 
-    def load_state_dict(self, saved: dict[str, Any]) -> None:
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Continues from a `state_dict` of an optimizer over the same parameters.
 
         Raises:
-            ArgumentError: another number of groups or parameters, or options of another rule.
+            ArgumentError: other groups or parameters, or options or state of another rule.
             ShapeError: state of another shape.
         """
+        saved_groups, saved_state = state_dict["param_groups"], state_dict["state"]
+        self._check_groups(saved_groups)
         parameters = self._parameters()
-        if len(saved["groups"]) != len(self.param_groups) or len(saved["state"]) != len(parameters):
+        if not saved_state.keys() <= set(range(len(parameters))):
             raise ArgumentError(
                 "load_state_dict",
-                f"must hold {len(self.param_groups)} groups and {len(parameters)} parameters, "
-                f"got {len(saved['groups'])} and {len(saved['state'])}",
+                f"state must be of the parameters 0 to {len(parameters) - 1}, "
+                f"got {sorted(saved_state)}",
             )
-        for group, options in zip(self.param_groups, saved["groups"], strict=True):
-            own = group.keys() - {"params"}
-            if options.keys() != own:
-                raise ArgumentError(
-                    "load_state_dict",
-                    f"options must be {type(self).__name__}'s {sorted(own)}, got {sorted(options)}",
-                )
-        for i, x in enumerate(parameters):
-            for name, value in saved["state"][str(i)].items():
-                if name != "step" and value.size and value.shape != x.shape:
-                    raise ShapeError(
-                        "load_state_dict",
-                        f"{name} of parameter {i} must have shape {x.shape}, got {value.shape}",
-                    )
-        for group, options in zip(self.param_groups, saved["groups"], strict=True):
+        for i, saved in saved_state.items():
+            self._check_state(i, parameters[i], saved)
+        loaded = [
+            {**saved, "params": group["params"]}
+            for group, saved in zip(self.param_groups, saved_groups, strict=True)
+        ]
+        for options in loaded:
+            self.check_options(options)
+        for group, options in zip(self.param_groups, loaded, strict=True):
             group.update(options)
         for i, x in enumerate(parameters):
-            loaded = saved["state"][str(i)]
-            self.state[x] = {
-                name: x.backend.copy(x.backend.asarray(value)) for name, value in loaded.items()
-            }
+            self.state[x] = self._unpack(x, saved_state.get(i, {}))
+
+    def _pack(self, x: Tensor) -> dict[str, Any]:
+        """The state of a parameter as host arrays."""
+        return {name: x.backend.to_host(value) for name, value in self.state[x].items()}
+
+    def _unpack(self, x: Tensor, saved: dict[str, Any]) -> dict[str, Any]:
+        """The state of a parameter from host arrays."""
+        return {
+            name: x.backend.copy(
+                x.backend.asarray(value, "float64" if name in _COUNTS else x.dtype)
+            )
+            for name, value in saved.items()
+        }
+
+    def _check_groups(self, saved_groups: list[dict[str, Any]]) -> None:
+        own, got = (
+            [len(group["params"]) for group in groups]
+            for groups in (self.param_groups, saved_groups)
+        )
+        if own != got:
+            raise ArgumentError(
+                "load_state_dict",
+                f"must hold {len(own)} groups and {sum(own)} parameters, "
+                f"got {len(got)} and {sum(got)}",
+                f"parameters of each group: {own}, got {got}",
+            )
+        options = self.defaults.keys()
+        for saved in saved_groups:
+            found = saved.keys() - _OF_SCHEDULES - {"params"}
+            if found != options:
+                raise ArgumentError(
+                    "load_state_dict",
+                    f"options must be {type(self).__name__}'s {sorted(options)}, "
+                    f"got {sorted(found)}",
+                )
+
+    def _check_state(self, index: int, x: Tensor, saved: dict[str, Any]) -> None:
+        names = ("step", *self.state_names)
+        if not saved.keys() <= set(names):
+            raise ArgumentError(
+                "load_state_dict",
+                f"state must be {type(self).__name__}'s {sorted(names)}, got {sorted(saved)}",
+            )
+        for name, value in saved.items():
+            shape = (1,) if name in _COUNTS else x.shape
+            if value.shape != shape:
+                raise ShapeError(
+                    "load_state_dict",
+                    f"{name} of parameter {index} must have shape {shape}, got {value.shape}",
+                )
 
     def _parameters(self) -> list[Tensor]:
         return [x for group in self.param_groups for x in group["params"]]

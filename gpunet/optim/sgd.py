@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import Any
 
-from gpunet.autograd.tensor import Tensor
 from gpunet.errors import ArgumentError
-from gpunet.optim.optimizer import Optimizer
+from gpunet.optim.optimizer import Optimizer, Params
 
 
 class SGD(Optimizer):
@@ -16,12 +14,26 @@ class SGD(Optimizer):
     The first v is the gradient itself.
     With `nesterov`, p ← p − lr·(g + momentum·v). `maximize` climbs instead.
 
+    Textbooks write momentum in two ways, and both are settings of this rule:
+
+    - an average, v ← βv + (1 − β)g and p ← p − αv: `momentum=β, dampening=β, lr=α`;
+    - a sum of steps, v ← βv + αg and p ← p − v: `momentum=β, lr=α`. The v kept here is theirs
+      divided by α, which makes a difference only while α changes.
+
+    In the first, v starts at g, where a textbook that starts at 0 has (1 − β)g after one step.
+
+    Args:
+        lr, momentum, weight_decay: at least 0.
+        nesterov: needs momentum, and no dampening.
+
     Source: Sutskever et al., ICML 2013, for momentum; as in PyTorch, lr multiplies v.
     """
 
+    state_names = ("momentum_buffer",)
+
     def __init__(
         self,
-        params: Iterable[Tensor] | Iterable[dict[str, Any]],
+        params: Params,
         lr: float = 1e-3,
         momentum: float = 0.0,
         dampening: float = 0.0,
@@ -29,44 +41,32 @@ class SGD(Optimizer):
         nesterov: bool = False,
         maximize: bool = False,
     ):
-        if nesterov and (momentum <= 0 or dampening != 0):
+        defaults = {
+            "lr": lr,
+            "momentum": momentum,
+            "dampening": dampening,
+            "weight_decay": weight_decay,
+            "nesterov": nesterov,
+            "maximize": maximize,
+        }
+        super().__init__(params, defaults)
+
+    def check_options(self, group: dict[str, Any]) -> None:
+        super().check_options(group)
+        momentum, dampening = group["momentum"], group["dampening"]
+        if group["nesterov"] and (momentum <= 0 or dampening != 0):
             raise ArgumentError(
                 "SGD",
                 "nesterov needs momentum > 0 and dampening 0, "
                 f"got momentum {momentum}, dampening {dampening}",
             )
-        super().__init__(
-            params,
-            lr=lr,
-            momentum=momentum,
-            dampening=dampening,
-            weight_decay=weight_decay,
-            nesterov=nesterov,
-            maximize=maximize,
-        )
 
-    def fresh(self, parameter: Tensor, group: dict[str, Any]) -> dict[str, Any]:
-        be = parameter.backend
-        shape = parameter.shape if group["momentum"] else (0,)
-        return {
-            "step": be.full((1,), 0.0, "float64"),
-            "velocity": be.full(shape, 0.0, parameter.dtype),
-        }
+    def fresh(self, group: dict[str, Any]) -> dict[str, float]:
+        return {"step": 0.0, "momentum_buffer": 0.0} if group["momentum"] else {}
 
-    def update(
-        self,
-        be: Any,
-        group: dict[str, Any],
-        lr: Any,
-        parameters: list[Any],
-        gradients: list[Any],
-        states: list[Any],
-    ) -> None:
+    def update(self, be: Any, group: dict[str, Any], arrays: list[list[Any]], lr: Any) -> None:
         be.optim.sgd_step(
-            parameters,
-            gradients,
-            [s["velocity"] for s in states],
-            [s["step"] for s in states],
+            *arrays,
             lr,
             momentum=group["momentum"],
             dampening=group["dampening"],

@@ -48,7 +48,7 @@ def save(
     tensors = {_MODEL + name: array for name, array in model.state_dict().items()}
     for index, arrays in optimizer_state["state"].items():
         tensors.update({f"{_OPTIMIZER}{index}.{name}": array for name, array in arrays.items()})
-    state = {"version": __version__, "groups": optimizer_state["groups"], **progress}
+    state = {"version": __version__, "groups": optimizer_state["param_groups"], **progress}
     write_atomically(path, pack(tensors, {"gpunet": json.dumps(state)}))
 
 
@@ -125,14 +125,13 @@ def restore_optimizer(path: Path, checkpoint: Checkpoint, optimizer: optim.Optim
     Raises:
         CheckpointError: it belongs to another optimizer or other parameters.
     """
-    count = sum(len(group["params"]) for group in optimizer.param_groups)
-    state: dict[str, dict[str, Any]] = {str(i): {} for i in range(count)}
+    state: dict[int, dict[str, Any]] = {}
     for name, array in checkpoint.tensors.items():
         if name.startswith(_OPTIMIZER):
             index, key = name.removeprefix(_OPTIMIZER).split(".", 1)
-            state.setdefault(index, {})[key] = array
+            state.setdefault(int(index), {})[key] = array
     try:
-        optimizer.load_state_dict({"groups": checkpoint.state["groups"], "state": state})
+        optimizer.load_state_dict({"state": state, "param_groups": checkpoint.state["groups"]})
     except (GpunetError, KeyError) as error:
         raise CheckpointError(
             "checkpoint", f"{path} must be of this optimizer, got another: {error}"

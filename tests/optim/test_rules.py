@@ -6,7 +6,7 @@ import pytest
 import gpunet
 from gpunet import optim
 from tests.optim.rules import OPTIONS, RULES
-from tests.tolerance import EPS
+from tests.tolerance import EPS, bound
 
 STEPS = 8
 SHAPES = [(), (5,), (3, 4), (0, 3), (130, 127)]
@@ -38,26 +38,76 @@ def walked(rule, options, starts, gradients, rates, dtype) -> list[list[np.ndarr
 @every_rule
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_path(rule, options, dtype) -> None:
-    """Some ten roundings a step, of values that stay below the largest position or step."""
+    """No further off than the rule itself in that precision, by the measure of tests/tolerance."""
     starts = [drawn(shape, 1)[0] for shape in SHAPES]
     gradients = [drawn(shape, STEPS + 1)[1:] for shape in SHAPES]
     rates = [0.1, 0.1, 0.05, 0.2, 0.2, 0.0, 0.1, 0.01]
     path = walked(rule, options, starts, gradients, rates, dtype)
-    for i, (start, its) in enumerate(zip(starts, gradients, strict=True)):
-        expected = RULES[rule](start, its, rates, **options)
-        for step, position in enumerate(expected):
-            got = path[step][i]
-            assert (got.shape, got.dtype) == (start.shape, dtype)
-            bound = 10 * (step + 1) * EPS[dtype] * (1 + np.abs(position).max(initial=0))
-            assert np.abs(got - position).max(initial=0) <= bound, f"step {step + 1}"
+    exact = [
+        paths(rule, options, start, its, rates)
+        for start, its in zip(starts, gradients, strict=True)
+    ]
+    rounded = [
+        paths(rule, options, start.astype("float32"), np.float32(its), rates)
+        for start, its in zip(starts, gradients, strict=True)
+    ]
+    for step in range(STEPS):
+        off = [np.abs(r[step] - e[step]) for r, e in zip(rounded, exact, strict=True)]
+        amplified = max(o.max(initial=0) for o in off) / EPS["float32"]
+        for got, expected in zip(path[step], exact, strict=True):
+            position = expected[step]
+            assert (got.shape, got.dtype) == (position.shape, dtype)
+            allowed = bound(amplified, 1 + np.abs(position).max(initial=0), dtype)
+            assert np.abs(got - position).max(initial=0) <= allowed, f"step {step + 1}"
+
+
+def paths(rule, options, start, gradients, rates) -> list[np.ndarray]:
+    return RULES[rule](start, list(gradients), rates, **options)
+
+
+@every_rule
+def test_long_path(rule, options) -> None:
+    """200 steps in float64, with learning rates that rise and fall."""
+    start, *gradients = drawn((40,), 201)
+    rates = [0.01 * (1.5 + np.sin(step / 10)) for step in range(200)]
+    path = walked(rule, options, [start], [gradients], rates, "float64")
+    for got, expected in zip(path, paths(rule, options, start, gradients, rates), strict=True):
+        np.testing.assert_allclose(got[0], expected, rtol=1e-10, atol=1e-11)
+
+
+@every_rule
+def test_half_precision(rule, options) -> None:
+    """Computed in float32; only what is stored is rounded: after one step, the position."""
+    start, gradient = (x.astype("float16") for x in drawn((40, 3), 2))
+    (half,), (single,) = (
+        walked(rule, options, [start], [[gradient]], [0.1], dtype)[0]
+        for dtype in ("float16", "float32")
+    )
+    assert half.dtype == "float16"
+    np.testing.assert_array_equal(half, single.astype("float16"))
+
+
+@every_rule
+def test_large_parameters(rule, options) -> None:
+    """Cut into pieces for several threads, the same bits: the elements do not know each other."""
+    start, *gradients = drawn((3, 70_001), 4)
+    whole = walked(rule, options, [start], [gradients], [0.1] * 3, "float32")
+    rows = [
+        walked(rule, options, [row], [list(its)], [0.1] * 3, "float32")
+        for row, *its in zip(start, *gradients, strict=True)
+    ]
+    for step, (array,) in enumerate(whole):
+        for row, alone in zip(array, rows, strict=True):
+            np.testing.assert_array_equal(row, alone[step][0])
 
 
 @every_rule
 def test_it_finds_the_bottom(rule, options) -> None:
-    """Of (p − 3)²; climbing instead, it leaves the top of −(p − 3)² out of sight."""
+    """Of (p − 3)², or climbing, the top of −(p − 3)². Some rules are known for small steps."""
     p = gpunet.tensor([0.0], dtype="float64", requires_grad=True)
     options = {**options, "weight_decay": 0.0}
-    optimizer = getattr(optim, rule)([p], lr=0.02, **options)
+    lr = {"Adagrad": 1.0, "Adadelta": 0.5}.get(rule, 0.02)
+    optimizer = getattr(optim, rule)([p], lr=lr, **options)
     sign = -1.0 if options.get("maximize") else 1.0
     for _ in range(1500):
         optimizer.zero_grad()
@@ -75,8 +125,28 @@ def test_the_size_of_adams_first_step_is_the_learning_rate() -> None:
 
 
 def test_a_bad_gradient_is_not_hidden() -> None:
-    for rule in (optim.SGD, optim.Adam, optim.AdamW):
+    for rule in map(optim.__dict__.get, RULES):
         p = gpunet.tensor([1.0, 1.0], requires_grad=True)
         p.grad = gpunet.tensor([float("nan"), 1.0])
         rule([p], lr=0.1).step()
         assert np.isnan(p.array).tolist() == [True, False]
+
+
+def test_momentum_in_two_textbook_forms() -> None:
+    """As the text of SGD says: an average of gradients, and a sum of steps."""
+    beta, alpha = 0.9, 0.1
+    start, *gradients = drawn((5,), 9)
+    rates = [alpha] * len(gradients)
+    average = walked(
+        "SGD", {"momentum": beta, "dampening": beta}, [start], [gradients], rates, "float64"
+    )
+    summed = walked("SGD", {"momentum": beta}, [start], [gradients], rates, "float64")
+    p = q = start
+    v, w = gradients[0], 0 * start
+    for step, g in enumerate(gradients):
+        v = beta * v + (1 - beta) * g  # in the first step this is g
+        p = p - alpha * v
+        w = beta * w + alpha * g
+        q = q - w
+        np.testing.assert_allclose(average[step][0], p, rtol=1e-13, atol=1e-14)
+        np.testing.assert_allclose(summed[step][0], q, rtol=1e-13, atol=1e-14)

@@ -1,21 +1,27 @@
 """The register tile of matrix products, and what lays out its operands, as LLVM vector code.
 
-                      panel of B: depth × 2 vectors
-                      ┌───────────┬───────────┐
-                      │ B[k, j..] │           │
-                      └───────────┴───────────┘
-    block of A        ┌───────────┬───────────┐
-    ┌────────────┐    │ tile of C, up to      │   for every k: one element of each row of A,
-    │ A[i, k]    │    │ 14 rows × 2 vectors,  │   spread over a vector, times the two vectors of B,
-    │ A[i+1, k]  │    │ in registers from the │   added to the tile, which makes 28 fused
-    │ ⋮          │    │ first k to the last   │   multiply-adds for 16 loads
-    └────────────┘    └───────────┴───────────┘
+                      panel of B: depth × 3 vectors
+                      ┌───────────┬───────────┬───────────┐
+                      │ B[k, j..] │           │           │
+                      └───────────┴───────────┴───────────┘
+    strip of A        ┌───────────┬───────────┬───────────┐   for every k: one element of each
+    ┌────────────┐    │ tile of C: 4 rows × 3 vectors (8  │   row of A, spread over a vector,
+    │ A[i, k]    │    │ rows with AVX-512), in registers  │   times the 3 vectors of B, added
+    │ ⋮          │    │ from the first k to the last      │   to the tile: 12 fused multiply-
+    └────────────┘    └───────────┴───────────┴───────────┘   adds for 7 loads
 
-Both operands are copied to where they are read fast: A with a row pitch that the compiler knows and
-that spreads its rows over the cache, B in panels as wide as a tile. An operand that runs along the
-wrong axis is transposed in registers on the way. Ragged columns are padded with zeros and masked
-when the tile is stored; ragged rows are cut into tiles of the heights in `HEIGHTS`, each with a
-function of its own.
+Both operands are copied to the order in which the tile reads them, and one that runs along the
+wrong axis is transposed in registers on the way. Such a copy is cut into slabs, strips of A and
+panels of B, each of which holds all its elements for the first k, then for the second, and so on:
+
+    B                         panels of B, here of 2 columns
+    ┌─────────────────────┐   ┌────────────────────────────────┐
+    │ b00 b01 b02 b03 b04 │   │ b00 b01   b10 b11   b20 b21    │
+    │ b10 b11 b12 b13 b14 │ → │ b02 b03   b12 b13   b22 b23    │
+    │ b20 b21 b22 b23 b24 │   │ b04  0    b14  0    b24  0     │
+    └─────────────────────┘   └────────────────────────────────┘
+
+What pads a ragged edge is multiplied too but never stored. Along k it is zeros in both operands.
 
 Pointers, strides and pitches are in bytes.
 """
@@ -32,20 +38,23 @@ from numba.core import cgutils
 from numba.extending import intrinsic
 
 
-def _register_file() -> tuple[int, tuple[int, ...]]:
-    """Bytes in a vector register, and tile heights whose accumulators fit the registers."""
+def _register_file() -> tuple[int, int]:
+    """Bytes in a vector register, and rows of a tile, which fills the registers.
+
+    Of the tiles that fit, the flat one has the fewest loads for its multiply-adds (7 for 12, where
+    one of 6 × 2 has 8), which counts when another hardware thread competes for the decoder.
+    """
     features = llvm.get_host_cpu_features()
-    if features.get("avx512f"):  # 32 registers: 28 accumulators, 2 of B, 1 of A
-        return 64, (14, 8, 4, 2, 1)
-    if features.get("avx2"):  # 16 registers: 12 accumulators, 2 of B, 1 of A
-        return 32, (6, 4, 2, 1)
-    return 16, (6, 4, 2, 1)
+    if features.get("avx512f"):  # 32 registers: 24 accumulators, 3 of B, 1 of A
+        return 64, 8
+    if features.get("avx2"):  # 16 registers: 12 accumulators, 3 of B, 1 of A
+        return 32, 4
+    return 16, 4
 
 
-VECTOR_BYTES, HEIGHTS = _register_file()
-# Width of a panel; of a narrow last one only the first vector is used.
-PANEL_BYTES = 2 * VECTOR_BYTES
-RUN = 256  # elements in a row of a block of A
+VECTOR_BYTES, TILE_ROWS = _register_file()
+TILE_VECTORS = 3  # in a row of a tile
+PANEL_BYTES = TILE_VECTORS * VECTOR_BYTES  # of a panel at each k
 CACHE_LINE = 64
 
 Value = Any  # an LLVM value
@@ -53,16 +62,19 @@ BYTE, I32, I64 = ir.IntType(8), ir.IntType(32), ir.IntType(64)
 POINTER = BYTE.as_pointer()
 
 
-def block_pitch(itemsize: int) -> int:
-    """Distance of two rows of a block.
-
-    A power of two would put all rows into the same few cache sets.
-    """
-    return RUN * itemsize + CACHE_LINE
+def lanes(itemsize: int) -> int:
+    """Elements in a vector."""
+    return VECTOR_BYTES // itemsize
 
 
-def turned_pitch(itemsize: int) -> int:
-    return -(-HEIGHTS[0] * itemsize // VECTOR_BYTES) * VECTOR_BYTES
+def unroll(itemsize: int) -> int:
+    """Steps of k in one turn of the inner loop."""
+    return min(4, lanes(itemsize))
+
+
+def strip_vectors(itemsize: int) -> int:
+    """Vectors in a strip of A at each k."""
+    return -(-TILE_ROWS // lanes(itemsize))
 
 
 class _Vectors:
@@ -71,7 +83,7 @@ class _Vectors:
     def __init__(self, builder: ir.IRBuilder, element: ir.Type):
         self.builder, self.element = builder, element
         self.itemsize = 4 if isinstance(element, ir.FloatType) else 8
-        self.lanes = VECTOR_BYTES // self.itemsize
+        self.lanes = lanes(self.itemsize)
         self.type = ir.VectorType(element, self.lanes)
         self.suffix = f"v{self.lanes}f{self.itemsize * 8}"
         self.zero = ir.Constant(self.type, [0.0] * self.lanes)
@@ -102,11 +114,11 @@ class _Vectors:
 
     def load(self, pointer: Value) -> Value:
         pointer = self.builder.bitcast(pointer, self.type.as_pointer())
-        return self.builder.load(pointer, align=self.itemsize)
+        return self.builder.load(pointer, align=1)
 
     def store(self, vector: Value, pointer: Value) -> None:
         pointer = self.builder.bitcast(pointer, self.type.as_pointer())
-        self.builder.store(vector, pointer, align=self.itemsize)
+        self.builder.store(vector, pointer, align=1)
 
     def prefetch(self, pointer: Value, write: bool = False) -> None:
         self._call("llvm.prefetch.p0", ir.VoidType(), pointer, I32(int(write)), I32(3), I32(1))
@@ -134,91 +146,134 @@ class _Vectors:
 # --- bodies: each writes one LLVM function --------------------------------------------------------
 
 
-def _tile(f: _Vectors, arguments: list[Value], *, height: int, vectors: int, along_k: bool) -> None:
-    """C[height, vectors] = or += Σₖ A[height, k]·panel[k, vectors].
-
-    Rows of the block are rows of A or, if not `along_k`, of Aᵀ.
-    """
-    a, panel, depth, c, c_stride, columns, accumulated = arguments
+def _tile(f: _Vectors, arguments: list[Value], *, vectors: int) -> None:
+    """C[:TILE_ROWS, :vectors] = or += Σₖ strip[rows, k]·panel[k, vectors], as far as C reaches."""
+    strip, panel, depth, c, c_stride, rows, columns, accumulate = arguments
     b = f.builder
-    row_step, k_step = block_pitch(f.itemsize), f.itemsize
-    if not along_k:
-        row_step, k_step = f.itemsize, turned_pitch(f.itemsize)
-    for r in range(height):
-        for v in range(vectors):
-            f.prefetch(f.at(c, b.mul(c_stride, I64(r)), v * VECTOR_BYTES), write=True)
+    places = [
+        [f.at(c, b.mul(c_stride, I64(r)), v * VECTOR_BYTES) for v in range(vectors)]
+        for r in range(TILE_ROWS)
+    ]
+    for row in places:
+        for place in row[:: max(1, CACHE_LINE // VECTOR_BYTES)]:
+            f.prefetch(place, write=True)
     entry, loop, end = b.block, b.append_basic_block("loop"), b.append_basic_block("end")
     b.branch(loop)
 
     b.position_at_end(loop)
-    left, a_k, panel_k = b.phi(I64), b.phi(POINTER), b.phi(POINTER)
-    tile = [[b.phi(f.type) for _ in range(vectors)] for _ in range(height)]
-    b_row = [f.load(f.at(panel_k, v * VECTOR_BYTES)) for v in range(vectors)]
-    sums = []
-    for r in range(height):
-        element = f.spread(f.load_element(f.at(a_k, r * row_step)))
-        sums.append([f.multiply_add(element, b_row[v], tile[r][v]) for v in range(vectors)])
-    fewer = b.sub(left, I64(1))
+    left, strip_k, panel_k = b.phi(I64), b.phi(POINTER), b.phi(POINTER)
+    tile = [[b.phi(f.type) for _ in range(vectors)] for _ in range(TILE_ROWS)]
+    sums = [row[:] for row in tile]
+    steps, strip_pitch = unroll(f.itemsize), strip_vectors(f.itemsize) * VECTOR_BYTES
+    for k in range(steps):
+        b_row = [f.load(f.at(panel_k, k * PANEL_BYTES + v * VECTOR_BYTES)) for v in range(vectors)]
+        for r in range(TILE_ROWS):
+            element = f.spread(f.load_element(f.at(strip_k, k * strip_pitch + r * f.itemsize)))
+            sums[r] = [f.multiply_add(element, x, y) for x, y in zip(b_row, sums[r], strict=True)]
+    fewer = b.sub(left, I64(steps))
     for phi, first, following in [
         (left, depth, fewer),
-        (a_k, a, f.at(a_k, k_step)),
-        (panel_k, panel, f.at(panel_k, PANEL_BYTES)),
-        *((tile[r][v], f.zero, sums[r][v]) for r in range(height) for v in range(vectors)),
+        (strip_k, strip, f.at(strip_k, steps * strip_pitch)),
+        (panel_k, panel, f.at(panel_k, steps * PANEL_BYTES)),
+        *((tile[r][v], f.zero, sums[r][v]) for r in range(TILE_ROWS) for v in range(vectors)),
     ]:
         phi.add_incoming(first, entry)
         phi.add_incoming(following, loop)
     b.cbranch(b.icmp_signed(">", fewer, I64(0)), loop, end)
 
     b.position_at_end(end)
-    for v in range(vectors):
-        loaded, stored = (f.mask(b.sub(n, I64(v * f.lanes))) for n in (accumulated, columns))
-        for r in range(height):
-            pointer = f.at(c, b.mul(c_stride, I64(r)), v * VECTOR_BYTES)
-            f.masked_store(b.fadd(sums[r][v], f.masked_load(pointer, loaded)), pointer, stored)
+    whole = b.and_(
+        b.icmp_signed(">=", rows, I64(TILE_ROWS)),
+        b.icmp_signed(">=", columns, I64(vectors * f.lanes)),
+    )
+    # Masked stores take many times as long as plain ones where there is no AVX-512.
+    with b.if_else(whole) as (plain, ragged):
+        with plain:
+            _store_whole(f, sums, places, accumulate)
+        with ragged:
+            _store_ragged(f, sums, c, c_stride, rows, columns, accumulate)
+
+
+def _store_whole(f: _Vectors, sums: Any, places: Any, accumulate: Value) -> None:
+    with f.builder.if_else(accumulate) as (add, assign):
+        for branch in (add, assign):
+            with branch:
+                for row, row_places in zip(sums, places, strict=True):
+                    for x, place in zip(row, row_places, strict=True):
+                        f.store(f.builder.fadd(x, f.load(place)) if branch is add else x, place)
+
+
+def _store_ragged(
+    f: _Vectors, sums: Any, c: Value, stride: Value, rows: Value, columns: Value, accumulate: Value
+) -> None:
+    b, vectors = f.builder, len(sums[0])
+    # By way of memory, so that one loop can store as many rows as there are.
+    tile = b.bitcast(cgutils.alloca_once(b, f.type, size=len(sums) * vectors), POINTER)
+    for number, x in enumerate(x for row in sums for x in row):
+        f.store(x, f.at(tile, number * VECTOR_BYTES))
+    fewer = b.icmp_signed("<", rows, I64(len(sums)))
+    with cgutils.for_range(b, b.select(fewer, rows, I64(len(sums)))) as row:
+        for v in range(vectors):
+            exist = b.sub(columns, I64(v * f.lanes))
+            x = f.load(f.at(tile, b.mul(row.index, I64(vectors * VECTOR_BYTES)), v * VECTOR_BYTES))
+            place = f.at(c, b.mul(row.index, stride), v * VECTOR_BYTES)
+            before = f.masked_load(place, f.mask(b.select(accumulate, exist, I64(0))))
+            f.masked_store(b.fadd(x, before), place, f.mask(exist))
 
 
 def _copy(f: _Vectors, arguments: list[Value], *, vectors: int) -> None:
-    """Copies rows in groups of `vectors` vectors, the last one filled up with zeros."""
-    source, stride, rows, columns, target, row_pitch, group_pitch = arguments
-    b, bytes_in_group = f.builder, vectors * VECTOR_BYTES
-    full, rest = (op(columns, I64(vectors * f.lanes)) for op in (b.sdiv, b.srem))
+    """Copies a source that runs across the slabs, which are `vectors` vectors wide."""
+    source, stride, depth, width, target, slab_bytes = arguments
+    b, pitch = f.builder, I64(vectors * VECTOR_BYTES)
+    whole, rest = (op(width, I64(vectors * f.lanes)) for op in (b.sdiv, b.srem))
     masks = [f.mask(b.sub(rest, I64(v * f.lanes))) for v in range(vectors)]
-    ahead = b.mul(stride, I64(4))
     ragged = b.icmp_signed(">", rest, I64(0))
-    with cgutils.for_range(b, rows) as row:
-        read = f.at(source, b.mul(row.index, stride))
-        write = f.at(target, b.mul(row.index, row_pitch))
-        with cgutils.for_range(b, full) as group:
-            from_ = f.at(read, b.mul(group.index, I64(bytes_in_group)))
-            to = f.at(write, b.mul(group.index, group_pitch))
+    with cgutils.for_range(b, depth) as k:
+        read, write = f.at(source, b.mul(k.index, stride)), f.at(target, b.mul(k.index, pitch))
+        with cgutils.for_range(b, whole) as slab:
+            from_, to = b.mul(slab.index, pitch), b.mul(slab.index, slab_bytes)
             for v in range(vectors):
-                f.prefetch(f.at(from_, ahead, v * VECTOR_BYTES))
-                f.store(f.load(f.at(from_, v * VECTOR_BYTES)), f.at(to, v * VECTOR_BYTES))
+                x = f.load(f.at(read, from_, v * VECTOR_BYTES))
+                f.store(x, f.at(write, to, v * VECTOR_BYTES))
         with b.if_then(ragged):
-            from_ = f.at(read, b.mul(full, I64(bytes_in_group)))
-            to = f.at(write, b.mul(full, group_pitch))
+            from_, to = b.mul(whole, pitch), b.mul(whole, slab_bytes)
             for v in range(vectors):
-                loaded = f.masked_load(f.at(from_, v * VECTOR_BYTES), masks[v])
-                f.store(loaded, f.at(to, v * VECTOR_BYTES))
+                x = f.masked_load(f.at(read, from_, v * VECTOR_BYTES), masks[v])
+                f.store(x, f.at(write, to, v * VECTOR_BYTES))
+    with cgutils.for_range(b, b.and_(b.neg(depth), I64(unroll(f.itemsize) - 1))) as missing:
+        write = f.at(target, b.mul(b.add(depth, missing.index), pitch))
+        with cgutils.for_range(b, b.add(whole, b.zext(ragged, I64))) as slab:
+            for v in range(vectors):
+                f.store(f.zero, f.at(write, b.mul(slab.index, slab_bytes), v * VECTOR_BYTES))
 
 
-def _transpose(f: _Vectors, arguments: list[Value]) -> None:
-    """target[j, i] = source[i, j] for a square of lanes × lanes.
+def _transpose(f: _Vectors, arguments: list[Value], *, vectors: int) -> None:
+    """Copies a source that runs along k, in squares of lanes × lanes.
 
-    Of the source only `rows` × `columns` exist: the last row stands in for the missing ones,
-    missing columns are zero. Of the target only `stored` rows of `width` elements are written.
+    Of a ragged square, the last row stands in for missing ones, and zeros for missing columns.
     """
-    source, stride, rows, columns, target, pitch, stored, width = arguments
-    b = f.builder
-    last, mask = b.sub(rows, I64(1)), f.mask(columns)
-    square = []
-    for i in range(f.lanes):
-        row = b.select(b.icmp_signed("<", I64(i), rows), I64(i), last)
-        place = f.at(source, b.mul(row, stride))
-        f.prefetch(f.at(place, 4 * VECTOR_BYTES))
-        square.append(f.masked_load(place, mask))
-    # In every pair of rows swap the off-diagonal blocks: of 1 × 1, then 2 × 2, ... half × half.
-    step = 1
+    source, stride, depth, width, target, slab_bytes = arguments
+    b, lanes = f.builder, I64(f.lanes)
+    for_all = [b.sdiv(b.add(n, I64(f.lanes - 1)), lanes) for n in (width, depth)]
+    with cgutils.for_range(b, for_all[0]) as vector:
+        slab, place = (op(vector.index, I64(vectors)) for op in (b.sdiv, b.srem))
+        write = f.at(target, b.mul(slab, slab_bytes), b.mul(place, I64(VECTOR_BYTES)))
+        rows = []
+        for i in range(f.lanes):
+            row = b.add(b.mul(vector.index, lanes), I64(i))
+            row = b.select(b.icmp_signed("<", row, width), row, b.sub(width, I64(1)))
+            rows.append(f.at(source, b.mul(row, stride)))
+        with cgutils.for_range(b, for_all[1]) as number:
+            k = b.mul(number.index, lanes)
+            mask = f.mask(b.sub(depth, k))
+            square = [f.masked_load(f.at(row, b.mul(k, I64(f.itemsize))), mask) for row in rows]
+            for j, column in enumerate(_transposed(f, square)):
+                f.store(column, f.at(write, b.mul(b.add(k, I64(j)), I64(vectors * VECTOR_BYTES))))
+
+
+def _transposed(f: _Vectors, square: list[Value]) -> list[Value]:
+    """In every pair of rows swaps the off-diagonal blocks: 1 × 1, then 2 × 2, ... half × half."""
+    square, step = square[:], 1
     while step < f.lanes:
         upper = [j if not j & step else j - step + f.lanes for j in range(f.lanes)]
         lower = [j + step if not j & step else j + f.lanes for j in range(f.lanes)]
@@ -227,9 +282,7 @@ def _transpose(f: _Vectors, arguments: list[Value]) -> None:
                 x, y = square[i], square[i + step]
                 square[i], square[i + step] = f.shuffle(x, y, upper), f.shuffle(x, y, lower)
         step *= 2
-    for j in range(f.lanes):
-        lanes = b.select(b.icmp_signed("<", I64(j), stored), width, I64(0))
-        f.masked_store(square[j], f.at(target, b.mul(pitch, I64(j))), f.mask(lanes))
+    return square
 
 
 def _function(
@@ -284,86 +337,57 @@ def at(typing_context, place, nbytes):
     return pointer(pointer, i64), lambda _, builder, __, xs: builder.gep(xs[0], [xs[1]])
 
 
-@intrinsic
-def address(typing_context, array, i, j):
-    """Where array[i, j] lies."""
-
-    def generate(context, builder, signature, arguments):
-        return _locate(context, builder, signature.args[0], *arguments)[0]
-
-    return pointer(array, i64, i64), generate
-
-
-def _copying(vectors: int) -> Any:
+def _packing(body: Callable[..., None], vectors: int) -> Any:
     @intrinsic
-    def copy(typing_context, source, i, j, rows, columns, target, row_pitch, group_pitch):
-        """Copies source[i:i+rows, j:j+columns], which runs along its rows, in groups of vectors.
-
-        Groups lie `group_pitch` apart, the last one is filled up with zeros.
-        """
+    def pack(typing_context, source, i, j, depth, width, target, slab_bytes):
+        """Lays out a part of `source` that begins at [i, j], as slabs `slab_bytes` apart."""
 
         def generate(context, builder, signature, arguments):
-            source, i, j, *counts_and_target = arguments
+            source, i, j, *rest = arguments
             ty = signature.args[0]
             place, stride, _, _ = _locate(context, builder, ty, source, i, j)
-            values = [place, stride, *counts_and_target]
-            builder.call(_function(builder, _copy, ty, values, vectors=vectors), values)
+            values = [place, stride, *rest]
+            builder.call(_function(builder, body, ty, values, vectors=vectors), values)
             return context.get_dummy_value()
 
-        return types.void(source, i64, i64, i64, i64, pointer, i64, i64), generate
+        return types.void(source, i64, i64, i64, i64, pointer, i64), generate
 
-    return copy
-
-
-copy_panels, copy_vectors = _copying(2), _copying(1)
+    return pack
 
 
-@intrinsic
-def transpose_square(typing_context, source, i, j, target, pitch, stored, width):
-    """target[c, r] = source[i + r, j + c] for r, c < lanes.
-
-    Writes `stored` rows of `width` elements.
-    """
-
-    def generate(context, builder, signature, arguments):
-        source, i, j, *target = arguments
-        ty = signature.args[0]
-        values = [*_locate(context, builder, ty, source, i, j), *target]
-        builder.call(_function(builder, _transpose, ty, values), values)
-        return context.get_dummy_value()
-
-    return types.void(source, i64, i64, pointer, i64, i64, i64), generate
+# By vectors in a slab: source[k, j] runs along j, source[j, k] along k.
+copy = {vectors: _packing(_copy, vectors) for vectors in (1, 2, 3)}
+transpose = {vectors: _packing(_transpose, vectors) for vectors in (1, 2, 3)}
 
 
 @intrinsic
-def multiply_tile(typing_context, a, along_k, panel, depth, c, i, j, height, accumulate):
-    """C[i:i+height, j:] = or += A[:height, :depth]·panel, as wide as C and panel are.
-
-    `height` is one of `HEIGHTS`; `along_k` tells how the rows of A lie.
-    """
+def multiply_tile(typing_context, strip, panel, depth, c, i, j, accumulate):
+    """C[i:, j:] = or += strip[:, :depth]·panel, as far as C and a tile reach."""
 
     def generate(context, builder, signature, arguments):
-        a, along_k, panel, depth, c, i, j, height, accumulate = arguments
-        ty = signature.args[4]
-        place, stride, _, columns = _locate(context, builder, ty, c, i, j)
-        accumulated = builder.select(accumulate, columns, I64(0))
-        values = [a, panel, depth, place, stride, columns, accumulated]
-        wide = builder.icmp_signed(">", columns, I64(VECTOR_BYTES // (ty.dtype.bitwidth // 8)))
+        strip, panel, depth, c, i, j, accumulate = arguments
+        ty = signature.args[3]
+        values = [strip, panel, depth, *_locate(context, builder, ty, c, i, j), accumulate]
         multiply = None
-        for h in HEIGHTS:
-            plain, turned = (
-                [
-                    _function(builder, _tile, ty, values, height=h, vectors=v, along_k=k)
-                    for v in (2, 1)
-                ]
-                for k in (True, False)
-            )
-            plain, turned = (builder.select(wide, *two_and_one) for two_and_one in (plain, turned))
-            function = builder.select(along_k, plain, turned)
-            this = builder.icmp_signed("==", height, I64(h))
-            multiply = function if multiply is None else builder.select(this, function, multiply)
+        for vectors in range(1, TILE_VECTORS + 1):
+            function = _function(builder, _tile, ty, values, vectors=vectors)
+            before = I64((vectors - 1) * lanes(ty.dtype.bitwidth // 8))
+            needed = builder.icmp_signed(">", values[-2], before)
+            multiply = builder.select(needed, function, multiply) if multiply else function
         builder.call(multiply, values)
         return context.get_dummy_value()
 
-    arguments = (pointer, boolean, pointer, i64, c, i64, i64, i64, boolean)
+    arguments = (pointer, pointer, i64, c, i64, i64, boolean)
     return types.void(*arguments), generate
+
+
+@intrinsic
+def take(typing_context, counters, i):
+    """counters[i]++, returning the old value: to one thread only."""
+
+    def generate(context, builder, signature, arguments):
+        counters, i = arguments
+        struct = context.make_array(signature.args[0])(context, builder, counters)
+        return builder.atomic_rmw("add", builder.gep(struct.data, [i]), I64(1), "monotonic")
+
+    return i64(counters, i64), generate
