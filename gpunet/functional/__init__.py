@@ -19,6 +19,7 @@ from gpunet.functional.elementwise import *
 from gpunet.functional.embedding import *
 from gpunet.functional.extrema import *
 from gpunet.functional.gathering import *
+from gpunet.functional.gating import *
 from gpunet.functional.indexing import *
 from gpunet.functional.joining import *
 from gpunet.functional.linear import *
@@ -26,6 +27,7 @@ from gpunet.functional.loss import *
 from gpunet.functional.masking import *
 from gpunet.functional.minmax import *
 from gpunet.functional.padding import *
+from gpunet.functional.piecewise import *
 from gpunet.functional.power import *
 from gpunet.functional.rank import *  # type: ignore[assignment]  # `mode`: not autograd's
 from gpunet.functional.rearranging import *

@@ -8,7 +8,7 @@ from gpunet.autograd.op import Op, apply
 from gpunet.autograd.tensor import Tensor
 from gpunet.backend import Array, Backend, Shape
 from gpunet.errors import ArgumentError, DTypeError
-from gpunet.functional.activation import softplus
+from gpunet.functional.activation import logsigmoid
 from gpunet.functional.arithmetic import mul, neg
 from gpunet.functional.check import describe, one_of, same_dtype, shape_error
 from gpunet.functional.reduction import mean, sum
@@ -166,8 +166,8 @@ def binary_cross_entropy_with_logits(
         if w is not None and not _broadcasts(w.shape, x.shape):
             rule = f"{name} must broadcast to x's shape {x.shape}, got {w.shape}"
             shape_error(operation, rule, x=x)
-    # −t·log σ(x) = t·softplus(−x), and softplus(x) = x + softplus(−x)
-    likelihood = softplus(neg(x))
+    # −log σ(x), and −log(1 − σ(x)) = x − log σ(x)
+    likelihood = neg(logsigmoid(x))
     if pos_weight is not None:
         likelihood = mul(likelihood, (pos_weight - 1.0) * target + 1.0)
     loss = (1.0 - target) * x + likelihood
