@@ -9,6 +9,7 @@ from types import ModuleType as _Module
 
 from gpunet.functional.activation import *
 from gpunet.functional.arithmetic import *
+from gpunet.functional.classification import *
 from gpunet.functional.comparison import *
 from gpunet.functional.conversion import *
 from gpunet.functional.diagonals import *
@@ -24,7 +25,9 @@ from gpunet.functional.indexing import *
 from gpunet.functional.joining import *
 from gpunet.functional.linear import *
 from gpunet.functional.loss import *
+from gpunet.functional.margin import *
 from gpunet.functional.masking import *
+from gpunet.functional.metric import *
 from gpunet.functional.minmax import *
 from gpunet.functional.padding import *
 from gpunet.functional.piecewise import *
@@ -39,7 +42,8 @@ from gpunet.functional.softmax import *
 from gpunet.functional.sorting import *
 from gpunet.functional.trigonometry import *
 
-_HELPERS = ("check", "dims", "positions", "promotion")  # modules for the others, not for users
+# Modules for the others, not for users.
+_HELPERS = ("check", "criterion", "dims", "positions", "promotion")
 
 
 def _public(value: object) -> bool:
