@@ -9,6 +9,7 @@ from types import ModuleType as _Module
 
 from gpunet.functional.activation import *
 from gpunet.functional.arithmetic import *
+from gpunet.functional.classification import *
 from gpunet.functional.comparison import *
 from gpunet.functional.conv import *
 from gpunet.functional.conversion import *
@@ -25,7 +26,9 @@ from gpunet.functional.indexing import *
 from gpunet.functional.joining import *
 from gpunet.functional.linear import *
 from gpunet.functional.loss import *
+from gpunet.functional.margin import *
 from gpunet.functional.masking import *
+from gpunet.functional.metric import *
 from gpunet.functional.minmax import *
 from gpunet.functional.padding import *
 from gpunet.functional.piecewise import *
@@ -40,8 +43,8 @@ from gpunet.functional.softmax import *
 from gpunet.functional.sorting import *
 from gpunet.functional.trigonometry import *
 
-# modules for the others, not for users
-_HELPERS = ("check", "dims", "geometry", "positions", "promotion")
+# Modules for the others, not for users.
+_HELPERS = ("check", "criterion", "dims", "geometry", "positions", "promotion")
 
 
 def _public(value: object) -> bool:

@@ -31,10 +31,10 @@ from numba import types
 from numba.extending import intrinsic
 
 from gpunet.backend.base import Array
-from gpunet.backend.cpu.half import half
+from gpunet.backend.cpu.half import in_float32
 from gpunet.backend.cpu.jit import Kernel, T, kernel
 from gpunet.backend.cpu.memory import cache
-from gpunet.backend.cpu.share import share
+from gpunet.backend.cpu.share import WORTHWHILE, share
 
 RUN = 2048  # elements that go through the L1 cache together
 
@@ -137,12 +137,14 @@ def forward(formula: Callable[..., Any]) -> Callable[..., Array]:
     def run(
         x: Array, *parameters: float, bias: Array | None = None, out: Array | None = None
     ) -> Array:
+        if x.dtype.char == "e":
+            return in_float32(run, x, *parameters, bias=bias, out=out)
         if out is None:
             out = cache.empty(x.shape, x.dtype)
         _run(loop, x, x, bias, out, parameters)
         return out
 
-    return half(_named(run, formula))
+    return _named(run, formula)
 
 
 def backward(formula: Callable[..., Any]) -> Callable[..., Array]:
@@ -154,22 +156,32 @@ def backward(formula: Callable[..., Any]) -> Callable[..., Array]:
     loop = _in_loop(_backward_loop, formula, 2)
 
     def run(gy: Array, kept: Array, *parameters: float, bias: Array | None = None) -> Array:
+        if gy.dtype.char == "e":
+            return in_float32(run, gy, kept, *parameters, bias=bias)
         gx = cache.empty(gy.shape, gy.dtype)
         _run(loop, gy, kept, bias, gx, parameters)
         return gx
 
-    return half(_named(run, formula))
+    return _named(run, formula)
 
 
 def _run(
     loop: Kernel, gy: Array, x: Array, bias: Array | None, out: Array, parameters: tuple[float, ...]
 ) -> None:
-    dtype = out.dtype
-    columns = 1 if bias is None else max(1, bias.size)
-    b = _array(dtype, ()) if bias is None else bias
-    flat = gy.reshape(-1), x.reshape(-1), b, out.reshape(-1)
+    dtype, size = out.dtype, out.size
+    numbers = _array(dtype, parameters)
+    if bias is None:
+        columns, rows, bias = 1, size, _array(dtype, ())
+    else:
+        columns = max(1, bias.size)
+        rows = size // columns
+    # A view by `ravel` is quicker than one by `reshape`: small networks live on microseconds.
+    flat = gy.ravel(), x.ravel(), bias, out.ravel()
     arguments = loop[dtype].address, *flat, out is x, columns  # type: ignore[attr-defined]
-    share(_sweep[dtype], arguments, out.size // columns, columns, dtype, _array(dtype, parameters))
+    if size < WORTHWHILE[dtype]:
+        _sweep[dtype](*arguments, 0, rows, numbers)
+    else:
+        share(_sweep[dtype], arguments, rows, columns, dtype, numbers)
 
 
 @functools.lru_cache(maxsize=256)
