@@ -33,13 +33,14 @@ class Conv(Op):
         x, w = geometry.three_axes(be, x), geometry.three_axes(be, w)
         b = None if b is None else be.contiguous(b)
         activation = self.activation
-        if activation is not None and activation.keeps == "y":
+        if activation is not None and activation.keeps == "y" and x.dtype.char in "fd":
             then = _in_place(be, activation)
             y = be.conv.conv_fwd(x, w, b, *self.moves, then=then)
             activation.saved = y, None
         else:
             y = be.conv.conv_fwd(x, w, b, *self.moves)
-            y = y if activation is None else activation.forward(be, y)
+            if activation is not None:  # in half precision, of y as it is rounded
+                y = activation.forward_in_place(be, y, None)
         # What the activation kept goes when this does.
         self.saved, self.activation = (x, w, activation), None
         return geometry.last_axes(y, axes)

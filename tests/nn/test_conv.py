@@ -303,18 +303,19 @@ def test_memory_stays_near_inputs_and_outputs(shapes) -> None:
     assert all(0.9 <= float(share) <= 1.5 for share in shares), shares
 
 
+@pytest.mark.parametrize("dtype", ["float16", "float32"])
 @pytest.mark.parametrize("samples", [1, 9])
 @pytest.mark.parametrize("bias", [True, False], ids=["bias", "no bias"])
 @pytest.mark.parametrize("activation", [nn.ReLU, nn.Sigmoid, nn.GELU, nn.ELU, nn.Hardtanh])
-def test_a_fused_activation_is_one_apart_to_the_last_bit(activation, bias, samples) -> None:
-    model = nn.Sequential(nn.Conv2d(3, 5, 3, 2, 1, bias=bias), activation())
-    x = np.random.default_rng(0).standard_normal((samples, 3, 9, 30)).astype("float32")
+def test_a_fused_activation_is_one_apart_to_the_last_bit(activation, bias, samples, dtype) -> None:
+    model = nn.Sequential(nn.Conv2d(3, 5, 3, 2, 1, bias=bias, dtype=dtype), activation())
+    x = np.random.default_rng(0).standard_normal((samples, 3, 9, 30)).astype(dtype)
 
     def bits() -> tuple[str, list[bytes]]:
         model.zero_grad()
         leaf = gpunet.tensor(x, requires_grad=True)
         y = model(leaf)
-        y.backward(gpunet.tensor(np.cos(np.arange(y.array.size, dtype="float32")).reshape(y.shape)))
+        y.backward(gpunet.tensor(np.cos(np.arange(y.array.size)).astype(dtype).reshape(y.shape)))
         arrays = [y, leaf.grad, *(parameter.grad for parameter in model.parameters())]
         return y.origin[0].name, [array.array.tobytes() for array in arrays]
 
