@@ -38,7 +38,7 @@ def test_model(config) -> None:
     [
         (LayerConfig("Relu"), 'kind "Relu" is not known; did you mean "ReLU"?'),
         (LayerConfig("Linaer"), 'kind "Linaer" is not known; did you mean "Linear"'),
-        (LayerConfig("Unheard"), 'kind "Unheard" is not known; known: "'),
+        (LayerConfig("Xyzzy"), 'kind "Xyzzy" is not known; known: "'),
         (LayerConfig("Sequential"), 'kind "Sequential" is not known; '),
         (LayerConfig("MSELoss"), 'kind "MSELoss" is not known; '),
         (LayerConfig("init"), 'kind "init" is not known; '),
