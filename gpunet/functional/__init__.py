@@ -11,6 +11,7 @@ from gpunet.functional.activation import *
 from gpunet.functional.arithmetic import *
 from gpunet.functional.classification import *
 from gpunet.functional.comparison import *
+from gpunet.functional.conv import *
 from gpunet.functional.conversion import *
 from gpunet.functional.diagonals import *
 from gpunet.functional.distance import *
@@ -43,7 +44,7 @@ from gpunet.functional.sorting import *
 from gpunet.functional.trigonometry import *
 
 # Modules for the others, not for users.
-_HELPERS = ("check", "criterion", "dims", "positions", "promotion")
+_HELPERS = ("check", "criterion", "dims", "geometry", "positions", "promotion")
 
 
 def _public(value: object) -> bool:

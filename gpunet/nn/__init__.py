@@ -26,6 +26,16 @@ from gpunet.nn.activation import (
     Threshold,
 )
 from gpunet.nn.container import ModuleDict, ModuleList, ParameterDict, ParameterList, Sequential
+from gpunet.nn.conv import (
+    Conv1d,
+    Conv2d,
+    Conv3d,
+    ConvTranspose1d,
+    ConvTranspose2d,
+    ConvTranspose3d,
+    Fold,
+    Unfold,
+)
 from gpunet.nn.dropout import Dropout
 from gpunet.nn.embedding import Embedding
 from gpunet.nn.flatten import Flatten, Unflatten
@@ -66,11 +76,18 @@ __all__ = [
     "BCEWithLogitsLoss",
     "Bilinear",
     "Buffer",
+    "Conv1d",
+    "Conv2d",
+    "Conv3d",
+    "ConvTranspose1d",
+    "ConvTranspose2d",
+    "ConvTranspose3d",
     "CosineEmbeddingLoss",
     "CrossEntropyLoss",
     "Dropout",
     "Embedding",
     "Flatten",
+    "Fold",
     "GaussianNLLLoss",
     "Hardshrink",
     "Hardsigmoid",
@@ -121,6 +138,7 @@ __all__ = [
     "TripletMarginLoss",
     "TripletMarginWithDistanceLoss",
     "Unflatten",
+    "Unfold",
     "init",
     "utils",
 ]
