@@ -72,7 +72,7 @@ class Sampler:
 
     def load_text(self, text: str, dtype: DType) -> dict[str, build.Kernel]:
         """The plain kernels; their text is remembered."""
-        kernels = self._load(text, dtype)
+        kernels = self._load(text, dtype, "none")
         for kernel in kernels.values():
             self._texts[kernel.library] = text, dtype
         return kernels
@@ -132,7 +132,9 @@ def main(sanitizer: str, *files: str) -> int:
     sampler = Sampler(sanitizer)
     others = {"test_compile", "test_faults", "test_host_array", "test_sanitizers", "test_sources"}
     found = [str(file) for file in sorted(HERE.glob("test_*.py")) if file.stem not in others]
-    kinds = "not float64 and not bfloat16" + " and not float16" * (sanitizer == "thread")
+    kinds = "not twin and not float64 and not bfloat16" + " and not float16" * (
+        sanitizer == "thread"
+    )
     with sampler.installed():
         failed = pytest.main(["-x", "-p", "no:cacheprovider", "-k", kinds, *(files or found)])
     print(RAN + " ".join(sorted({name for (name, _), known in sampler.ran.items() if known})))

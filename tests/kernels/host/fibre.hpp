@@ -16,7 +16,7 @@
 namespace host {
 namespace {
 
-constexpr size_t STACK = 64 * 1024;
+constexpr size_t STACK = 64 * 1024, USED = 8 * 1024;  // bytes; kernels do not call deep
 
 void lay_out(ucontext_t& context, char* stack, void (*fibre)()) {
     getcontext(&context);
@@ -52,30 +52,31 @@ void start(Place& from, Place&, char* stack, void (*fibre)()) {
 
 #endif
 
-// Of ThreadSanitizer's run-time library, null where it is not loaded.
+#ifdef RACES
+
 extern "C" {
-[[gnu::weak]] void* __tsan_get_current_fiber();
-[[gnu::weak]] void* __tsan_create_fiber(unsigned);
-[[gnu::weak]] void __tsan_destroy_fiber(void*);
-[[gnu::weak]] void __tsan_switch_to_fiber(void*, unsigned);
-[[gnu::weak]] void __tsan_acquire(void*);
-[[gnu::weak]] void __tsan_release(void*);
-[[gnu::weak]] void __tsan_java_init(uintptr_t, uintptr_t);
-[[gnu::weak]] void __tsan_java_alloc(uintptr_t, uintptr_t);
+void* __tsan_get_current_fiber();
+void* __tsan_create_fiber(unsigned);
+void __tsan_destroy_fiber(void*);
+void __tsan_switch_to_fiber(void*, unsigned);
+void __tsan_acquire(void*);
+void __tsan_release(void*);
+void __tsan_java_init(uintptr_t, uintptr_t);
+void __tsan_java_alloc(uintptr_t, uintptr_t);
 }
 
 // Tells ThreadSanitizer which CUDA thread runs, and what orders two of them: the start and the end of
-// the grid for all, a barrier for those of one block. Does nothing where it is not loaded.
+// the grid for all, a barrier for those of one block.
 class Races {
 public:
     void start_block(unsigned count, void* shared, size_t size, char* stacks) {
-        if (!__tsan_create_fiber) return;
         if (blocks.empty()) scheduler = __tsan_get_current_fiber();
         // Shared memory and stacks are other ones in each block, though at the same addresses.
         static const bool once = (__tsan_java_init(8, uintptr_t(1) << 47), true);
         (void)once;
         forget(reinterpret_cast<uintptr_t>(shared), size);
-        forget(reinterpret_cast<uintptr_t>(stacks), count * STACK);
+        for (unsigned i = 1; i <= count; ++i)  // kernels use the upper end, which comes first
+            forget(reinterpret_cast<uintptr_t>(stacks + i * STACK - USED), USED);
         blocks.emplace_back(new Block{{}, {}, 0});
         for (unsigned i = 0; i < count; ++i) blocks.back()->threads.push_back(__tsan_create_fiber(0));
     }
@@ -85,22 +86,21 @@ public:
 
     // Barriers alternate between two tags: a thread that is one ahead must not order those behind.
     void arrive_at_barrier() {
-        if (__tsan_release) __tsan_release(&blocks.back()->barrier[blocks.back()->passed % 2]);
+        __tsan_release(&blocks.back()->barrier[blocks.back()->passed % 2]);
     }
     void leave_barrier() {
-        if (__tsan_acquire) __tsan_acquire(&blocks.back()->barrier[(blocks.back()->passed - 1) % 2]);
+        __tsan_acquire(&blocks.back()->barrier[(blocks.back()->passed - 1) % 2]);
     }
     void open_barrier() {
-        if (__tsan_acquire) ++blocks.back()->passed;
+        ++blocks.back()->passed;
     }
 
     void end_thread() {
-        if (__tsan_release) __tsan_release(&grid);
+        __tsan_release(&grid);
     }
 
     // Fibres are kept until here: a race with one that is gone would not be reported.
     void end_grid() {
-        if (!__tsan_acquire) return;
         __tsan_acquire(&grid);
         for (const auto& block : blocks)
             for (void* thread : block->threads) __tsan_destroy_fiber(thread);
@@ -115,11 +115,10 @@ private:
     };
 
     static void forget(uintptr_t start, size_t size) {
-        __tsan_java_alloc(start & ~uintptr_t(7), (size + 15) & ~size_t(7));
+        __tsan_java_alloc(start & ~uintptr_t(7), (size + 7) & ~size_t(7));
     }
 
     void enter(unsigned number, bool to_scheduler) {
-        if (!__tsan_switch_to_fiber) return;
         const unsigned without_order = 1;
         void* to = to_scheduler ? scheduler : blocks.back()->threads[number];
         __tsan_switch_to_fiber(to, without_order);
@@ -129,6 +128,22 @@ private:
     void* scheduler = nullptr;
     char grid = 0;
 };
+
+#else
+
+class Races {
+public:
+    void start_block(unsigned, void*, size_t, char*) {}
+    void enter_thread(unsigned) {}
+    void enter_scheduler() {}
+    void arrive_at_barrier() {}
+    void leave_barrier() {}
+    void open_barrier() {}
+    void end_thread() {}
+    void end_grid() {}
+};
+
+#endif
 
 }  // namespace
 }  // namespace host
