@@ -3,6 +3,7 @@
 #   make train         train a network on handwritten digits, and draw what it learned
 #   make test          run every test
 #   make test-kernels  the CUDA kernels alone: compiled for every GPU, executed on the CPU
+#   make check-gpu     the tests that need a GPU; fails where there is none
 #   make bench         compare with PyTorch on the CPU (and the GPU where there is one)
 #   make check         what CI runs: style, types, tests
 #   make docs          build the documentation site into build/site
@@ -17,7 +18,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
-.PHONY: train test test-kernels bench check torch nvrtc budget lint docs fmt clean
+.PHONY: train test test-kernels check-gpu bench check torch nvrtc budget lint docs fmt clean
 .DEFAULT_GOAL := help
 
 help:
@@ -64,6 +65,10 @@ test: $(VENV)/installed-dev
 
 test-kernels: $(VENV)/installed-nvrtc
 	$(BIN)/python -m pytest tests/kernels
+
+# What is installed depends on the machine's CUDA: pip install -e '.[dev,cuda12]' or '.[dev,cuda13]'.
+check-gpu: $(VENV)/installed-dev
+	$(BIN)/python -m tests.gpu
 
 budget: $(VENV)/installed-nvrtc
 	$(BIN)/python -m tests.kernels.budget
