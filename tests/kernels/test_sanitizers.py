@@ -12,6 +12,7 @@ from tests.kernels import needs, sanitized
 pytestmark = needs.sanitizers
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("sanitizer", ["address", "thread"])
 def test_no_kernel_is_reported(sanitizer: str) -> None:
     done = sanitized.run(sanitizer, "-m", "tests.kernels.sanitized", sanitizer)
