@@ -194,3 +194,13 @@ KERNEL(mish_bwd)(const T* gy, const T* kept, const T* bias, T* gx, long long n, 
         return x > 20 ? gy : gy * d * (m + 4 * x * e * (e + 1) * d);
     });
 }
+
+// The error function and what it lacks to 1; their gradients need nothing but exp.
+
+KERNEL(erf_fwd)(const T* x, const T* bias, T* y, long long n, long long columns) {
+    forward(x, bias, y, n, columns, [](acc_t x) { return erf(x); });
+}
+
+KERNEL(erfc_fwd)(const T* x, const T* bias, T* y, long long n, long long columns) {
+    forward(x, bias, y, n, columns, [](acc_t x) { return erfc(x); });
+}

@@ -64,7 +64,7 @@ def run(
     gpunet.manual_seed(SEED)
     with np.errstate(all="ignore") if isinstance(case, Edge) else nullcontext():
         results = case.call(function, tensors)
-        results = results if isinstance(results, tuple) else (results,)
+        results = tuple(map(_tensor, results if isinstance(results, tuple) else (results,)))
         for y in results:
             inspect(y)
         weighted = [(y, weights(drawn_weights(y))) for y in results if y.is_floating_point()]
@@ -73,6 +73,11 @@ def run(
             engine.backward(roots)
     gradients = [None if x.grad is None else x.grad.array for x in tensors]
     return Run(arrays, results, [w for _, w in weighted], gradients)
+
+
+def _tensor(y: Any) -> Tensor:
+    """A result; one bool, say, as a tensor, too."""
+    return y if isinstance(y, Tensor) else Tensor(np.asarray(y), backend.cpu)
 
 
 def drawn_weights(y: Tensor) -> Array:
@@ -118,7 +123,7 @@ def check_forward(function: Function, case: Case, dtype: str) -> None:
         results, expected, kinds, of_results(case, dtype), strict=True
     ):
         assert type(y.array) is np.ndarray
-        wanted = dtype if kind.dtype.kind == "f" else kind.dtype
+        wanted = (case.always or dtype) if kind.dtype.kind == "f" else kind.dtype
         assert y.dtype == wanted, f"the result is {y.dtype}, not {wanted}"
         assert_close(y.array, exact, tolerance, "the result")
 
@@ -278,11 +283,14 @@ def check_that_raw_arrays_are_refused(function: Function, case: Case) -> None:
 
 def check_dtypes(function: Function, case: Case) -> None:
     """Functions whose text says which dtypes they take refuse integers; the others take them."""
-    integers = [Tensor(np.ones(x.shape, int), backend.cpu) for x in case.arrays("float64")]
+    drawn = case.arrays("float64")
+    whole = [np.ones(x.shape, int) if x.dtype.kind == "f" else x for x in drawn]
+    integers = [Tensor(x, backend.cpu) for x in whole]
     if "Dtypes:" in (function.__doc__ or ""):
         with pytest.raises(DTypeError, match=f"^{function.__name__}: .*, got int64"):
             case.call(function, integers)
     else:
-        results = case.call(function, integers)
+        with np.errstate(all="ignore"):  # 1 may be a pole
+            results = case.call(function, integers)
         for y in results if isinstance(results, tuple) else (results,):
             assert y.dtype.kind in "bif"

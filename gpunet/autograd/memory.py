@@ -15,7 +15,7 @@ from typing import Any
 from weakref import ref
 
 from gpunet.backend import Array
-from gpunet.errors import GradError
+from gpunet.errors import ArgumentError, GradError
 
 clock = count(1)
 _written: dict[int, tuple[ref[Any], int]] = {}  # by id of the owner: (it, time of its last write)
@@ -23,10 +23,32 @@ last_write = 0
 
 
 def owner(array: Array) -> Array:
-    """The array whose memory a view shows."""
-    while type(array.base) is type(array):
-        array = array.base
+    """The array whose memory a view shows; the array itself if it has its own."""
+    kind = type(array)
+    while array.base is not None:
+        # NumPy's `as_strided` puts an object of its own between a view and its array.
+        base = array.base if type(array.base) is kind else getattr(array.base, "base", None)
+        if type(base) is not kind:
+            break
+        array = base
     return array
+
+
+def check_writable(operation: str, array: Array) -> None:
+    """Refuses to write where elements share memory, as in an expanded view.
+
+    Raises:
+        ArgumentError: naming the operation.
+    """
+    if 0 in array.strides:
+        for n, stride in zip(array.shape, array.strides, strict=True):
+            if n > 1 and stride == 0:
+                raise ArgumentError(
+                    operation,
+                    "must not write into a tensor whose elements share memory, "
+                    f"got strides {array.strides} for shape {array.shape}",
+                    "write into x.clone()",
+                )
 
 
 def written(arrays: Iterable[Array]) -> None:

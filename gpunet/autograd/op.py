@@ -18,7 +18,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from gpunet.autograd.memory import clock
+from gpunet.autograd.memory import clock, owner
 from gpunet.autograd.mode import mode
 from gpunet.autograd.tensor import Tensor
 from gpunet.backend import Array, Backend
@@ -121,8 +121,9 @@ def apply(op: Op, *inputs: Any) -> Any:
 
 
 def _output(y: Array, op: Op, index: int) -> Tensor:
-    base = y.base
-    if type(base) is type(y):
-        op.view = id(base)
+    if y.base is not None:
+        shown = owner(y)
+        if shown is not y:
+            op.view = id(shown)
     home = op.target or op.backend
     return Tensor(y, home, True, (op, index)) if y.dtype.kind == "f" else Tensor(y, home)

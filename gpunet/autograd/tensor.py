@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from gpunet.autograd import engine
 from gpunet.autograd.hooks import Handle, at_output, on_gradient
-from gpunet.autograd.memory import written
+from gpunet.autograd.memory import check_writable, owner, written
 from gpunet.autograd.mode import mode
 from gpunet.backend import Array, Backend
 from gpunet.errors import ArgumentError, DTypeError, GradError, ShapeError
@@ -66,6 +66,8 @@ class Tensor:
         __neg__: Callable[[Any], Tensor]
         __matmul__: Callable[[Any, Any], Tensor]
         __getitem__: Callable[[Any, Any], Tensor]
+        T: Tensor
+        mT: Tensor
 
         def __getattr__(self, method: str) -> Callable[..., Tensor]: ...
 
@@ -311,6 +313,7 @@ class Tensor:
             raise ShapeError(
                 operation, f"result must have the tensor's shape {self.shape}, got {result.shape}"
             )
+        check_writable(operation, self.array)
         dtype = self.array.dtype
         if "bif".index(_KIND[result.dtype.kind]) > "bif".index(_KIND[dtype.kind]):
             raise DTypeError(
@@ -323,7 +326,7 @@ class Tensor:
                     "must not write into a leaf that requires a gradient",
                     "do it inside `with gpunet.no_grad():`, or compute a new tensor",
                 )
-            if type(self.array.base) is type(self.array):
+            if owner(self.array) is not self.array:
                 raise GradError(
                     operation,
                     "must not write into a view while operations are recorded",
@@ -425,7 +428,10 @@ def _writes(name: str) -> bool:
 
 _AUGMENTED = {
     f"__i{name}__"
-    for name in ("add", "sub", "mul", "truediv", "floordiv", "mod", "pow", "and", "or", "xor")
+    for name in (
+        *("add", "sub", "mul", "truediv", "floordiv", "mod", "pow"),
+        *("and", "or", "xor", "lshift", "rshift"),
+    )
 }
 
 

@@ -104,6 +104,20 @@ class Backend(ABC):
         total = self.xp.sum(x, axis=axis, keepdims=keepdims, dtype=_WIDE.get(x.dtype.char))
         return self.xp.asarray(total, x.dtype if x.dtype.char == "e" else None)
 
+    def accumulate(self, name: str, x: Array, axis: int) -> Array:
+        """Running result of an associative function of two (`"maximum"`, say) along an axis.
+
+        By doubling: after each step an element holds the result of twice as many before it.
+        """
+        function = getattr(self.xp, name)
+        y = self.copy(x)
+        along = y.swapaxes(axis, 0)
+        step = 1
+        while step < len(along):
+            along[step:] = function(along[:-step], along[step:])
+            step *= 2
+        return y
+
     @abstractmethod
     def synchronize(self) -> None:
         """Waits until all work given to the device is done."""

@@ -9,16 +9,35 @@ from types import ModuleType as _Module
 
 from gpunet.functional.activation import *
 from gpunet.functional.arithmetic import *
+from gpunet.functional.comparison import *
 from gpunet.functional.conversion import *
+from gpunet.functional.diagonals import *
+from gpunet.functional.distance import *
 from gpunet.functional.dropout import *
+from gpunet.functional.einsum import *
+from gpunet.functional.elementwise import *
+from gpunet.functional.embedding import *
+from gpunet.functional.extrema import *
+from gpunet.functional.gathering import *
 from gpunet.functional.indexing import *
+from gpunet.functional.joining import *
 from gpunet.functional.linear import *
 from gpunet.functional.loss import *
+from gpunet.functional.masking import *
+from gpunet.functional.minmax import *
+from gpunet.functional.padding import *
+from gpunet.functional.power import *
+from gpunet.functional.rank import *  # type: ignore[assignment]  # `mode`: not autograd's
+from gpunet.functional.rearranging import *
 from gpunet.functional.reduction import *
+from gpunet.functional.rounding import *
+from gpunet.functional.scan import *
 from gpunet.functional.shape import *
 from gpunet.functional.softmax import *
+from gpunet.functional.sorting import *
+from gpunet.functional.trigonometry import *
 
-_HELPERS = ("check", "promotion")  # modules for the others, not for users
+_HELPERS = ("check", "dims", "positions", "promotion")  # modules for the others, not for users
 
 
 def _public(value: object) -> bool:

@@ -1,6 +1,5 @@
 """Elementwise arithmetic with broadcasting, as functions, methods and operators.
 
-These need no kernels of their own: they are the array module's, and their gradients are composed.
 A plain number keeps the tensor's dtype (float32 times 2.0 is float32).
 """
 
@@ -8,30 +7,18 @@ from __future__ import annotations
 
 from typing import Any
 
-from gpunet.autograd.broadcast import unbroadcast
-from gpunet.autograd.op import Op, apply
+from gpunet.autograd.op import apply
 from gpunet.autograd.tensor import Tensor, method
 from gpunet.backend import Array, Backend
-from gpunet.functional.check import floating, is_tensor
-from gpunet.functional.promotion import binary
+from gpunet.errors import ArgumentError, DTypeError
+from gpunet.functional.check import describe, floating, is_tensor, not_bool, one_of
+from gpunet.functional.pointwise import Broadcast, Unary
+from gpunet.functional.promotion import binary, factor, meeting, together
 
 Number = float | int
 
 
-class _Broadcast(Op):
-    """Base of operations on two operands, of which one may be a number; remembers their shapes."""
-
-    def shapes(self, x: Any, y: Any) -> None:
-        self.x_shape, self.y_shape = getattr(x, "shape", ()), getattr(y, "shape", ())
-
-    def reduced(self, be: Backend, gx: Array, gy: Array) -> tuple[Array, Array]:
-        return (
-            unbroadcast(be, gx, self.x_shape) if self.needs[0] else None,
-            unbroadcast(be, gy, self.y_shape) if self.needs[1] else None,
-        )
-
-
-class Add(_Broadcast):
+class Add(Broadcast):
     def forward(self, be: Backend, x: Any, y: Any) -> Array:
         self.shapes(x, y)
         return be.xp.add(x, y)
@@ -40,7 +27,22 @@ class Add(_Broadcast):
         return self.reduced(be, g, g)
 
 
-class Subtract(_Broadcast):
+class AddScaled(Broadcast):
+    """x + alpha·y."""
+
+    def __init__(self, alpha: Number):
+        self.alpha = alpha
+
+    def forward(self, be: Backend, x: Any, y: Any) -> Array:
+        x, y = self.arrays(be, x, y)
+        alpha = be.cast(be.asarray(self.alpha), y.dtype)  # −2 wraps around among unsigned integers
+        return be.xp.add(x, be.xp.multiply(y, alpha))
+
+    def backward(self, be: Backend, g: Array) -> Any:
+        return self.reduced(be, g, be.xp.multiply(g, self.alpha) if self.needs[1] else None)
+
+
+class Subtract(Broadcast):
     def forward(self, be: Backend, x: Any, y: Any) -> Array:
         self.shapes(x, y)
         return be.xp.subtract(x, y)
@@ -49,7 +51,7 @@ class Subtract(_Broadcast):
         return self.reduced(be, g, be.xp.negative(g) if self.needs[1] else None)
 
 
-class Multiply(_Broadcast):
+class Multiply(Broadcast):
     def forward(self, be: Backend, x: Any, y: Any) -> Array:
         self.shapes(x, y)
         self.saved = x if self.needs[1:] != (False,) else None, y
@@ -58,12 +60,11 @@ class Multiply(_Broadcast):
     def backward(self, be: Backend, g: Array) -> Any:
         x, y = self.saved
         multiply = be.xp.multiply
-        return self.reduced(
-            be, multiply(g, y) if self.needs[0] else None, multiply(g, x) if self.needs[1] else None
-        )
+        gx = multiply(g, y) if self.needs[0] else None
+        return self.reduced(be, gx, multiply(g, x) if self.needs[1] else None)
 
 
-class Divide(_Broadcast):
+class Divide(Broadcast):
     def forward(self, be: Backend, x: Any, y: Any) -> Array:
         self.shapes(x, y)
         z = be.xp.divide(x, y)
@@ -73,155 +74,298 @@ class Divide(_Broadcast):
     def backward(self, be: Backend, g: Array) -> Any:
         y, z = self.saved
         gx = be.xp.divide(g, y)
-        return self.reduced(
-            be, gx, be.xp.negative(be.xp.multiply(gx, z)) if self.needs[1] else None
-        )
-
-
-class Power(_Broadcast):
-    def forward(self, be: Backend, x: Any, y: Any) -> Array:
-        self.shapes(x, y)
-        z = be.xp.power(x, y)
-        self.saved = x, y, z
-        return z
-
-    def backward(self, be: Backend, g: Array) -> Any:
-        x, y, z = self.saved
-        xp = be.xp
-        gx = gy = None
-        if self.needs[0]:  # d/dx x^y = y x^(y−1), which is 0 where y = 0, also at x = 0
-            gx = xp.multiply(xp.multiply(g, y), xp.power(x, y - 1))
-            gx = xp.where(xp.equal(y, 0), xp.zeros_like(gx), gx)
-        if self.needs[1]:  # d/dy x^y = x^y log x, taken as 0 where x = 0
-            base = be.asarray(x, g.dtype)
-            log = xp.log(xp.where(xp.equal(base, 0), xp.ones_like(base), base))
-            gy = xp.multiply(xp.multiply(g, z), log)
+        gy = be.xp.negative(be.xp.multiply(gx, z)) if self.needs[1] else None
         return self.reduced(be, gx, gy)
 
 
-class Negate(Op):
-    def forward(self, be: Backend, x: Array) -> Array:
-        return be.xp.negative(x)
+class DivideRounded(Broadcast):
+    """x / y rounded down (`"floor"`) or towards 0 (`"trunc"`); made of steps, so the slope is 0."""
 
-    def backward(self, be: Backend, g: Array) -> Array:
-        return be.xp.negative(g)
+    def __init__(self, operation: str, mode: str):
+        self.operation, self.mode = operation, mode
 
+    def forward(self, be: Backend, x: Any, y: Any) -> Array:
+        self.shapes(x, y)
+        _refuse_zero(self.operation, be, x, y)
+        xp = be.xp
+        if self.mode == "floor":
+            return xp.floor_divide(x, y)
+        if _whole(x) and _whole(y):
+            return xp.floor_divide(xp.subtract(x, xp.fmod(x, y)), y)  # nothing is left to round
+        return xp.trunc(xp.divide(x, y))
 
-class Exp(Op):
-    def forward(self, be: Backend, x: Array) -> Array:
-        self.saved = be.xp.exp(x)
-        return self.saved
-
-    def backward(self, be: Backend, g: Array) -> Array:
-        return be.xp.multiply(g, self.saved)
-
-
-class Log(Op):
-    def forward(self, be: Backend, x: Array) -> Array:
-        self.saved = x
-        return be.xp.log(x)
-
-    def backward(self, be: Backend, g: Array) -> Array:
-        return be.xp.divide(g, self.saved)
+    def backward(self, be: Backend, g: Array) -> Any:
+        zero = be.full(g.shape, 0, g.dtype)
+        return self.reduced(be, zero, zero)
 
 
-class Sqrt(Op):
-    def forward(self, be: Backend, x: Array) -> Array:
-        self.saved = be.xp.sqrt(x)
-        return self.saved
+class Remainder(Broadcast):
+    """x − y·q with q = x / y rounded down (`"floor"`) or towards 0 (`"trunc"`)."""
 
-    def backward(self, be: Backend, g: Array) -> Array:
-        return be.xp.divide(g, be.xp.multiply(self.saved, 2))
+    def __init__(self, operation: str, mode: str):
+        self.operation, self.mode = operation, mode
+
+    def forward(self, be: Backend, x: Any, y: Any) -> Array:
+        self.shapes(x, y)
+        self.saved = x, y
+        _refuse_zero(self.operation, be, x, y)
+        return be.xp.remainder(x, y) if self.mode == "floor" else be.xp.fmod(x, y)
+
+    def backward(self, be: Backend, g: Array) -> Any:
+        gy, xp = None, be.xp
+        if self.needs[1]:
+            x, y = self.saved
+            q = xp.floor_divide(x, y) if self.mode == "floor" else xp.trunc(xp.divide(x, y))
+            gy = xp.multiply(xp.negative(g), q)
+        return self.reduced(be, g, gy)
 
 
-class Abs(Op):
-    def forward(self, be: Backend, x: Array) -> Array:
-        self.saved = x
-        return be.xp.absolute(x)
+def _whole(x: Any) -> bool:
+    return x.dtype.kind in "iub" if hasattr(x, "dtype") else isinstance(x, int)
 
-    def backward(self, be: Backend, g: Array) -> Array:
-        return be.xp.multiply(g, be.xp.sign(self.saved))
+
+def _refuse_zero(operation: str, be: Backend, x: Any, y: Any) -> None:
+    """Integers have no Inf and NaN to answer a division by zero with."""
+    if _whole(x) and _whole(y) and not be.xp.all(y):
+        raise ArgumentError(operation, "other must not hold 0 among integers, got a 0")
+
+
+class Negate(Unary):
+    f = "negative"
+
+    def through(self, xp: Any, g: Array, x: Array) -> Array:
+        return xp.negative(g)
+
+
+class Abs(Unary):
+    f = "absolute"
+
+    def through(self, xp: Any, g: Array, x: Array) -> Array:
+        return xp.multiply(g, xp.where(xp.isnan(x), 0, xp.sign(x)))
+
+
+class Lerp(Broadcast):
+    def forward(self, be: Backend, x: Array, end: Array, weight: Any) -> Array:
+        self.shapes(x, end, weight)
+        xp = be.xp
+        way = xp.subtract(end, x)
+        self.saved = way, weight
+        # From the nearer end, so that weight 1 gives `end` exactly.
+        return xp.where(
+            xp.less(xp.abs(weight), 0.5),
+            xp.add(x, xp.multiply(way, weight)),
+            xp.subtract(end, xp.multiply(way, 1 - weight)),
+        )
+
+    def backward(self, be: Backend, g: Array) -> Any:
+        way, weight = self.saved
+        multiply = be.xp.multiply
+        return self.reduced(
+            be,
+            multiply(g, 1 - weight) if self.needs[0] else None,
+            multiply(g, weight) if self.needs[1] else None,
+            multiply(g, way) if self.needs[2] else None,
+        )
+
+
+class AddProduct(Broadcast):
+    def __init__(self, value: Number):
+        self.value = value
+
+    def forward(self, be: Backend, x: Array, first: Array, second: Array) -> Array:
+        self.shapes(x, first, second)
+        self.saved = first, second
+        return be.xp.add(x, be.xp.multiply(be.xp.multiply(first, self.value), second))
+
+    def backward(self, be: Backend, g: Array) -> Any:
+        first, second = self.saved
+        multiply, gv = be.xp.multiply, be.xp.multiply(g, self.value)
+        gfirst = multiply(gv, second) if self.needs[1] else None
+        return self.reduced(be, g, gfirst, multiply(gv, first) if self.needs[2] else None)
+
+
+class AddQuotient(Broadcast):
+    def __init__(self, value: Number):
+        self.value = value
+
+    def forward(self, be: Backend, x: Array, first: Array, second: Array) -> Array:
+        self.shapes(x, first, second)
+        self.saved = first, second
+        return be.xp.add(x, be.xp.divide(be.xp.multiply(first, self.value), second))
+
+    def backward(self, be: Backend, g: Array) -> Any:
+        first, second = self.saved
+        xp, gfirst, gsecond = be.xp, None, None
+        if self.needs[1] or self.needs[2]:
+            gfirst = xp.multiply(g, xp.divide(self.value, second))
+        if self.needs[2]:
+            gsecond = xp.negative(xp.multiply(gfirst, xp.divide(first, second)))
+        return self.reduced(be, g, gfirst, gsecond)
 
 
 @method("add", "add_", "__add__", "__radd__", "__iadd__")
-def add(x: Tensor | Number, y: Tensor | Number) -> Tensor:
-    """x + y, elementwise.
+def add(x: Tensor | Number, other: Tensor | Number, *, alpha: Number = 1) -> Tensor:
+    """x + `alpha` · other, elementwise.
 
     Shapes: any two that broadcast. Its gradient is passed on to both and summed over broadcast
     axes.
+
+    >>> import gpunet
+    >>> gpunet.add(gpunet.tensor([1, 2]), gpunet.tensor([[10], [20]]), alpha=2)
+    tensor([[21, 22],
+            [41, 42]])
     """
-    return binary("add", Add(), x, y)
+    if alpha != 1:
+        op = AddScaled(factor("add", "alpha", alpha, x, other))
+        return binary("add", op, x, other, numeric=True, wraps=True, wide=True)
+    return binary("add", Add(), x, other, wraps=True)
 
 
 @method("sub", "sub_", "__sub__", "__isub__")
-def sub(x: Tensor | Number, y: Tensor | Number) -> Tensor:
-    """x − y, elementwise. Shapes: any two that broadcast."""
-    return binary("sub", Subtract(), x, y)
+def sub(x: Tensor | Number, other: Tensor | Number, *, alpha: Number = 1) -> Tensor:
+    """x − `alpha` · other, elementwise. Shapes: any two that broadcast."""
+    if alpha != 1:
+        op = AddScaled(-factor("sub", "alpha", alpha, x, other))
+        return binary("sub", op, x, other, numeric=True, wraps=True, wide=True)
+    return binary("sub", Subtract(), x, other, numeric=True, wraps=True)
 
 
 @method("__rsub__")
-def _rsub(y: Tensor, x: Number) -> Tensor:
-    return sub(x, y)
+def _rsub(other: Tensor, x: Number) -> Tensor:
+    return sub(x, other)
 
 
 @method("mul", "mul_", "__mul__", "__rmul__", "__imul__")
-def mul(x: Tensor | Number, y: Tensor | Number) -> Tensor:
-    """x · y, elementwise. Shapes: any two that broadcast."""
-    return binary("mul", Multiply(), x, y)
+def mul(x: Tensor | Number, other: Tensor | Number) -> Tensor:
+    """x · other, elementwise. Shapes: any two that broadcast."""
+    return binary("mul", Multiply(), x, other, wraps=True)
 
 
 @method("div", "div_", "__truediv__", "__itruediv__")
-def div(x: Tensor | Number, y: Tensor | Number) -> Tensor:
-    """x / y, elementwise; integers divide to float32. Shapes: any two that broadcast."""
-    return binary("div", Divide(), x, y, real=True)
+def div(x: Tensor | Number, other: Tensor | Number, *, rounding_mode: str | None = None) -> Tensor:
+    """x / other, elementwise; integers divide to float32. Shapes: any two that broadcast.
+
+    Args:
+        rounding_mode: `"trunc"` rounds the result towards 0, `"floor"` down; integers then stay
+            integers, and the gradient is 0.
+
+    >>> import gpunet
+    >>> gpunet.div(gpunet.tensor([-7, 7]), 2, rounding_mode="trunc")
+    tensor([-3,  3])
+    """
+    if rounding_mode is None:
+        return binary("div", Divide(), x, other, real=True)
+    one_of("div", "rounding_mode", rounding_mode, (None, "trunc", "floor"))
+    return binary("div", DivideRounded("div", rounding_mode), x, other, numeric=True, wide=True)
 
 
 @method("__rtruediv__")
-def _rdiv(y: Tensor, x: Number) -> Tensor:
-    return div(x, y)
+def _rdiv(other: Tensor, x: Number) -> Tensor:
+    return div(x, other)
 
 
-@method("pow", "pow_", "__pow__", "__ipow__")
-def pow(x: Tensor | Number, exponent: Tensor | Number) -> Tensor:
-    """x to the power of `exponent`, elementwise. Shapes: any two that broadcast."""
-    return binary("pow", Power(), x, exponent)
+@method("floor_divide", "floor_divide_", "__floordiv__", "__ifloordiv__")
+def floor_divide(x: Tensor | Number, other: Tensor | Number) -> Tensor:
+    """x / other rounded down, elementwise, with gradient 0. Shapes: any two that broadcast."""
+    op = DivideRounded("floor_divide", "floor")
+    return binary("floor_divide", op, x, other, numeric=True, wide=True)
 
 
-@method("__rpow__")
-def _rpow(exponent: Tensor, x: Number) -> Tensor:
-    return pow(x, exponent)
+@method("__rfloordiv__")
+def _rfloordiv(other: Tensor, x: Number) -> Tensor:
+    return floor_divide(x, other)
 
 
-@method("neg", "__neg__")
+@method("remainder", "remainder_", "__mod__", "__imod__")
+def remainder(x: Tensor | Number, other: Tensor | Number) -> Tensor:
+    """x − other · ⌊x / other⌋, which has the sign of `other`, as Python's `%`.
+
+    Shapes: any two that broadcast.
+
+    >>> import gpunet
+    >>> gpunet.tensor([-3.0, 3.5]) % 2
+    tensor([1. , 1.5], dtype=float32)
+    """
+    op = Remainder("remainder", "floor")
+    return binary("remainder", op, x, other, numeric=True, wide=True)
+
+
+@method("__rmod__")
+def _rmod(other: Tensor, x: Number) -> Tensor:
+    return remainder(x, other)
+
+
+@method("fmod", "fmod_")
+def fmod(x: Tensor | Number, other: Tensor | Number) -> Tensor:
+    """x − other · trunc(x / other), which has the sign of x, as C's `fmod`.
+
+    Shapes: any two that broadcast.
+
+    >>> import gpunet
+    >>> gpunet.fmod(gpunet.tensor([-3.0, 3.5]), 2)
+    tensor([-1. ,  1.5], dtype=float32)
+    """
+    return binary("fmod", Remainder("fmod", "trunc"), x, other, numeric=True, wide=True)
+
+
+@method("neg", "neg_", "__neg__")
 def neg(x: Tensor) -> Tensor:
     """−x, elementwise. Shapes: any."""
-    is_tensor("neg", "x", x)
+    not_bool("neg", "x", x)
     return apply(Negate(), x)
 
 
-@method()
-def exp(x: Tensor) -> Tensor:
-    """e to the power of x, elementwise. Shapes: any. Dtypes: floating."""
-    floating("exp", "x", x)
-    return apply(Exp(), x)
+@method("positive", "__pos__")
+def positive(x: Tensor) -> Tensor:
+    """x itself. Shapes: any."""
+    not_bool("positive", "x", x)
+    return x
 
 
-@method()
-def log(x: Tensor) -> Tensor:
-    """Natural logarithm, elementwise. Shapes: any. Dtypes: floating."""
-    floating("log", "x", x)
-    return apply(Log(), x)
-
-
-@method()
-def sqrt(x: Tensor) -> Tensor:
-    """Square root, elementwise. Shapes: any. Dtypes: floating."""
-    floating("sqrt", "x", x)
-    return apply(Sqrt(), x)
-
-
-@method("abs", "__abs__")
+@method("abs", "abs_", "__abs__")
 def abs(x: Tensor) -> Tensor:
     """Absolute value, elementwise; its gradient at 0 is 0. Shapes: any."""
-    is_tensor("abs", "x", x)
+    not_bool("abs", "x", x)
     return apply(Abs(), x)
+
+
+@method("lerp", "lerp_")
+def lerp(x: Tensor, end: Tensor, weight: Tensor | Number) -> Tensor:
+    """x + weight · (end − x), a point of the straight line from x to `end`.
+
+    Shapes: any that broadcast. Dtypes: floating.
+
+    >>> import gpunet
+    >>> gpunet.lerp(gpunet.tensor([0.0, 10.0]), gpunet.tensor([4.0, 20.0]), 0.25)
+    tensor([ 1. , 12.5], dtype=float32)
+    """
+    floating("lerp", "x", x)
+    floating("lerp", "end", end)
+    return together("lerp", Lerp(), {"x": x, "end": end, "weight": weight}, wide=True)
+
+
+@method("addcmul", "addcmul_")
+def addcmul(x: Tensor, tensor1: Tensor, tensor2: Tensor, *, value: Number = 1) -> Tensor:
+    """x + `value` · tensor1 · tensor2, elementwise. Shapes: any that broadcast."""
+    operands = {"x": x, "tensor1": tensor1, "tensor2": tensor2}
+    for name, operand in operands.items():
+        is_tensor("addcmul", name, operand)
+    op = AddProduct(factor("addcmul", "value", value, *operands.values()))
+    return together("addcmul", op, operands, numeric=True, wide=True)
+
+
+@method("addcdiv", "addcdiv_")
+def addcdiv(x: Tensor, tensor1: Tensor, tensor2: Tensor, *, value: Number = 1) -> Tensor:
+    """x + `value` · tensor1 / tensor2, elementwise.
+
+    Shapes: any that broadcast. Dtypes: floating.
+    """
+    operands = {"x": x, "tensor1": tensor1, "tensor2": tensor2}
+    for name, operand in operands.items():
+        is_tensor("addcdiv", name, operand)
+    quotient = meeting((tensor1, tensor2))
+    if quotient.kind != "f":
+        rule = f"tensor1 or tensor2 must be floating, got {quotient}"
+        raise DTypeError("addcdiv", rule, describe(**operands))
+    op = AddQuotient(factor("addcdiv", "value", value))
+    return together("addcdiv", op, operands, wide=True)

@@ -1,92 +1,270 @@
-"""Elements picked by position."""
+"""Elements picked by position, `x[key]` and `x[key] = value`, and whole tensors overwritten.
+
+A key is taken apart in two: what makes a view (integers, slices, None) and, on top of the view,
+arrays and masks. So an integer beside an array drops its axis first, as in PyTorch: `x[0, :, [1]]`
+has shape (n, 1), where NumPy says (1, n).
+"""
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from gpunet.autograd.broadcast import unbroadcast
-from gpunet.autograd.memory import written
+from gpunet.autograd.memory import check_writable, written
 from gpunet.autograd.mode import mode
 from gpunet.autograd.op import Op, apply
 from gpunet.autograd.tensor import Tensor, method
 from gpunet.backend import Array, Backend
 from gpunet.errors import GpunetError, ShapeError
-from gpunet.functional.check import describe, is_tensor
+from gpunet.functional.check import axis, describe, is_tensor, shape_error, whole_number
+from gpunet.functional.positions import check_indices, check_range, sum_at, sum_rows
 from gpunet.functional.promotion import cast
+
+ALL = slice(None)
 
 
 class Index(Op):
-    def __init__(self, key: Any):
-        self.key = key
+    """y = x[basic][arrays]; a position picked twice gets both gradients."""
+
+    def __init__(self, basic: tuple[Any, ...], arrays: tuple[Any, ...] | None):
+        self.basic, self.saved = basic, arrays
 
     def forward(self, be: Backend, x: Array) -> Array:
         self.shape = x.shape
-        return be.xp.asarray(x[self.key])
+        part = x[self.basic]
+        return part if self.saved is None else part[self.saved]
 
     def backward(self, be: Backend, g: Array) -> Array:
+        arrays = self.saved
         gx = be.full(self.shape, 0, g.dtype)
-        be.xp.add.at(gx, self.key, g)  # a position picked twice gets both gradients
+        part = gx[self.basic]
+        if arrays is None:
+            part[...] = g
+        elif len(arrays) == 1 and arrays[0].dtype.kind == "b":
+            part[arrays] = g
+        else:
+            part[...] = _sum_at_arrays(be, g, arrays, part.shape)
         return gx
+
+
+def _sum_at_arrays(be: Backend, g: Array, arrays: tuple[Any, ...], shape: tuple[int, ...]) -> Array:
+    """The gradient of an array of `shape` from which `arrays` picked: sums over whole rows."""
+    reach = sum([_axes_of(k) for k in arrays])
+    lead, row = shape[:reach], math.prod(shape[reach:])
+    picked = be.xp.arange(math.prod(lead)).reshape(lead)[arrays]
+    return sum_rows(be, g.reshape(picked.size, row), picked.reshape(-1), math.prod(lead)).reshape(
+        shape
+    )
 
 
 class SetIndex(Op):
     """A copy of x with `value` at the key; each gets the gradient of its own elements."""
 
-    def __init__(self, key: Any):
-        self.key = key
+    def __init__(self, basic: tuple[Any, ...], arrays: tuple[Any, ...] | None):
+        self.basic, self.saved = basic, arrays if arrays is not None else (...,)
 
     def forward(self, be: Backend, x: Array, value: Any) -> Array:
         self.shape = getattr(value, "shape", ())
         y = be.copy(x)
-        y[self.key] = value
+        y[self.basic][self.saved] = value
         return y
 
     def backward(self, be: Backend, gy: Array) -> Any:
         gx = gvalue = None
         if self.needs[1]:
-            gvalue = unbroadcast(be, be.xp.asarray(gy[self.key]), self.shape)
+            picked = gy[self.basic][self.saved]
+            added = max(0, len(self.shape) - picked.ndim)  # axes of length 1 in front of the value
+            gvalue = unbroadcast(be, picked, self.shape[added:]).reshape(self.shape)
         if self.needs[0]:
             gx = be.copy(gy)
-            gx[self.key] = 0
+            gx[self.basic][self.saved] = 0
         return gx, gvalue
 
 
 @method("__getitem__")
 def getitem(x: Tensor, key: Any) -> Tensor:
-    """x[key], with NumPy's rules.
+    """x[key], as in PyTorch; slices may also have negative steps, as in NumPy.
 
-    A key holds integers, slices, None, `...`, and integer and boolean arrays or tensors.
-    Shapes: x any; the result as NumPy's.
+    A key holds integers, slices, None, `...`, and integer and boolean arrays, lists or tensors.
+    Integers, slices and None make a view. A list is one array, uint8 is a type of positions.
+    Shapes: x any; the result as PyTorch's.
+
+    >>> import gpunet
+    >>> x = gpunet.arange(6).reshape(2, 3)
+    >>> x[:, [0, 2]]
+    tensor([[0, 2],
+            [3, 5]])
+    >>> x[gpunet.tensor([False, True])]
+    tensor([[3, 4, 5]])
     """
     is_tensor("getitem", "x", x)
-    raw = _raw(key)
+    if type(key) is int or type(key) is slice:
+        op = Index((key, ...), None)
+    else:
+        op = Index(*_in_two("getitem", x, key))
     try:
-        return apply(Index(raw), x)
+        return apply(op, x)
     except (IndexError, ValueError) as error:  # a ValueError is a step of 0
         raise ShapeError("getitem", f"key must fit the shape: {error}", describe(x=x)) from None
 
 
 @method("__setitem__")
 def _setitem(x: Tensor, key: Any, value: Tensor | float) -> None:
-    """x[key] = value, in place, with NumPy's rules; see `Tensor.assign` for what is refused."""
+    """x[key] = value, in place, with `getitem`'s keys; see `Tensor.assign` for what is refused."""
+    basic, arrays = _in_two("setitem", x, key)
+    _write("setitem", x, basic, arrays, value)
+
+
+def _write(
+    operation: str, x: Tensor, basic: tuple[Any, ...], arrays: tuple[Any, ...] | None, value: Any
+) -> None:
     if isinstance(value, Tensor):
         value = cast(value, x.dtype)
     try:
         if mode.recording and (x.requires_grad or getattr(value, "requires_grad", False)):
-            x.assign("setitem", apply(SetIndex(_raw(key)), x, value))
+            x.assign(operation, apply(SetIndex(basic, arrays), x, value))
         else:
-            x.array[_raw(key)] = _array(value)
+            check_writable(operation, x.array)
+            raw = value.array if isinstance(value, Tensor) else value
+            x.array[basic][arrays if arrays is not None else ...] = raw
             written((x.array,))
-    except (IndexError, ValueError) as error:
+    except (IndexError, ValueError, OverflowError) as error:
         if isinstance(error, GpunetError):
             raise
-        raise ShapeError("setitem", f"key and value must fit: {error}", describe(x=x)) from None
+        problem = f"key and value must fit: {error}"
+        raise ShapeError(operation, problem, describe(x=x, value=value)) from None
 
 
-def _raw(key: Any) -> Any:
-    """The key with raw arrays in place of tensors, and lists of them as arrays."""
-    return tuple(_array(k) for k in key) if isinstance(key, tuple) else _array(key)
+# --- keys
 
 
-def _array(key: Any) -> Any:
-    return key.array if isinstance(key, Tensor) else key
+def _in_two(operation: str, x: Tensor, key: Any) -> tuple[tuple[Any, ...], tuple[Any, ...] | None]:
+    """A key as the part that makes a view of x, and the arrays that pick from that view."""
+    try:
+        items = [_item(x.backend, k) for k in (key if type(key) is tuple else (key,))]
+    except (IndexError, ValueError) as error:
+        raise ShapeError(operation, f"key must fit the shape: {error}", describe(x=x)) from None
+    used = sum([_axes_of(k) for k in items])
+    if used > x.ndim:
+        problem = f"too many indices for array: {used} for {x.ndim} axes"
+        raise ShapeError(operation, f"key must fit the shape: {problem}", describe(x=x))
+    basic: list[Any] = []
+    arrays: list[Any] = []
+    left = x.ndim - used
+    for k in items:
+        if k is Ellipsis:
+            basic, arrays, left = basic + [ALL] * left, arrays + [ALL] * left, 0
+        elif k is None or type(k) is slice:
+            basic.append(k)
+            arrays.append(ALL)
+        elif type(k) is int:
+            basic.append(k)
+        elif k.ndim:
+            basic += [ALL] * _axes_of(k)
+            arrays.append(k)
+        else:  # True or False: a new axis of length 1, and a mask for it
+            basic.append(None)
+            arrays.append(k.reshape(1))
+    while arrays and type(arrays[-1]) is slice:
+        arrays.pop()
+    return (*basic, ...), tuple(arrays) or None
+
+
+def _axes_of(k: Any) -> int:
+    """How many axes a part of a key is for."""
+    if k is None or k is Ellipsis:
+        return 0
+    return k.ndim if hasattr(k, "dtype") and k.dtype.kind == "b" else 1
+
+
+def _item(be: Backend, k: Any) -> Any:
+    """A part of a key: None, `...`, a slice, an int, or an array of integers or booleans."""
+    if k is None or k is Ellipsis or type(k) is slice or type(k) is int:
+        return k
+    if isinstance(k, Tensor):
+        k = k.array if k.backend is be else be.asarray(k.backend.to_host(k.array))
+    elif isinstance(k, (list, tuple, range)):
+        k = be.asarray([_number(n) for n in k] or be.full((0,), 0, "int64"))
+    elif isinstance(k, bool):
+        k = be.asarray(k)
+    if hasattr(k, "dtype") and k.dtype.kind in "biu":
+        return k.item() if k.ndim == 0 and k.dtype.kind != "b" else be.asarray(k)
+    if not hasattr(k, "dtype") and hasattr(k, "__index__"):
+        return k.__index__()
+    got = f"an array of {k.dtype}" if hasattr(k, "dtype") else type(k).__name__
+    kinds = "only integers, slices (`:`), `...`, None, and integer or boolean arrays are valid keys"
+    raise IndexError(f"{kinds}, got {got}")
+
+
+def _number(n: Any) -> Any:
+    return (
+        [_number(part) for part in n] if isinstance(n, list) else getattr(n, "tolist", lambda: n)()
+    )
+
+
+# --- the whole tensor
+
+
+@method("fill_")
+def _fill_(x: Tensor, value: Tensor | float) -> Tensor:
+    """Writes a number (or tensor without axes) into every element, and returns x."""
+    if getattr(value, "shape", ()) != ():
+        got = tuple(value.shape)  # type: ignore[union-attr]
+        raise ShapeError("fill_", f"value must be one number, got shape {got}", describe(x=x))
+    _write("fill_", x, (...,), None, value)
+    return x
+
+
+@method("zero_")
+def _zero_(x: Tensor) -> Tensor:
+    """Writes 0 into every element, and returns x."""
+    _write("zero_", x, (...,), None, 0)
+    return x
+
+
+@method("copy_")
+def _copy_(x: Tensor, src: Tensor) -> Tensor:
+    """Writes the elements of `src`, broadcast and cast to x's dtype, into x, and returns it."""
+    is_tensor("copy_", "src", src)
+    _write("copy_", x, (...,), None, src)
+    return x
+
+
+# --- by name
+
+
+@method()
+def select(x: Tensor, dim: int, index: int) -> Tensor:
+    """The part at position `index` along `dim`, a view without that axis.
+
+    Shapes: x (..., n, ...); the result lacks the axis. `index` is in [−n, n).
+    """
+    is_tensor("select", "x", x)
+    at, n = axis("select", x, dim), whole_number("select", "index", index)
+    length = x.shape[at]
+    if not -length <= n < length:
+        shape_error("select", f"index must be in [{-length}, {length}), got {n}", x=x)
+    return apply(Index((ALL,) * at + (n, ...), None), x)
+
+
+class Take(Op):
+    def forward(self, be: Backend, x: Array, index: Array) -> Array:
+        self.shape, self.saved = x.shape, index
+        return be.xp.asarray(x.reshape(-1)[index])
+
+    def backward(self, be: Backend, g: Array) -> Any:
+        positions = be.xp.where(self.saved < 0, self.saved + math.prod(self.shape), self.saved)
+        return sum_at(be, g, positions, self.shape), None
+
+
+@method()
+def take(x: Tensor, index: Tensor) -> Tensor:
+    """The elements at positions `index` of x read in C order; negative ones count from the end.
+
+    Shapes: x any, index any; the result has the shape of index.
+    """
+    is_tensor("take", "x", x)
+    check_indices("take", "index", index)
+    check_range("take", "index", index, x.numel(), -x.numel())
+    return apply(Take(), x, index)

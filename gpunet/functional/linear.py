@@ -1,4 +1,4 @@
-"""Matrix products, and the dense layer with its bias and activation fused."""
+"""Products of matrices and vectors, and the dense layer with its bias and activation fused."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ from gpunet.autograd.tensor import Tensor, method
 from gpunet.backend import Array, Backend
 from gpunet.errors import ArgumentError
 from gpunet.functional.activation import Activation
-from gpunet.functional.check import is_tensor, same_dtype, shape_error
+from gpunet.functional.check import axis, is_tensor, one_dtype, same_dtype, shape_error
+from gpunet.functional.rearranging import roll
 
 
 class MatMul(Op):
@@ -19,7 +20,7 @@ class MatMul(Op):
 
     def forward(self, be: Backend, x: Array, y: Array) -> Array:
         self.saved = x, y
-        return be.matmul(x, y)
+        return be.matmul(x, y) if x.dtype.kind == "f" else be.xp.matmul(x, y)
 
     def backward(self, be: Backend, gz: Array) -> Any:
         x, y = self.saved
@@ -36,10 +37,9 @@ def matmul(x: Tensor, y: Tensor) -> Tensor:
     """Matrix product over the last two axes, leading axes broadcast.
 
     Shapes: x (..., n, k), y (..., k, m); the result (..., n, m). A 1-D operand counts as one row
-    (x) or column (y), and its axis is dropped from the result.
-    Dtypes: floating, both the same.
+    (x) or column (y), and its axis is dropped from the result. Both have one dtype, of numbers.
     """
-    same_dtype("matmul", x=x, y=y)
+    one_dtype("matmul", x=x, y=y)
     if not x.ndim or not y.ndim:
         shape_error("matmul", "operands must have at least one axis", x=x, y=y)
     rows = x.reshape(1, x.shape[0]) if x.ndim == 1 else x
@@ -55,6 +55,150 @@ def matmul(x: Tensor, y: Tensor) -> Tensor:
     if x.ndim == 1:
         z = z.reshape((*z.shape[:-2], z.shape[-1]))
     return z.reshape(z.shape[:-1]) if y.ndim == 1 else z
+
+
+def _product(operation: str, axes: tuple[int, int], **operands: Tensor) -> Tensor:
+    """The matrix product of two operands that must have so many axes each."""
+    one_dtype(operation, **operands)
+    for (name, x), n in zip(operands.items(), axes, strict=True):
+        if x.ndim != n:
+            shape_error(operation, f"{name} must have {n} axes, got shape {x.shape}", **operands)
+    (first, x), (second, y) = operands.items()
+    inner = y.shape[-2] if y.ndim > 1 else y.shape[0]
+    if x.shape[-1] != inner or (axes == (3, 3) and x.shape[0] != y.shape[0]):
+        got = f"{x.shape} and {y.shape}"
+        shape_error(operation, f"{first} and {second} must fit together, got {got}", **operands)
+    return matmul(x, y)
+
+
+@method()
+def mm(x: Tensor, mat2: Tensor) -> Tensor:
+    """The product of two matrices. Shapes: x (n, k), mat2 (k, m); the result (n, m)."""
+    return _product("mm", (2, 2), x=x, mat2=mat2)
+
+
+@method()
+def bmm(x: Tensor, mat2: Tensor) -> Tensor:
+    """The products of matrices, one for each b. Shapes: x (b, n, k), mat2 (b, k, m)."""
+    return _product("bmm", (3, 3), x=x, mat2=mat2)
+
+
+@method()
+def mv(x: Tensor, vec: Tensor) -> Tensor:
+    """The product of a matrix and a vector. Shapes: x (n, k), vec (k,); the result (n,)."""
+    return _product("mv", (2, 1), x=x, vec=vec)
+
+
+@method()
+def dot(x: Tensor, tensor: Tensor) -> Tensor:
+    """The sum of the products of two vectors' elements. Shapes: x, tensor (n,); the result ()."""
+    return _product("dot", (1, 1), x=x, tensor=tensor)
+
+
+@method()
+def vdot(x: Tensor, other: Tensor) -> Tensor:
+    """As `dot`: of real numbers, the conjugate is the number. Shapes: x and other (n,)."""
+    return _product("vdot", (1, 1), x=x, other=other)
+
+
+@method()
+def outer(x: Tensor, vec2: Tensor) -> Tensor:
+    """z[i, j] = x[i]·vec2[j], in the dtype where both meet. Shapes: x (n,), vec2 (m,)."""
+    is_tensor("outer", "x", x)
+    is_tensor("outer", "vec2", vec2)
+    if x.ndim != 1 or vec2.ndim != 1:
+        got = f"{x.shape} and {vec2.shape}"
+        shape_error("outer", f"x and vec2 must have one axis, got {got}", x=x, vec2=vec2)
+    return x.reshape(x.shape[0], 1) * vec2
+
+
+@method("addmm", "addmm_")
+def addmm(x: Tensor, mat1: Tensor, mat2: Tensor, *, beta: float = 1, alpha: float = 1) -> Tensor:
+    """beta·x + alpha·(mat1 @ mat2); with beta 0, x is not even looked at (NaN does not show).
+
+    Shapes: x broadcasts to (n, m), mat1 (n, k), mat2 (k, m).
+    """
+    one_dtype("addmm", x=x, mat1=mat1, mat2=mat2)
+    product = _product("addmm", (2, 2), mat1=mat1, mat2=mat2)
+    return _added("addmm", x, product, beta, alpha)
+
+
+@method("addmv", "addmv_")
+def addmv(x: Tensor, mat: Tensor, vec: Tensor, *, beta: float = 1, alpha: float = 1) -> Tensor:
+    """beta·x + alpha·(mat @ vec), as `addmm`.
+
+    Shapes: x broadcasts to (n,), mat (n, k), vec (k,).
+    """
+    one_dtype("addmv", x=x, mat=mat, vec=vec)
+    return _added("addmv", x, _product("addmv", (2, 1), mat=mat, vec=vec), beta, alpha)
+
+
+@method("baddbmm", "baddbmm_")
+def baddbmm(
+    x: Tensor, batch1: Tensor, batch2: Tensor, *, beta: float = 1, alpha: float = 1
+) -> Tensor:
+    """beta·x + alpha·(batch1 @ batch2), as `addmm`, for each b.
+
+    Shapes: x broadcasts to (b, n, m), batch1 (b, n, k), batch2 (b, k, m).
+    """
+    one_dtype("baddbmm", x=x, batch1=batch1, batch2=batch2)
+    product = _product("baddbmm", (3, 3), batch1=batch1, batch2=batch2)
+    return _added("baddbmm", x, product, beta, alpha)
+
+
+def _added(operation: str, x: Tensor, product: Tensor, beta: float, alpha: float) -> Tensor:
+    if product.array.dtype.kind != "f":  # as PyTorch does, silently
+        beta, alpha = int(beta), int(alpha)
+    reach = product.ndim - x.ndim
+    fits = [n in (1, m) for n, m in zip(x.shape, product.shape[max(0, reach) :], strict=False)]
+    if reach < 0 or not all(fits):
+        rule = f"x must broadcast to {product.shape}, got {x.shape}"
+        shape_error(operation, rule, x=x)
+    scaled = product if alpha == 1 else product * alpha
+    if beta == 0:
+        return scaled
+    return (x if beta == 1 else x * beta) + scaled
+
+
+@method()
+def kron(x: Tensor, other: Tensor) -> Tensor:
+    """Every element of x times the whole of `other`, as blocks; in the dtype where both meet.
+
+    Shapes: x (n, m), other (k, l); the result (n·k, m·l). Missing axes in front count as length 1.
+
+    >>> import gpunet
+    >>> gpunet.kron(gpunet.tensor([1, 2]), gpunet.tensor([1, 10]))
+    tensor([ 1, 10,  2, 20])
+    """
+    is_tensor("kron", "x", x)
+    is_tensor("kron", "other", other)
+    reach = max(x.ndim, other.ndim)
+    outer, inner = ((1,) * (reach - y.ndim) + y.shape for y in (x, other))
+    blocks = x.reshape([k for n in outer for k in (n, 1)])
+    inside = other.reshape([k for n in inner for k in (1, n)])
+    return (blocks * inside).reshape([n * m for n, m in zip(outer, inner, strict=True)])
+
+
+@method()
+def cross(x: Tensor, other: Tensor, dim: int | None = None) -> Tensor:
+    """The cross product of vectors of length 3 along `dim`, or the first axis of that length.
+
+    Shapes: x and other (..., 3, ...) with equally many axes, which broadcast but for `dim`.
+    """
+    one_dtype("cross", x=x, other=other)
+    if dim is None:
+        if 3 not in x.shape:
+            shape_error("cross", "x must have an axis of length 3", x=x, other=other)
+        dim = x.shape.index(3)
+    at = axis("cross", x, dim)
+    if x.ndim != other.ndim or x.shape[at] != 3 or other.shape[at] != 3:
+        rule = f"x and other must have length 3 along axis {at}"
+        shape_error("cross", f"{rule}, got {x.shape} and {other.shape}", x=x, other=other)
+    for n, m in zip(x.shape, other.shape, strict=True):
+        if n != m and 1 not in (n, m):
+            shape_error("cross", f"shapes must broadcast, got {x.shape} and {other.shape}", x=x)
+    plus = roll(x, -1, at) * roll(other, -2, at)
+    return plus - roll(x, -2, at) * roll(other, -1, at)
 
 
 class Linear(Op):

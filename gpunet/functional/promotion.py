@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from numbers import Real
-from typing import Any
+from typing import Any, NoReturn
 
 from gpunet.autograd.op import Op, apply
 from gpunet.autograd.tensor import Tensor
 from gpunet.backend import Array, Backend, dtypes
-from gpunet.errors import ArgumentError, DTypeError, ShapeError
-from gpunet.functional.check import describe
+from gpunet.errors import ArgumentError, DTypeError, GpunetError, ShapeError
+from gpunet.functional.check import describe, is_tensor
 
 
 class Cast(Op):
@@ -46,10 +47,14 @@ def promoted(*operands: Any, real: bool = False) -> tuple[Any, ...]:
     Args:
         real: whole numbers meet in float32, as in a division.
     """
-    meeting = dtypes.promote(*[_described(x) for x in operands])
-    if real and meeting.kind != "f":
-        meeting = dtypes.float32
-    return tuple([cast(x, meeting) if isinstance(x, Tensor) else x for x in operands])
+    dtype = meeting(operands, real)
+    return tuple([cast(x, dtype) if isinstance(x, Tensor) else x for x in operands])
+
+
+def meeting(operands: Sequence[Any], real: bool = False) -> Any:
+    """The dtype where tensors and plain numbers meet; None among them does not count."""
+    dtype = dtypes.promote(*[_described(x) for x in operands if x is not None])
+    return dtypes.float32 if real and dtype.kind != "f" else dtype
 
 
 def _described(x: Any) -> tuple[Any, bool]:
@@ -58,31 +63,109 @@ def _described(x: Any) -> tuple[Any, bool]:
     return bool if isinstance(x, bool) else int if isinstance(x, int) else float, False
 
 
-def binary(operation: str, op: Op, x: Any, y: Any, *, real: bool = False) -> Tensor:
+def unary(operation: str, op: Op, x: Tensor) -> Tensor:
+    """A real function of one tensor: whole numbers are taken, and halves computed, in float32."""
+    is_tensor(operation, "x", x)
+    dtype = x.array.dtype
+    if dtype == dtypes.float16:
+        return cast(apply(op, cast(x, dtypes.float32)), dtype)
+    return apply(op, x if dtype.kind == "f" else cast(x, dtypes.float32))
+
+
+def binary(operation: str, op: Op, x: Any, other: Any, name: str = "other", **rules: Any) -> Tensor:
     """`op` on two tensors, or a tensor and a number, in the dtype where they meet.
 
     Args:
-        real: whole numbers meet in float32, as in a division.
+        name: of the second operand in messages.
+        rules: see `together`.
     """
-    if not (type(x) is type(y) is Tensor and x.array.dtype is y.array.dtype and not real):
-        x, y = _number(operation, "x", x), _number(operation, "y", y)
-        if not isinstance(x, Tensor) and not isinstance(y, Tensor):
-            got = f"{type(x).__name__} and {type(y).__name__}"
-            raise DTypeError(operation, f"x or y must be a gpunet.Tensor, got {got}")
-        x, y = promoted(x, y, real=real)
+    if isinstance(x, Tensor):
+        dtype = x.array.dtype
+        if dtype is dtypes.float32 or dtype is dtypes.float64:  # nothing to convert: most calls
+            plain = type(other) is float or type(other) is int
+            if plain or (isinstance(other, Tensor) and other.array.dtype is dtype):
+                try:
+                    return apply(op, x, other)
+                except ValueError as error:
+                    _refuse(operation, error, {"x": x, name: other})
+    return together(operation, op, {"x": x, name: other}, **rules)
+
+
+def together(
+    operation: str,
+    op: Op,
+    operands: dict[str, Any],
+    *,
+    real: bool = False,
+    numeric: bool = False,
+    wraps: bool = False,
+    wide: bool | None = None,
+) -> Tensor:
+    """`op` on tensors, numbers and None, by their names, in the dtype where they meet.
+
+    Args:
+        real: whole numbers meet in float32, as in a division.
+        numeric: not all of them may be boolean.
+        wraps: a whole number beyond the integers of that dtype wraps around, as its sums do.
+        wide: whether float16 is computed in float32 and rounded once. If None, only where a number
+            takes part, which could be 0 or Inf in float16.
+    """
+    values = [None if v is None else number(operation, n, v) for n, v in operands.items()]
+    numbers = [v for v in values if v is not None and not isinstance(v, Tensor)]
+    if len(numbers) == len(values):
+        got = " and ".join(type(v).__name__ for v in values)
+        raise DTypeError(operation, f"{' or '.join(operands)} must be a gpunet.Tensor, got {got}")
+    dtype = computed = meeting(values, real)
+    if numeric and dtype.kind == "b":
+        raise DTypeError(
+            operation, f"{' or '.join(operands)} must be numeric, got bool", describe(**operands)
+        )
+    if dtype == dtypes.float16 and (wide or (wide is None and numbers)):
+        computed = dtypes.float32
+    values = [cast(v, computed) if isinstance(v, Tensor) else v for v in values]
     try:
-        return apply(op, x, y)
+        try:
+            y = apply(op, *values)
+        except OverflowError as error:
+            if not wraps:
+                raise ArgumentError(operation, str(error), describe(**operands)) from None
+            y = apply(op, *[_wrapped(v, dtype) if type(v) is int else v for v in values])
     except ValueError as error:
-        if "broadcast" not in str(error):  # integers to negative powers
-            raise ArgumentError(operation, str(error).rstrip("."), describe(x=x, y=y)) from None
-        raise ShapeError(
-            operation, f"shapes must broadcast, got {x.shape} and {y.shape}", describe(x=x, y=y)
-        ) from None
-    except OverflowError as error:  # a number beyond the integers of the dtype
-        raise ArgumentError(operation, str(error), describe(x=x, y=y)) from None
+        _refuse(operation, error, operands)
+    return cast(y, dtype) if computed != dtype and y.array.dtype == computed else y
 
 
-def _number(operation: str, name: str, x: Any) -> Any:
+def _wrapped(number: int, dtype: Any) -> int:
+    """A whole number in the range of an integer dtype, by the bits that it has room for."""
+    size = 1 << 8 * dtype.itemsize
+    number %= size
+    return number - size if dtype.kind == "i" and number >= size // 2 else number
+
+
+def _refuse(operation: str, error: ValueError, operands: dict[str, Any]) -> NoReturn:
+    """A gpunet error for what the array module refused."""
+    if isinstance(error, GpunetError):
+        raise error
+    if "broadcast" not in str(error):  # integers to negative powers
+        raise ArgumentError(operation, str(error).rstrip("."), describe(**operands)) from None
+    shapes = " and ".join(str(v.shape) for v in operands.values() if isinstance(v, Tensor))
+    raise ShapeError(
+        operation, f"shapes must broadcast, got {shapes}", describe(**operands)
+    ) from None
+
+
+def factor(operation: str, name: str, value: Any, *operands: Any) -> Any:
+    """A number that an operand is multiplied with; whole numbers ask for a whole one."""
+    value = number(operation, name, value)
+    if isinstance(value, Tensor):
+        raise DTypeError(operation, f"{name} must be a number, got a gpunet.Tensor")
+    known = [x for x in operands if isinstance(x, (Tensor, int, float))]
+    if type(value) is float and known and meeting(known).kind != "f":
+        raise ArgumentError(operation, f"{name} must be whole for integers, got {value}")
+    return value
+
+
+def number(operation: str, name: str, x: Any) -> Any:
     """A tensor as it is, a number as Python's own: a NumPy scalar would bring its dtype along."""
     if isinstance(x, Tensor) or type(x) in (float, int, bool):
         return x
@@ -92,3 +175,8 @@ def _number(operation: str, name: str, x: Any) -> Any:
         return x.item()
     got = type(x).__name__
     raise DTypeError(operation, f"{name} must be a gpunet.Tensor or a number, got {got}")
+
+
+def wide(x: Tensor) -> Tensor:
+    """x in float32 if it is float16, to be computed with and rounded once; else x itself."""
+    return cast(x, dtypes.float32) if x.array.dtype.char == "e" else x

@@ -16,8 +16,9 @@ from gpunet.nn.activation import (
 )
 from gpunet.nn.container import ModuleDict, ModuleList, ParameterDict, ParameterList, Sequential
 from gpunet.nn.dropout import Dropout
-from gpunet.nn.flatten import Flatten
-from gpunet.nn.linear import Linear
+from gpunet.nn.embedding import Embedding
+from gpunet.nn.flatten import Flatten, Unflatten
+from gpunet.nn.linear import Bilinear, Identity, Linear
 from gpunet.nn.loss import BCEWithLogitsLoss, CrossEntropyLoss, MSELoss
 from gpunet.nn.module import Buffer, Module, Parameter
 
@@ -25,10 +26,13 @@ __all__ = [
     "ELU",
     "GELU",
     "BCEWithLogitsLoss",
+    "Bilinear",
     "Buffer",
     "CrossEntropyLoss",
     "Dropout",
+    "Embedding",
     "Flatten",
+    "Identity",
     "LeakyReLU",
     "Linear",
     "LogSoftmax",
@@ -47,6 +51,7 @@ __all__ = [
     "Softmax",
     "Softplus",
     "Tanh",
+    "Unflatten",
     "init",
     "utils",
 ]

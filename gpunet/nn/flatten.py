@@ -1,4 +1,4 @@
-"""Flatten as a layer."""
+"""Axes joined and cut apart, as layers."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from gpunet.nn.module import Module
 
 
 class Flatten(Module):
-    """Joins all axes but the first.
+    """Joins the axes from `start_dim` to `end_dim`: by default all but the first.
 
     Shapes: (n, ...) to (n, product of the rest); see `functional.flatten`.
     """
@@ -21,3 +21,19 @@ class Flatten(Module):
 
     def extra_repr(self) -> str:
         return f"start_dim={self.start_dim}, end_dim={self.end_dim}"
+
+
+class Unflatten(Module):
+    """Cuts the axis `dim` into several of lengths `unflattened_size`, of which one may be −1.
+
+    Shapes: (..., n, ...) to (..., *unflattened_size, ...); see `functional.unflatten`.
+    """
+
+    def __init__(self, dim: int, unflattened_size: tuple[int, ...]):
+        self.dim, self.unflattened_size = dim, unflattened_size
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.unflatten(x, self.dim, self.unflattened_size)
+
+    def extra_repr(self) -> str:
+        return f"dim={self.dim}, unflattened_size={self.unflattened_size}"

@@ -147,12 +147,14 @@ class Case(Row):
     Args:
         oracle: takes the same call on NumPy arrays and answers in their precision, with a tuple
             where there are several results; simple, not fast, and independent of gpunet.
+        always: dtype of the real results, whatever that of the inputs.
         unlike_torch: why the row is not compared with PyTorch: what it refuses, or does otherwise.
     """
 
     oracle: Callable[..., Any]
     inputs: Sequence[Any]
     kwargs: dict[str, Any] = field(default_factory=dict)
+    always: str = field(default="", kw_only=True)
     unlike_torch: str = field(default="", kw_only=True)
 
     @property

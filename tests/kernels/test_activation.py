@@ -52,6 +52,8 @@ FORWARD: dict[str, Any] = {
     "silu": lambda x: x * sigmoid(x),
     "softplus": lambda x, beta: np.logaddexp(0, beta * x) / beta,
     "mish": lambda x: x * np.tanh(np.logaddexp(0, x)),
+    "erf": erf,
+    "erfc": lambda x: np.vectorize(math.erfc, otypes=[x.dtype])(x) if x.size else x,
 }
 SLOPE: dict[str, Any] = {
     "relu": lambda y: np.where(y > 0, 1, 0).astype(y.dtype),

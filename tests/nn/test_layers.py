@@ -64,9 +64,12 @@ TABLE = [
     (nn.Softmax(1), [X], softmax(X, 1)),
     (nn.Softmax(dim=0), [X], softmax(X, 0)),
     (nn.LogSoftmax(-1), [X], np.log(softmax(X, 1))),
+    (nn.Identity(3, bias=False), [X], X),
     (nn.Flatten(), [X.reshape(5, 1, 7, 1)], X),
     (nn.Flatten(0), [X], X.reshape(-1)),
     (nn.Flatten(0, 1), [X.reshape(5, 1, 7)], X),
+    (nn.Unflatten(0, (5, -1)), [X.reshape(-1)], X),
+    (nn.Unflatten(-1, [7]), [X], X),
     (nn.Dropout(0), [X], X),
     (nn.Dropout(p=1), [X], 0 * X),
     (nn.Dropout(0.7).eval(), [X], X),
@@ -115,7 +118,7 @@ def test_gradients_reach_the_input(layer, inputs, expected) -> None:
 
 def test_every_layer_stands_in_the_table() -> None:
     layers = {kind for name in nn.__all__ if isinstance(kind := getattr(nn, name), type)}
-    elsewhere = {nn.Module, nn.Parameter, nn.Buffer, nn.Linear}
+    elsewhere = {nn.Module, nn.Parameter, nn.Buffer, nn.Linear, nn.Bilinear, nn.Embedding}
     elsewhere |= {nn.Sequential, nn.ModuleList, nn.ModuleDict, nn.ParameterList, nn.ParameterDict}
     assert {type(layer) for layer, *_ in TABLE} == layers - elsewhere
 
@@ -152,6 +155,19 @@ def test_linear_needs_features(features) -> None:
         ArgumentError, match="Linear: in_features and out_features must be at least 1"
     ):
         nn.Linear(*features)
+
+
+@pytest.mark.parametrize("bias", [True, False])
+def test_bilinear_starts_like_pytorch(bias) -> None:
+    layer = nn.Bilinear(100, 4, 30, bias=bias)
+    assert repr(layer) == (
+        f"Bilinear(in1_features=100, in2_features=4, out_features=30, bias={bias})"
+    )
+    assert (layer.weight.shape, layer.bias is not None) == ((30, 100, 4), bias)
+    # The largest of n uniform draws is within 20 / n of the bound, relatively, but for e^-20.
+    assert abs(np.abs(layer.weight.array).max() / 0.1 - 1) < 20 / 12000
+    with pytest.raises(ArgumentError, match=r"at least 1, got \(0, 4, 30\)"):
+        nn.Bilinear(0, 4, 30)
 
 
 # --- dropout
@@ -196,7 +212,9 @@ def test_gelu_knows_two_formulas() -> None:
         (nn.Softmax(1), "Softmax(dim=1)"),
         (nn.LogSoftmax(1), "LogSoftmax(dim=1)"),
         (nn.Dropout(), "Dropout(p=0.5)"),
+        (nn.Identity(3), "Identity()"),
         (nn.Flatten(), "Flatten(start_dim=1, end_dim=-1)"),
+        (nn.Unflatten(1, (2, -1)), "Unflatten(dim=1, unflattened_size=(2, -1))"),
     ],
 )
 def test_repr(layer, text) -> None:

@@ -21,7 +21,12 @@ T01, SHARES = rng.random((6, 5)), rng.dirichlet(np.ones(5), 6)
 CASES = [
     ("Linear", (5, 3), {}, [X]),
     ("Linear", (5, 3), {"bias": False}, [X.reshape(2, 3, 5)]),
+    ("Bilinear", (5, 4, 3), {}, [X, X[:, :4]]),
+    ("Bilinear", (5, 4, 3), {"bias": False}, [X.reshape(2, 3, 5), X[:, :4].reshape(2, 3, 4)]),
+    ("Identity", (1,), {"unused": True}, [X]),
     ("Flatten", (), {}, [X.reshape(3, 2, 5)]),
+    ("Flatten", (0, 1), {}, [X.reshape(3, 2, 5)]),
+    ("Unflatten", (1, (-1, 5)), {}, [X]),
     ("ReLU", (), {}, [X]),
     ("LeakyReLU", (0.3,), {}, [X]),
     ("ELU", (0.5,), {}, [X]),
@@ -50,7 +55,7 @@ CASES = [
     ids=[f"{name}{arguments}{options or ''}" for name, arguments, options, _ in CASES],
 )
 def test_layer(torch, name, arguments, options, inputs) -> None:
-    dtype = {"dtype": "float64"} if name == "Linear" else {}
+    dtype = {"dtype": "float64"} if "inear" in name else {}
     ours = getattr(nn, name)(*arguments, **options, **dtype)
     theirs = getattr(torch.nn, name)(*arguments, **options).double()
     assert list(ours.state_dict()) == list(theirs.state_dict())

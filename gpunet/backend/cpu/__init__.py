@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+from numpy import asarray, ndarray
 
 from gpunet.backend.base import Array, Backend, DType, Shape
 from gpunet.backend.cpu.memory import SMALL, cache
@@ -61,6 +62,9 @@ class CPUBackend(Backend):
         out.fill(value)
         return out
 
+    def accumulate(self, name: str, x: Array, axis: int) -> Array:
+        return getattr(np, name).accumulate(x, axis)
+
     def synchronize(self) -> None:
         """Nothing to wait for: CPU work is done when the call returns."""
 
@@ -70,7 +74,7 @@ class _CachedNumPy:
 
     def __getattr__(self, name: str) -> Any:
         function = getattr(np, name)
-        if isinstance(function, np.ufunc) and function.nout == 1:
+        if isinstance(function, np.ufunc) and function.nout == 1 and function.nin <= 2:
             function = _cached(function)
         setattr(self, name, function)
         return function
@@ -79,16 +83,7 @@ class _CachedNumPy:
 def _cached(ufunc: np.ufunc) -> Any:
     result_dtype: dict[tuple[Any, ...], np.dtype[Any]] = {}
 
-    def call(*operands: Any) -> Any:
-        large = False
-        for x in operands:
-            if type(x) is np.ndarray and x.nbytes >= SMALL:
-                large = True
-        if not large:
-            y = ufunc(*operands)
-            return (
-                y if type(y) is np.ndarray else np.asarray(y)
-            )  # ufuncs make scalars of 0-d arrays
+    def in_cached_memory(*operands: Any) -> Any:
         key = tuple(
             x.dtype if isinstance(x, (np.ndarray, np.generic)) else type(x) for x in operands
         )
@@ -98,6 +93,21 @@ def _cached(ufunc: np.ufunc) -> Any:
             dtype = result_dtype[key] = ufunc.resolve_dtypes((*kinds, None))[-1]
         return ufunc(*operands, out=cache.empty(np.broadcast(*operands).shape, dtype))
 
+    # Most arrays are small, and the way to them is short: one test an operand, no loop.
+
+    def unary(x: Any) -> Any:
+        if type(x) is ndarray and x.nbytes >= SMALL:
+            return in_cached_memory(x)
+        z = ufunc(x)
+        return z if type(z) is ndarray else asarray(z)  # ufuncs make scalars of 0-d arrays
+
+    def binary(x: Any, y: Any) -> Any:
+        if (type(x) is ndarray and x.nbytes >= SMALL) or (type(y) is ndarray and y.nbytes >= SMALL):
+            return in_cached_memory(x, y)
+        z = ufunc(x, y)
+        return z if type(z) is ndarray else asarray(z)
+
+    call: Any = unary if ufunc.nin == 1 else binary
     call.__name__ = ufunc.__name__
-    call.at = ufunc.at  # type: ignore[attr-defined]
+    call.at = ufunc.at
     return call

@@ -8,7 +8,7 @@ CUDA twins: kernels/activation.cu.
 from __future__ import annotations
 
 from gpunet.backend.cpu.pointwise import backward, forward
-from gpunet.backend.cpu.scalar import erf, exp, expm1, log1p, sigmoid, tanh
+from gpunet.backend.cpu.scalar import erf, erfc, exp, expm1, log1p, sigmoid, tanh
 
 
 @forward
@@ -132,3 +132,13 @@ def mish_bwd(gy, x):
     d = 1.0 / (n + 2.0)
     slope = d * (n + 4.0 * (n + 1.0) * d * (x * e / (1.0 + e)))
     return gy if x > 20.0 else gy * slope
+
+
+@forward
+def erf_fwd(x):
+    return erf(x)
+
+
+@forward
+def erfc_fwd(x):
+    return erfc(x)

@@ -135,6 +135,7 @@ log: Any = ByDtype(float32=_log, float64=math.log)
 log1p: Any = ByDtype(float32=_log1p, float64=math.log1p)
 tanh: Any = ByDtype(float32=_tanh, float64=math.tanh)
 erf: Any = ByDtype(float32=_erf, float64=math.erf)
+erfc: Any = ByDtype(float32=math.erfc, float64=math.erfc)  # rare, and its tail wants many terms
 
 
 @kernel(inline=True)

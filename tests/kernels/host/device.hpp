@@ -58,5 +58,5 @@ inline unsigned long long atomicMin(unsigned long long* at, unsigned long long v
 }
 
 // float and double have overloads of all of these, as they have on the device.
-using std::erf, std::exp, std::expm1, std::fabs, std::fmax, std::fmin;
+using std::erf, std::erfc, std::exp, std::expm1, std::fabs, std::fmax, std::fmin;
 using std::log, std::log1p, std::pow, std::sqrt, std::tanh;

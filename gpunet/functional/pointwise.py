@@ -1,0 +1,86 @@
+"""Bases of the elementwise operations; their gradients are written with the array module.
+
+They need no kernels of their own: the array module's functions are vector code already.
+"""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+from gpunet.autograd.broadcast import unbroadcast
+from gpunet.autograd.op import Op
+from gpunet.backend import Array, Backend
+
+
+class Unary(Op):
+    """y = f(x), one function of the array module.
+
+    Attributes:
+        f: name of the function.
+        keeps: `"x"` or `"y"`, whichever `through` reads.
+    """
+
+    f: ClassVar[str]
+    keeps: ClassVar[str] = "x"
+
+    def forward(self, be: Backend, x: Array) -> Array:
+        y = getattr(be.xp, self.f)(x)
+        self.saved = y if self.keeps == "y" else x
+        return y
+
+    def backward(self, be: Backend, g: Array) -> Array:
+        return self.through(be.xp, g, self.saved)
+
+    def through(self, xp: Any, g: Array, kept: Array, /) -> Array:
+        """The gradient of x, from that of y and what was kept."""
+        raise NotImplementedError
+
+
+class Flat(Op):
+    """y = f(x) made of steps: its gradient is 0."""
+
+    def __init__(self, f: str):
+        self.f = f
+
+    def forward(self, be: Backend, x: Array) -> Array:
+        return getattr(be.xp, self.f)(x)
+
+    def backward(self, be: Backend, g: Array) -> Array:
+        return be.full(g.shape, 0, g.dtype)
+
+
+class Broadcast(Op):
+    """Base of operations on operands that broadcast, numbers among them; remembers their shapes."""
+
+    before: tuple[Any, ...]
+
+    def shapes(self, x: Any, y: Any, *more: Any) -> None:
+        if self.needs:  # that is, if the operation is recorded
+            self.before = getattr(x, "shape", ()), getattr(y, "shape", ())
+            if more:
+                self.before += tuple([getattr(z, "shape", ()) for z in more])
+
+    def arrays(self, be: Backend, *operands: Any) -> list[Array]:
+        """The operands as arrays, the numbers in the dtype of the others; and their shapes."""
+        self.shapes(*operands)
+        dtype = next(x.dtype for x in operands if hasattr(x, "dtype"))
+        return [be.asarray(x, dtype) for x in operands]
+
+    def reduced(self, be: Backend, *gradients: Array | None) -> tuple[Array | None, ...]:
+        """Gradients in the shape of the result, summed to those of the operands that need one."""
+        return tuple(
+            [
+                unbroadcast(be, g, shape) if need else None
+                for g, shape, need in zip(gradients, self.before, self.needs, strict=True)
+            ]
+        )
+
+
+class Compare(Op):
+    """Booleans or integers from one function of the array module; no gradient."""
+
+    def __init__(self, f: str):
+        self.f = f
+
+    def forward(self, be: Backend, *operands: Any) -> Array:
+        return getattr(be.xp, self.f)(*operands)

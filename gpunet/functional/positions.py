@@ -1,0 +1,68 @@
+"""What operations on positions share: the check of indices, and sums at positions that repeat."""
+
+from __future__ import annotations
+
+import math
+from numbers import Real
+from typing import Any
+
+from gpunet.autograd.tensor import Tensor
+from gpunet.backend import Array, Backend
+from gpunet.errors import ArgumentError, DTypeError, ShapeError
+from gpunet.functional.check import describe, is_tensor
+from gpunet.functional.promotion import cast
+
+
+def check_indices(operation: str, name: str, index: Any) -> None:
+    """`index` must be a tensor of int64 or int32."""
+    is_tensor(operation, name, index)
+    if index.array.dtype.kind != "i" or index.array.dtype.itemsize < 4:
+        got = f"{name} must be int64 or int32, got {index.dtype}"
+        raise DTypeError(operation, got, describe(**{name: index}))
+
+
+def check_range(operation: str, name: str, index: Tensor, n: int, lowest: int = 0) -> None:
+    """Every index must be in [lowest, n). Reads from the device."""
+    if index.array.size:
+        low, high = int(index.array.min()), int(index.array.max())
+        if low < lowest or high >= n:
+            got = low if low < lowest else high
+            problem = f"{name} must be in [{lowest}, {n}), got {got}"
+            raise ArgumentError(operation, problem, describe(**{name: index}))
+
+
+def sum_rows(be: Backend, g: Array, index: Array, n: int, axis: int = 0) -> Array:
+    """Zeros of length `n` along `axis`, to which slice k of g is added at position index[k].
+
+    Repeated positions add up in order, so the same call gives the same bits on every device.
+    """
+    moved = be.xp.moveaxis(g, axis, 0)
+    rest = moved.shape[1:]
+    rows = be.contiguous(moved).reshape(index.size, math.prod(rest))
+    total = be.embedding.embedding_bwd(rows, be.contiguous(be.asarray(index, "int64")), n)
+    return be.xp.moveaxis(total.reshape(n, *rest), 0, axis)
+
+
+def sum_at(be: Backend, g: Array, positions: Array, shape: tuple[int, ...]) -> Array:
+    """Zeros of `shape`, to which the elements of g are added at `positions` in C order."""
+    return sum_rows(be, g.reshape(-1), positions.reshape(-1), math.prod(shape)).reshape(shape)
+
+
+def fitting(operation: str, name: str, value: Any, x: Tensor) -> Any:
+    """One number, to be written into x: a tensor in x's dtype, or an array of it.
+
+    Fractions are cut off where x is whole; a number beyond the range of its dtype is refused.
+    """
+    if isinstance(value, Tensor):
+        if value.ndim:
+            problem = f"{name} must be one number, got shape {value.shape}"
+            raise ShapeError(operation, problem, describe(x=x))
+        return cast(value, x.dtype)
+    if not isinstance(value, Real) and getattr(value, "shape", None) != ():
+        raise DTypeError(operation, f"{name} must be a number, got {type(value).__name__}")
+    be, number = x.backend, float(value) if x.dtype.kind == "f" else int(value)
+    array = be.cast(be.asarray(number), x.dtype)
+    if x.dtype.kind != "b" and array.item() != number and math.isfinite(number):
+        if x.dtype.kind != "f" or not math.isfinite(array.item()):
+            raise ArgumentError(operation, f"{name} must fit into {x.dtype}, got {value}")
+    return array

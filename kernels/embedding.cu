@@ -1,0 +1,43 @@
+// Rows looked up in a table, and their gradient.
+//
+//     embedding_fwd    y[i] = weight[index[i]]
+//     embedding_bwd    total[r] = the sum of gy[i] over all i with index[i] = r, in order of i
+//
+//     weight, total    (rows, columns)
+//     y, gy            (n, columns)
+//     index            (n,) in [0, rows). Anything else is an error, which a kernel cannot raise:
+//                      the row of y becomes NaN, the lowest such i is left in bad_row
+//     bad_row          (1,) 2^64 - 1 beforehand, then still, or that i
+//     order            (n,) the numbers of the rows of gy, sorted by index, equal ones in order
+//     starts           (rows + 1,) where each row's numbers begin in order
+//
+// No array may overlap another. The backward pass gathers: it adds up gy along order, so there are
+// no atomics on floats, and the order of the additions does not depend on the launch.
+//
+// Each thread owns the elements of y or total that GRID_STRIDE hands it. Neighbours read neighbours
+// in a row. Legal launches: any number of blocks; as many threads as the device holds is best.
+// Bytes moved per element of s bytes: 2 s in the forward pass, s in the backward pass, with s for
+// each element of total on top; the indices are few.
+//
+// Twins: gpunet/backend/cpu/embedding.py.
+
+KERNEL(embedding_fwd)(const T* weight, const long long* index, T* y, unsigned long long* bad_row,
+                      long long n, long long rows, long long columns) {
+    GRID_STRIDE(k, n * columns) {
+        const long long i = k / columns, row = index[i];
+        const bool known = 0 <= row && row < rows;
+        y[k] = known ? weight[row * columns + k % columns] : T(nanf(""));
+        if (!known) atomicMin(bad_row, static_cast<unsigned long long>(i));
+    }
+}
+
+KERNEL(embedding_bwd)(const T* gy, const long long* order, const long long* starts, T* total,
+                      long long rows, long long columns) {
+    GRID_STRIDE(k, rows * columns) {
+        const long long row = k / columns, column = k % columns;
+        acc_t sum = 0;
+        for (long long at = starts[row]; at < starts[row + 1]; ++at)
+            sum += acc_t(gy[order[at] * columns + column]);
+        total[k] = T(sum);
+    }
+}
