@@ -8,6 +8,7 @@ from types import FunctionType as _Function
 from types import ModuleType as _Module
 
 from gpunet.functional.activation import *
+from gpunet.functional.adaptive_pooling import *
 from gpunet.functional.arithmetic import *
 from gpunet.functional.comparison import *
 from gpunet.functional.conversion import *
@@ -26,6 +27,7 @@ from gpunet.functional.loss import *
 from gpunet.functional.masking import *
 from gpunet.functional.minmax import *
 from gpunet.functional.padding import *
+from gpunet.functional.pooling import *
 from gpunet.functional.power import *
 from gpunet.functional.rank import *  # type: ignore[assignment]  # `mode`: not autograd's
 from gpunet.functional.rearranging import *
@@ -37,7 +39,7 @@ from gpunet.functional.softmax import *
 from gpunet.functional.sorting import *
 from gpunet.functional.trigonometry import *
 
-_HELPERS = ("check", "dims", "positions", "promotion")  # modules for the others, not for users
+_HELPERS = ("check", "dims", "positions", "promotion", "windows")  # modules for the others, not for users
 
 
 def _public(value: object) -> bool:
