@@ -1,4 +1,4 @@
-"""`python -m bench [--quick] [--json FILE]`: measures, prints the table, keeps the figures."""
+"""Measures, prints the table, keeps the figures: `python -m bench [WORKLOAD ...] [--json FILE]`."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 
+from bench import elementwise
 from bench.workloads import THREADS
 
 console = Console(highlight=False)
@@ -27,8 +28,10 @@ RIVALS = {
     "W1s": ("torch", "jax"),
     "W7": ("torch", "jax"),
     "W9": ("torch", "jax"),
+    **dict.fromkeys(elementwise.WORKLOADS, ("torch",)),
 }
 GOALS = {"W1": 1.8, "W1s": 1.8, "W7": 2.0, "W9": 4.0}  # PyTorch's time over gpunet's
+GOALS |= {workload: 2.5 for workload in elementwise.W6 if workload != "W6-copy"}
 PACKAGE = {"torch": "torch", "torch-fused": "torch", "jax": "jax"}
 
 
@@ -50,15 +53,20 @@ def _worker(command: list[str]) -> dict[str, Any]:
     return json.loads(done.stdout)
 
 
-def run(rivals: dict[str, str], seconds: float, rounds: int) -> dict[str, Any]:
-    """All workloads, frameworks in turn; returns {workload: {framework: figures}}.
+def run(chosen: list[str], rivals: dict[str, str], seconds: float, rounds: int) -> dict[str, Any]:
+    """Workloads, frameworks in turn; returns {workload: {framework: figures}}.
 
     Args:
+        chosen: what the names of the workloads begin with.
         rivals: for each rival that is there, the interpreter that has it.
         seconds: of measuring, a round.
     """
     pythons = {"gpunet": sys.executable, **rivals}
-    plan = {w: ("gpunet", *(r for r in names if r in rivals)) for w, names in RIVALS.items()}
+    plan = {
+        workload: ("gpunet", *(name for name in names if name in rivals))
+        for workload, names in RIVALS.items()
+        if workload.startswith(tuple(chosen))
+    }
     results: dict[str, Any] = {}
     with Progress(console=console, transient=True) as bar:
         task = bar.add_task("", total=sum(len(frameworks) for frameworks in plan.values()) * rounds)
@@ -73,7 +81,21 @@ def run(rivals: dict[str, str], seconds: float, rounds: int) -> dict[str, Any]:
                     samples[name].append(measure(pythons[name], name, workload, seconds))
                     bar.advance(task)
             results[workload] = {name: _figures(found) for name, found in samples.items()}
+    _add_bandwidths(results)
     return results
+
+
+def _add_bandwidths(results: dict[str, Any]) -> None:
+    """GB/s where memory is the bound, and their share of the faster copy of the same run."""
+    for workload, frameworks in results.items():
+        nbytes = elementwise.nbytes(workload)
+        for figures in frameworks.values() if nbytes else ():
+            figures["gb_per_s"] = nbytes / figures["median_ms"] / 1e6
+    copies = [figures["gb_per_s"] for figures in results.get("W6-copy", {}).values()]
+    for frameworks in results.values() if copies else ():
+        for figures in frameworks.values():
+            if "gb_per_s" in figures:
+                figures["share_of_copy"] = figures["gb_per_s"] / max(copies)
 
 
 def find_rivals(python: str) -> tuple[dict[str, str], dict[str, str]]:
@@ -114,7 +136,7 @@ def machine(rival_versions: dict[str, str]) -> dict[str, Any]:
         "threads": THREADS,
         "versions": versions,
         "commit": commit.stdout.strip(),
-        "command": "python -m bench",
+        "command": " ".join(["python -m bench", *sys.argv[1:]]),
     }
 
 
@@ -125,34 +147,66 @@ def _processor() -> str:
     return platform.processor()
 
 
+def goal_of(workload: str, framework: str) -> float | None:
+    """What a rival's time over gpunet's should be at least."""
+    if framework == "gpunet":
+        return None
+    return GOALS.get(workload) if framework == "torch" else 1.0
+
+
+def milliseconds(ms: float) -> str:
+    """Four digits also where they are few."""
+    return f"{ms:.3f}" if ms >= 1 else f"{ms:.4f}"
+
+
+def spread(figures: dict[str, Any]) -> str:
+    """The medians of the fastest and the slowest round."""
+    return " to ".join(milliseconds(figures[f"{end}_round_ms"]) for end in ("fastest", "slowest"))
+
+
+def bandwidth(figures: dict[str, Any]) -> str:
+    """GB/s, and their share of a copy's."""
+    if "gb_per_s" not in figures:
+        return ""
+    share = f" ({figures['share_of_copy']:.0%})" if "share_of_copy" in figures else ""
+    return f"{figures['gb_per_s']:.0f}{share}"
+
+
 def show(results: dict[str, Any]) -> None:
     """The table: times, ratios to gpunet, and the goal."""
     table = Table(box=None, header_style="dim", padding=(0, 2, 0, 0))
-    for column in ("workload", "framework", "median ms", "rounds", "peak MiB", "ratio", "goal"):
+    columns = "workload", "framework", "median ms", "rounds", "peak MiB", "GB/s", "ratio", "goal"
+    for column in columns:
         table.add_column(column, justify="left" if column in ("workload", "framework") else "right")
     for workload, frameworks in results.items():
         own = frameworks["gpunet"]["median_ms"]
         for name, figures in frameworks.items():
             ratio = figures["median_ms"] / own
-            spread = f"{figures['fastest_round_ms']:.3f} to {figures['slowest_round_ms']:.3f}"
-            goal = GOALS[workload] if name == "torch" else (1.0 if name != "gpunet" else None)
+            goal = goal_of(workload, name)
             colour = "green" if goal is None or ratio >= goal else "red"
             table.add_row(
                 workload if name == "gpunet" else "",
                 name,
-                f"{figures['median_ms']:.3f}",
-                spread,
+                milliseconds(figures["median_ms"]),
+                spread(figures),
                 f"{figures['peak_mib']:.0f}",
+                bandwidth(figures),
                 "" if name == "gpunet" else f"[{colour}]{ratio:.2f}[/]",
                 "" if goal is None else f"{goal:.1f}",
             )
         table.add_section()
     console.print(table)
-    console.print("[dim]ratio: the rival's time over gpunet's, above 1 gpunet is faster[/]")
+    console.print(
+        "[dim]ratio: the rival's time over gpunet's, above 1 gpunet is faster. "
+        "GB/s: of what must be moved; in brackets, of what a copy reaches[/]"
+    )
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
+    parser.add_argument(
+        "workloads", nargs="*", default=[""], metavar="WORKLOAD", help="e.g. W6 W9; all if none"
+    )
     parser.add_argument(
         "--quick", action="store_true", help="one short round: a look, not a result"
     )
@@ -167,7 +221,7 @@ def main() -> None:
         console.print(
             f"[yellow]{package} is not installed, so it is left out: pip install {package}[/]"
         )
-    results = run(rivals, *((0.5, 1) if options.quick else (3.0, 5)))
+    results = run(options.workloads, rivals, *((0.5, 1) if options.quick else (3.0, 5)))
     show(results)
     if options.json:
         content = {"machine": machine(versions), "workloads": results}

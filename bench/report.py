@@ -6,7 +6,8 @@ import json
 from pathlib import Path
 from typing import Any
 
-from bench.__main__ import GOALS
+from bench.__main__ import bandwidth, goal_of, milliseconds, spread
+from bench.elementwise import OVERHEAD, W6
 
 ROOT = Path(__file__).parent.parent
 PAGE = ROOT / "docs" / "benchmarks.md"
@@ -20,6 +21,13 @@ WORKLOADS = {
     "W1": "MLP 784–512–512–10, batch 128, Adam: a training step",
     "W1s": "MLP 784–128–10, batch 32, SGD: a training step",
     "W7": "the network of W1, inference of one example",
+    "W6-copy": "a copy of 16 Mi float32 numbers",
+    **{
+        workload: f"{workload[3:].replace('bias-', 'bias + ')} of 16 Mi numbers, forward + backward"
+        for workload in W6
+        if workload != "W6-copy"
+    },
+    **{name: f"{name[9:]} of 10 numbers, forward + backward" for name in OVERHEAD},
     "W9": "start of the process to the end of its first W1s step, caches warm",
 }
 
@@ -42,8 +50,8 @@ def _section(machine: dict[str, Any], workloads: dict[str, Any], name: str) -> s
         f"`bench/results/{name}`.",
         "",
         "| workload | framework | ms, median | rounds, fastest to slowest "
-        "| peak memory, MiB | ratio | goal |",
-        "|---|---|---:|---:|---:|---:|---:|",
+        "| peak memory, MiB | GB/s (of a copy's) | ratio | goal |",
+        "|---|---|---:|---:|---:|---:|---:|---:|",
     ]
     for workload, frameworks in workloads.items():
         own = frameworks["gpunet"]["median_ms"]
@@ -52,11 +60,12 @@ def _section(machine: dict[str, Any], workloads: dict[str, Any], name: str) -> s
             cells = (
                 f"**{workload}** {WORKLOADS[workload]}" if first else "",
                 NAMES[framework],
-                f"{figures['median_ms']:.3f}",
-                f"{figures['fastest_round_ms']:.3f} to {figures['slowest_round_ms']:.3f}",
+                milliseconds(figures["median_ms"]),
+                spread(figures),
                 f"{figures['peak_mib']:.0f}",
+                bandwidth(figures),
                 "" if first else f"{figures['median_ms'] / own:.2f}",
-                f"{GOALS[workload]:.1f}" if framework == "torch" else "" if first else "1.0",
+                "" if (goal := goal_of(workload, framework)) is None else f"{goal:.1f}",
             )
             lines.append(f"| {' | '.join(cells)} |")
     return "\n".join([*lines, ""])

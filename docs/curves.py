@@ -110,4 +110,7 @@ FIGURES = {
     "functional.loss": Figure(
         "gpunet.functional.loss", "Losses of one prediction, target 1", 3.0, _loss
     ),
+    "functional.classification": Figure(
+        "gpunet.functional.classification", "Losses of one score, target 1", 4.0, _loss
+    ),
 }

@@ -49,7 +49,7 @@ def pages() -> Iterator[tuple[str, str]]:
             names = public_names(file)
             if folder == "functional":
                 names = [n for n in names if n[0].islower()]
-            if not names or file.stem in ("check", "promotion"):
+            if not names or file.stem in ("check", "criterion", "promotion"):
                 continue
             text = f"# {module.replace('/', ': ').replace('_', ' ')}\n\n"
             drawn = curves.FIGURES.get(f"{folder}.{file.stem}")

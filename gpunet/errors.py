@@ -60,6 +60,10 @@ class DeviceError(GpunetError, RuntimeError):
     """A device is missing, unusable, or differs between the arguments."""
 
 
+class DeviceMemoryError(GpunetError, MemoryError):
+    """A device has not enough memory; the message says what was asked and what holds the rest."""
+
+
 class DataError(GpunetError, ValueError):
     """A file or data set is damaged, empty, of another kind, or holds impossible values."""
 

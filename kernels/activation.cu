@@ -78,8 +78,9 @@ KERNEL(relu_fwd)(const T* x, const T* bias, T* y, long long n, long long columns
     forward(x, bias, y, n, columns, [](acc_t x) { return x <= 0 ? 0 : x; });
 }
 
-KERNEL(relu_bwd)(const T* gy, const T* kept, const T* bias, T* gx, long long n, long long columns) {
-    backward(gy, kept, bias, gx, n, columns, [](acc_t gy, acc_t y) { return y > 0 ? gy : 0; });
+KERNEL(relu_bwd)(const T* gy, const T* kept, const T* bias, T* gx, long long n,
+                 long long columns) {
+    backward(gy, kept, bias, gx, n, columns, [](acc_t gy, acc_t y) { return y <= 0 ? 0 : gy; });
 }
 
 KERNEL(leaky_relu_fwd)(const T* x, const T* bias, T* y, long long n, long long columns,
@@ -93,15 +94,20 @@ KERNEL(leaky_relu_bwd)(const T* gy, const T* kept, const T* bias, T* gx, long lo
              [=](acc_t gy, acc_t x) { return x > 0 ? gy : negative_slope * gy; });
 }
 
-KERNEL(elu_fwd)(const T* x, const T* bias, T* y, long long n, long long columns, acc_t alpha) {
+// ELU, SELU and CELU: alpha (e^(stretch x) - 1) up to 0, scale x beyond.
+
+KERNEL(elu_fwd)(const T* x, const T* bias, T* y, long long n, long long columns, acc_t alpha,
+                acc_t scale, acc_t stretch) {
     // expm1 is e^x - 1 without the cancellation near 0.
-    forward(x, bias, y, n, columns, [=](acc_t x) { return x > 0 ? x : alpha * expm1(x); });
+    forward(x, bias, y, n, columns,
+            [=](acc_t x) { return x <= 0 ? alpha * expm1(stretch * x) : scale * x; });
 }
 
 KERNEL(elu_bwd)(const T* gy, const T* kept, const T* bias, T* gx, long long n, long long columns,
-                acc_t alpha) {
-    backward(gy, kept, bias, gx, n, columns,
-             [=](acc_t gy, acc_t x) { return x > 0 ? gy : gy * alpha * exp(x); });
+                acc_t alpha, acc_t scale, acc_t stretch) {
+    backward(gy, kept, bias, gx, n, columns, [=](acc_t gy, acc_t x) {
+        return gy * (x <= 0 ? alpha * stretch * exp(stretch * x) : scale);
+    });
 }
 
 KERNEL(sigmoid_fwd)(const T* x, const T* bias, T* y, long long n, long long columns) {
@@ -148,10 +154,12 @@ KERNEL(gelu_tanh_fwd)(const T* x, const T* bias, T* y, long long n, long long co
 KERNEL(gelu_tanh_bwd)(const T* gy, const T* kept, const T* bias, T* gx, long long n,
                       long long columns) {
     backward(gy, kept, bias, gx, n, columns, [](acc_t gy, acc_t x) {
-        const acc_t u = C(1.5957691216057308) * (x + C(0.044715) * x * x * x);
-        const acc_t slope = C(1.5957691216057308) * (1 + C(0.134145) * x * x);
+        // Beyond 10 the slope is 0 or 1 to the last bit. Written so that NaN stays NaN.
+        const acc_t c = x < -10 ? C(-10) : x > 10 ? C(10) : x;
+        const acc_t u = C(1.5957691216057308) * (c + C(0.044715) * c * c * c);
+        const acc_t slope = C(1.5957691216057308) * (1 + C(0.134145) * c * c);
         // 1 - sigmoid(u) is sigmoid(-u), without cancellation and without the overflow of e^-u.
-        return gy * sigmoid(u) * (1 + x * slope * sigmoid(-u));
+        return gy * sigmoid(u) * (1 + c * slope * sigmoid(-u));
     });
 }
 
@@ -164,18 +172,54 @@ KERNEL(silu_bwd)(const T* gy, const T* kept, const T* bias, T* gx, long long n, 
              [](acc_t gy, acc_t x) { return gy * sigmoid(x) * (1 + x * sigmoid(-x)); });
 }
 
-KERNEL(softplus_fwd)(const T* x, const T* bias, T* y, long long n, long long columns, acc_t beta) {
+KERNEL(softplus_fwd)(const T* x, const T* bias, T* y, long long n, long long columns, acc_t beta,
+                     acc_t threshold) {
     // log(1 + e^z) = max(z, 0) + log(1 + e^-|z|): no overflow, and log1p keeps the smallest values.
     forward(x, bias, y, n, columns, [=](acc_t x) {
         const acc_t z = beta * x;
-        return (fmax(z, C(0)) + log1p(exp(-fabs(z)))) / beta;
+        return z > threshold ? x : (fmax(z, C(0)) + log1p(exp(-fabs(z)))) / beta;
     });
 }
 
 KERNEL(softplus_bwd)(const T* gy, const T* kept, const T* bias, T* gx, long long n,
-                     long long columns, acc_t beta) {
-    backward(gy, kept, bias, gx, n, columns,
-             [=](acc_t gy, acc_t x) { return gy * sigmoid(beta * x); });
+                     long long columns, acc_t beta, acc_t threshold) {
+    backward(gy, kept, bias, gx, n, columns, [=](acc_t gy, acc_t x) {
+        const acc_t z = beta * x;
+        return z > threshold ? gy : gy * sigmoid(z);
+    });
+}
+
+KERNEL(logsigmoid_fwd)(const T* x, const T* bias, T* y, long long n, long long columns) {
+    forward(x, bias, y, n, columns, [](acc_t x) { return fmin(x, C(0)) - log1p(exp(-fabs(x))); });
+}
+
+KERNEL(logsigmoid_bwd)(const T* gy, const T* kept, const T* bias, T* gx, long long n,
+                       long long columns) {
+    backward(gy, kept, bias, gx, n, columns, [](acc_t gy, acc_t x) { return gy * sigmoid(-x); });
+}
+
+KERNEL(softsign_fwd)(const T* x, const T* bias, T* y, long long n, long long columns) {
+    forward(x, bias, y, n, columns, [](acc_t x) { return x / (1 + fabs(x)); });
+}
+
+KERNEL(softsign_bwd)(const T* gy, const T* kept, const T* bias, T* gx, long long n,
+                     long long columns) {
+    backward(gy, kept, bias, gx, n, columns, [](acc_t gy, acc_t x) {
+        const acc_t d = 1 / (1 + fabs(x));
+        return gy * d * d;
+    });
+}
+
+KERNEL(tanhshrink_fwd)(const T* x, const T* bias, T* y, long long n, long long columns) {
+    forward(x, bias, y, n, columns, [](acc_t x) { return x - tanh(x); });
+}
+
+KERNEL(tanhshrink_bwd)(const T* gy, const T* kept, const T* bias, T* gx, long long n,
+                       long long columns) {
+    backward(gy, kept, bias, gx, n, columns, [](acc_t gy, acc_t x) {
+        const acc_t t = tanh(x);
+        return gy * t * t;
+    });
 }
 
 // Mish: x tanh(softplus(x)). With e = e^x and m = e (e + 2) the tanh is m / (m + 2), and m' is
@@ -191,8 +235,74 @@ KERNEL(mish_fwd)(const T* x, const T* bias, T* y, long long n, long long columns
 KERNEL(mish_bwd)(const T* gy, const T* kept, const T* bias, T* gx, long long n, long long columns) {
     backward(gy, kept, bias, gx, n, columns, [](acc_t gy, acc_t x) {
         const acc_t e = exp(fmin(x, C(20))), m = e * (e + 2), d = 1 / (m + 2);
-        return x > 20 ? gy : gy * d * (m + 4 * x * e * (e + 1) * d);
+        return x > 20 ? gy : gy * d * (m + 4 * (x * e) * (e + 1) * d);
     });
+}
+
+// Piecewise linear. A NaN fails every comparison, and so stays NaN.
+
+KERNEL(step_fwd)(const T* x, const T* bias, T* y, long long n, long long columns) {
+    forward(x, bias, y, n, columns, [](acc_t x) { return x > 0 ? 1 : 0; });
+}
+
+KERNEL(threshold_fwd)(const T* x, const T* bias, T* y, long long n, long long columns,
+                      acc_t limit, acc_t value) {
+    forward(x, bias, y, n, columns, [=](acc_t x) { return x <= limit ? value : x; });
+}
+
+KERNEL(threshold_bwd)(const T* gy, const T* kept, const T* bias, T* gx, long long n,
+                      long long columns, acc_t limit) {
+    backward(gy, kept, bias, gx, n, columns,
+             [=](acc_t gy, acc_t x) { return x <= limit ? 0 : gy; });
+}
+
+KERNEL(hardtanh_fwd)(const T* x, const T* bias, T* y, long long n, long long columns, acc_t low,
+                     acc_t high) {
+    forward(x, bias, y, n, columns, [=](acc_t x) { return x < low ? low : x > high ? high : x; });
+}
+
+KERNEL(hardtanh_bwd)(const T* gy, const T* kept, const T* bias, T* gx, long long n,
+                     long long columns, acc_t low, acc_t high) {
+    backward(gy, kept, bias, gx, n, columns,
+             [=](acc_t gy, acc_t x) { return x <= low || x >= high ? 0 : gy; });
+}
+
+KERNEL(hardsigmoid_fwd)(const T* x, const T* bias, T* y, long long n, long long columns) {
+    forward(x, bias, y, n, columns, [](acc_t x) { return x < -3 ? 0 : x > 3 ? 1 : (x + 3) / 6; });
+}
+
+KERNEL(hardsigmoid_bwd)(const T* gy, const T* kept, const T* bias, T* gx, long long n,
+                        long long columns) {
+    backward(gy, kept, bias, gx, n, columns,
+             [](acc_t gy, acc_t x) { return x > -3 && x < 3 ? gy / 6 : 0; });
+}
+
+KERNEL(hardswish_fwd)(const T* x, const T* bias, T* y, long long n, long long columns) {
+    forward(x, bias, y, n, columns,
+            [](acc_t x) { return x * (x < -3 ? 0 : x > 3 ? 1 : (x + 3) / 6); });
+}
+
+KERNEL(hardswish_bwd)(const T* gy, const T* kept, const T* bias, T* gx, long long n,
+                      long long columns) {
+    backward(gy, kept, bias, gx, n, columns,
+             [](acc_t gy, acc_t x) { return x <= -3 ? 0 : x >= 3 ? gy : gy * (x / 3 + C(0.5)); });
+}
+
+KERNEL(softshrink_fwd)(const T* x, const T* bias, T* y, long long n, long long columns,
+                       acc_t lambd) {
+    forward(x, bias, y, n, columns,
+            [=](acc_t x) { return fabs(x) <= lambd ? 0 : x > 0 ? x - lambd : x + lambd; });
+}
+
+KERNEL(hardshrink_fwd)(const T* x, const T* bias, T* y, long long n, long long columns,
+                       acc_t lambd) {
+    forward(x, bias, y, n, columns, [=](acc_t x) { return fabs(x) <= lambd ? 0 : x; });
+}
+
+KERNEL(shrink_bwd)(const T* gy, const T* kept, const T* bias, T* gx, long long n,
+                   long long columns, acc_t lambd) {
+    backward(gy, kept, bias, gx, n, columns,
+             [=](acc_t gy, acc_t x) { return fabs(x) <= lambd ? 0 : gy; });
 }
 
 // The error function and what it lacks to 1; their gradients need nothing but exp.

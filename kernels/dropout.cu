@@ -1,8 +1,10 @@
-// Dropout with a mask that is computed, not stored.
+// Dropout with a mask that is computed, not stored, and uniform random numbers.
 //
-//     y = x * scale where the element's random word is at least threshold, else x * 0
+//     dropout    y = x * scale where the element's random word is at least threshold, else x * 0
+//     uniform    y = low + (high - low) * u, u the middle of one of 2^23 equal parts of (0, 1)
 //
 //     x, y         (n,); y may be x
+//     low, high    what u = 0 and u = 1, which do not occur, would be turned into
 //     threshold    round(p * 2^32): of the 2^32 words this many are below it
 //     scale        1 / (1 - p), or 0 where p is 1
 //     seed         of the whole program;  counter: of this call, so that no two calls share a mask
@@ -14,7 +16,7 @@
 // Each thread owns the groups of four elements that GRID_STRIDE hands it, and moves a group at once
 // where both addresses allow it. Legal launches: any number of blocks; as many threads as the
 // device holds at once is best.
-// Bytes moved per element of s bytes: 2 s, which is the least there is.
+// Bytes moved per element of s bytes: 2 s in dropout, s in uniform, which is the least there is.
 //
 // Twin: gpunet/backend/cpu/dropout.py.
 
@@ -30,6 +32,26 @@ KERNEL(dropout)(const T* x, T* y, long long n, unsigned long long threshold, acc
         Values<GROUP> v = wide ? load<GROUP>(x + i) : load_some<GROUP>(x + i, n - i);
 #pragma unroll
         for (int k = 0; k < GROUP; ++k) v.at[k] *= words.at[k] >= threshold ? scale : 0;
+        if (wide)
+            store<GROUP>(y + i, v);
+        else
+            store_some<GROUP>(y + i, v, n - i);
+    }
+}
+
+KERNEL(uniform)(T* y, long long n, acc_t low, acc_t high, unsigned long long seed,
+                unsigned long long counter) {
+    const bool aligned = is_aligned(y);
+    GRID_STRIDE(group, (n + GROUP - 1) / GROUP) {
+        const long long i = group * GROUP;
+        const bool wide = aligned && i + GROUP <= n;
+        const RandomWords words = philox(group, counter, seed);
+        Values<GROUP> v;
+#pragma unroll
+        for (int k = 0; k < GROUP; ++k) {
+            const acc_t part = acc_t(words.at[k] >> 9) + C(0.5);
+            v.at[k] = low + (high - low) * (part * C(1.1920928955078125e-07));  // 2^-23
+        }
         if (wide)
             store<GROUP>(y + i, v);
         else

@@ -1,14 +1,15 @@
 // Rows looked up in a table, and their gradient.
 //
 //     embedding_fwd    y[i] = weight[index[i]]
-//     embedding_bwd    total[r] = the sum of gy[i] over all i with index[i] = r, in order of i
+//     embedding_bwd    total[b, r] = the sum of gy[b, i] over all i with index[i] = r, in order
 //
-//     weight, total    (rows, columns)
-//     y, gy            (n, columns)
+//     weight           (rows, columns)
+//     y                (n, columns)
+//     gy, total        (blocks, n, columns) and (blocks, rows, columns)
 //     index            (n,) in [0, rows). Anything else is an error, which a kernel cannot raise:
 //                      the row of y becomes NaN, the lowest such i is left in bad_row
 //     bad_row          (1,) 2^64 - 1 beforehand, then still, or that i
-//     order            (n,) the numbers of the rows of gy, sorted by index, equal ones in order
+//     order            (n,) the numbers 0 to n, sorted by index, equal ones in order
 //     starts           (rows + 1,) where each row's numbers begin in order
 //
 // No array may overlap another. The backward pass gathers: it adds up gy along order, so there are
@@ -32,12 +33,14 @@ KERNEL(embedding_fwd)(const T* weight, const long long* index, T* y, unsigned lo
 }
 
 KERNEL(embedding_bwd)(const T* gy, const long long* order, const long long* starts, T* total,
-                      long long rows, long long columns) {
-    GRID_STRIDE(k, rows * columns) {
-        const long long row = k / columns, column = k % columns;
+                      long long blocks, long long n, long long rows, long long columns) {
+    GRID_STRIDE(k, blocks * rows * columns) {
+        const long long block = k / (rows * columns), within = k % (rows * columns);
+        const long long row = within / columns, column = within % columns;
+        const T* of_block = gy + block * n * columns + column;
         acc_t sum = 0;
         for (long long at = starts[row]; at < starts[row + 1]; ++at)
-            sum += acc_t(gy[order[at] * columns + column]);
+            sum += acc_t(of_block[order[at] * columns]);
         total[k] = T(sum);
     }
 }

@@ -39,13 +39,15 @@ __device__ void sum_rows(const In* x, Out* total, long long first, long long las
     }
 }
 
-KERNEL(column_sum)(const T* x, acc_t* partial, long long rows, long long columns) {
+KERNEL(column_sum)(const T* __restrict__ x, acc_t* __restrict__ partial, long long rows,
+                   long long columns) {
     // Chunks of equal length, to one row, in order: chunk c ends where chunk c + 1 begins.
     const long long chunk = blockIdx.y, chunks = gridDim.y;
     const long long first = rows * chunk / chunks, last = rows * (chunk + 1) / chunks;
     sum_rows(x, partial + chunk * columns, first, last, columns);
 }
 
-KERNEL(column_sum_finish)(const acc_t* partial, T* total, long long chunks, long long columns) {
+KERNEL(column_sum_finish)(const acc_t* __restrict__ partial, T* __restrict__ total,
+                          long long chunks, long long columns) {
     sum_rows(partial, total, 0, chunks, columns);
 }

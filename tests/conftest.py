@@ -30,7 +30,9 @@ def pytest_deselected(items: list[pytest.Item]) -> None:
 
 def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
     """How many tests marked `gpu` did not run, and why: without a GPU a run is not complete."""
-    skipped = [r for r in terminalreporter.getreports("skipped") if "gpu" in r.keywords]
+    skipped = [
+        r for r in terminalreporter.getreports("skipped") if "gpu" in getattr(r, "keywords", ())
+    ]  # a module has none
     why = Counter(report.longrepr[2].removeprefix("Skipped: ") for report in skipped)
     why["deselected"] = config.stash.get(DESELECTED, 0)
     for reason, count in (+why).items():

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Any
 
+import numpy as np
 import pytest
 
 from gpunet import functional as F
@@ -17,6 +18,7 @@ from gpunet.functional.activation import Activation
 from tests import checks
 from tests.cases import public, rows_of
 from tests.cases.case import Case, Edge, Invalid, normal
+from tests.tolerance import EPS
 
 DTYPES = ("float16", "float32", "float64")
 
@@ -165,3 +167,17 @@ def test_fused_activation(activation, bias, shape, dtype):
     assert together.results[0].array.tobytes() == plain.results[0].array.tobytes()
     for got, expected in zip(together.gradients, plain.gradients, strict=True):
         assert got.tobytes() == expected.tobytes()
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("activation", list(activations()), ids=lambda a: a.__name__)
+def test_fused_bias(activation, dtype):
+    """`apply(op, x, bias)` is `op` of x + bias to the last bit, and so is the gradient of x."""
+    case = Case(F.add, [normal(31, 33), normal(33)])
+    plain = checks.run(lambda x, b: apply(activation(), x + b), case, dtype)
+    together = checks.run(lambda x, b: apply(activation(), x, b), case, dtype)
+    assert together.results[0].array.tobytes() == plain.results[0].array.tobytes()
+    (gx, gb), (expected, _) = together.gradients, plain.gradients
+    assert gx.tobytes() == expected.tobytes()
+    exact = expected.sum(0, dtype="float64")
+    assert np.abs(gb - exact).max() <= 31 * EPS[dtype] * np.abs(expected).sum(0).max()

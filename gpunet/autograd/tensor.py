@@ -160,7 +160,7 @@ class Tensor:
         """The single element as a Python number."""
         if self.array.size != 1:
             raise ShapeError("item", f"must have one element, got shape {self.shape}")
-        return self.array.item()
+        return self.backend.to_host(self.array).item()
 
     def tolist(self) -> Any:
         """The values as nested lists of Python numbers."""

@@ -15,7 +15,7 @@ from gpunet.backend import dtypes
 from gpunet.backend.base import Array, Backend, DType, Shape
 from gpunet.backend.cpu import CPUBackend
 from gpunet.backend.random import random
-from gpunet.errors import ArgumentError, DeviceError, DTypeError
+from gpunet.errors import ArgumentError, DeviceError, DTypeError, GpunetError
 
 __all__ = [
     "Array",
@@ -33,7 +33,7 @@ __all__ = [
 ]
 
 cpu: Backend = CPUBackend()
-_DEVICE = re.compile(r"cpu|cuda(:\d+)?")
+_DEVICE = re.compile(r"cuda(?::(\d+))?")
 
 
 def get(device: str) -> Backend:
@@ -45,11 +45,12 @@ def get(device: str) -> Backend:
     """
     if device == "cpu":
         return cpu
-    if not _DEVICE.fullmatch(device):
+    match = _DEVICE.fullmatch(device)
+    if not match:
         raise ArgumentError("device", f'must be "cpu", "cuda" or "cuda:N", got {device!r}')
-    from gpunet.backend.cuda import probe
+    from gpunet.backend import cuda
 
-    raise DeviceError("device", f"{device} cannot be used: {probe()}", "use device cpu or auto")
+    return cuda.get(int(match[1] or 0))
 
 
 def resolve(device: str) -> tuple[Backend, str]:
@@ -60,9 +61,16 @@ def resolve(device: str) -> tuple[Backend, str]:
     if device != "auto":
         backend = get(device)
         return backend, f"device {backend.device}"
-    from gpunet.backend.cuda import probe
+    from gpunet.backend import cuda
 
-    return cpu, f"device cpu ({probe()})"
+    reason = cuda.probe()
+    if not reason:
+        try:
+            found = cuda.get(0)
+            return found, f"device {found.device} ({found.gpu.name})"
+        except GpunetError as error:
+            reason = error.problem
+    return cpu, f"device cpu ({reason})"
 
 
 def of(array: Any) -> Backend:
@@ -71,6 +79,12 @@ def of(array: Any) -> Backend:
     Raises:
         DeviceError: the object belongs to no backend.
     """
+    if type(array) is np.ndarray:
+        return cpu
+    from gpunet.backend import cuda
+
+    if found := cuda.of(array):
+        return found
     if isinstance(array, np.ndarray):
         return cpu
     raise DeviceError("backend.of", f"must be a numpy or cupy array, got {type(array).__name__}")

@@ -20,7 +20,7 @@ from typing import Any
 Array = Any  # numpy.ndarray or cupy.ndarray, C or strided, of the backend's own device
 DType = Any  # anything numpy.dtype() takes
 Shape = tuple[int, ...]
-_WIDE = {"e": "float32"}
+WIDE = {"e": "float32"}  # in what sums of a dtype are added up, if not in itself
 
 
 class Backend(ABC):
@@ -101,7 +101,7 @@ class Backend(ABC):
 
     def sum(self, x: Array, axis: tuple[int, ...], keepdims: bool = False) -> Array:
         """Sum over axes, as an array; halves are added up in float32. Integers give int64."""
-        total = self.xp.sum(x, axis=axis, keepdims=keepdims, dtype=_WIDE.get(x.dtype.char))
+        total = self.xp.sum(x, axis=axis, keepdims=keepdims, dtype=WIDE.get(x.dtype.char))
         return self.xp.asarray(total, x.dtype if x.dtype.char == "e" else None)
 
     def accumulate(self, name: str, x: Array, axis: int) -> Array:

@@ -19,6 +19,7 @@ EXAMPLES = """examples:
   gpunet predict runs/digits seven.png             what is on this picture?
   gpunet summary configs/digits.toml               layers, shapes, parameters, multiply-adds
   gpunet info                                      versions, devices, and why no GPU
+  gpunet warmup                                    compile the CUDA kernels ahead of training
   gpunet ops                                       every operation and its kernels
 """
 
@@ -70,6 +71,7 @@ def _parser() -> argparse.ArgumentParser:
     add_settings(summary)
 
     command("info", "show versions, devices, the kernel cache, and why there is no GPU")
+    command("warmup", "compile every CUDA kernel for this machine's GPU")
     command("ops", "list every operation, its kernels, dtypes and source")
     return parser
 

@@ -12,7 +12,8 @@ from rich.table import Table
 
 from gpunet import __version__
 from gpunet.backend.cpu import jit, threads
-from gpunet.backend.cuda import folder, probe
+from gpunet.backend.cuda import folder, loader, nvrtc, probe
+from gpunet.backend.cuda.probe import devices
 from gpunet.cli.console import console
 
 PACKAGES = (
@@ -41,8 +42,10 @@ def run(options: Any) -> int:
         "cpu",
         f"{_processor()}, {os.cpu_count()} cores; {threads.count()} threads compute",
     )
-    table.add_row("cuda", escape(probe()))
+    table.add_row("cuda", escape(probe() or "\n".join(devices())))
+    table.add_row("cuda compiler", escape(_nvrtc()))
     table.add_row("cpu kernels", escape(_cache()))
+    table.add_row("cuda kernels", escape(loader.state()))
     table.add_row("cuda sources", escape(str(folder())))
     console.print(table)
     return 0
@@ -67,6 +70,15 @@ def _processor() -> str:
     except OSError:
         pass
     return platform.processor() or "unknown processor"
+
+
+def _nvrtc() -> str:
+    compiler = nvrtc.find()
+    if compiler is None:
+        return "no NVRTC found"
+    version = ".".join(map(str, compiler.version))
+    headers = "" if compiler.headers else ", without its headers"
+    return f"NVRTC {version}{headers} ({compiler.library})"
 
 
 def _cache() -> str:

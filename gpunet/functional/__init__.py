@@ -10,6 +10,7 @@ from types import ModuleType as _Module
 from gpunet.functional.activation import *
 from gpunet.functional.adaptive_pooling import *
 from gpunet.functional.arithmetic import *
+from gpunet.functional.classification import *
 from gpunet.functional.comparison import *
 from gpunet.functional.conversion import *
 from gpunet.functional.diagonals import *
@@ -20,13 +21,18 @@ from gpunet.functional.elementwise import *
 from gpunet.functional.embedding import *
 from gpunet.functional.extrema import *
 from gpunet.functional.gathering import *
+from gpunet.functional.gating import *
 from gpunet.functional.indexing import *
 from gpunet.functional.joining import *
 from gpunet.functional.linear import *
 from gpunet.functional.loss import *
+from gpunet.functional.margin import *
 from gpunet.functional.masking import *
+from gpunet.functional.metric import *
 from gpunet.functional.minmax import *
+from gpunet.functional.norm import *
 from gpunet.functional.padding import *
+from gpunet.functional.piecewise import *
 from gpunet.functional.pooling import *
 from gpunet.functional.power import *
 from gpunet.functional.rank import *  # type: ignore[assignment]  # `mode`: not autograd's
@@ -39,7 +45,8 @@ from gpunet.functional.softmax import *
 from gpunet.functional.sorting import *
 from gpunet.functional.trigonometry import *
 
-_HELPERS = ("check", "dims", "positions", "promotion", "windows")  # modules for the others, not for users
+# Modules for the others, not for users.
+_HELPERS = ("check", "criterion", "dims", "positions", "promotion", "windows")
 
 
 def _public(value: object) -> bool:

@@ -1,16 +1,20 @@
 """Activation functions, elementwise; each may be fused into the matrix product before it.
 
+The piecewise linear ones stand in `piecewise.py`.
 CPU formulas: gpunet/backend/cpu/activation.py. CUDA: kernels/activation.cu.
 """
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from gpunet.autograd.op import Op, apply
 from gpunet.autograd.tensor import Tensor, method
 from gpunet.backend import Array, Backend
-from gpunet.functional.check import floating, one_of
+from gpunet.errors import ArgumentError
+from gpunet.functional.check import floating, is_tensor, one_of
+from gpunet.functional.conversion import clone
+from gpunet.functional.promotion import real
 
 
 class Activation(Op):
@@ -44,9 +48,21 @@ class Activation(Op):
         self.saved = y, None
         return y
 
-    def backward(self, be: Backend, gy: Array) -> Array:
+    def on(self, operation: str, x: Tensor, inplace: bool = False) -> Tensor:
+        """f(x), for the function or layer of that name; written into x itself if `inplace`."""
+        floating(operation, "x", x)
+        if not inplace:
+            return apply(self, x)
+        if self.keeps == "x" and x.requires_grad:
+            return x.assign(operation, apply(self, clone(x)))  # backward reads the old values
+        return x.assign(operation, apply(self, x))
+
+    def backward(self, be: Backend, gy: Array) -> Any:
         kept, bias = self.saved
-        return self.bwd(be, be.contiguous(gy), kept, bias)
+        gx = self.bwd(be, be.contiguous(gy), kept, bias)
+        if len(self.needs) < 2:  # without a bias, or inside another operation that sees to it
+            return gx
+        return gx if self.needs[0] else None, be.reduction.column_sum(gx) if self.needs[1] else None
 
 
 class ReLU(Activation):
@@ -59,14 +75,13 @@ class ReLU(Activation):
         return be.activation.relu_bwd(gy, y, bias=bias)
 
 
-@method()
-def relu(x: Tensor) -> Tensor:
-    """max(x, 0); its gradient at 0 is 0.
+@method("relu", "relu_")
+def relu(x: Tensor, inplace: bool = False) -> Tensor:
+    """max(x, 0); its gradient at 0 is 0. `inplace` writes the result into x, too.
 
     Shapes: any. Dtypes: floating. Source: Nair & Hinton, ICML 2010.
     """
-    floating("relu", "x", x)
-    return apply(ReLU(), x)
+    return ReLU().on("relu", x, inplace)
 
 
 class LeakyReLU(Activation):
@@ -82,37 +97,72 @@ class LeakyReLU(Activation):
         return be.activation.leaky_relu_bwd(gy, x, self.negative_slope, bias=bias)
 
 
-@method()
-def leaky_relu(x: Tensor, negative_slope: float = 0.01) -> Tensor:
-    """x if x > 0, else `negative_slope` · x.
+def leaky_relu(x: Tensor, negative_slope: float = 0.01, inplace: bool = False) -> Tensor:
+    """x if x > 0, else `negative_slope` · x. `inplace` writes the result into x, too.
 
     Shapes: any. Dtypes: floating. Source: Maas et al., ICML 2013.
     """
-    floating("leaky_relu", "x", x)
-    return apply(LeakyReLU(negative_slope), x)
+    return LeakyReLU(negative_slope).on("leaky_relu", x, inplace)
 
 
 class ELU(Activation):
+    """alpha·(e^(stretch·x) − 1) up to 0, scale·x beyond: ELU, SELU and CELU."""
+
     keeps = "x"
 
-    def __init__(self, alpha: float = 1.0):
+    def __init__(self, alpha: float = 1.0, scale: float = 1.0, stretch: float = 1.0):
         self.alpha = alpha
+        self.scale = scale
+        self.stretch = stretch
 
     def fwd(self, be: Backend, x: Array, bias: Array | None, out: Array | None) -> Array:
-        return be.activation.elu_fwd(x, self.alpha, bias=bias, out=out)
+        return be.activation.elu_fwd(x, self.alpha, self.scale, self.stretch, bias=bias, out=out)
 
     def bwd(self, be: Backend, gy: Array, x: Array, bias: Array | None) -> Array:
-        return be.activation.elu_bwd(gy, x, self.alpha, bias=bias)
+        return be.activation.elu_bwd(gy, x, self.alpha, self.scale, self.stretch, bias=bias)
 
 
-@method()
-def elu(x: Tensor, alpha: float = 1.0) -> Tensor:
-    """x if x > 0, else `alpha` · (e^x − 1).
+def elu(x: Tensor, alpha: float = 1.0, inplace: bool = False) -> Tensor:
+    """x if x > 0, else `alpha` · (e^x − 1). `inplace` writes the result into x, too.
 
     Shapes: any. Dtypes: floating. Source: Clevert et al., arXiv:1511.07289, eq. 16.
     """
-    floating("elu", "x", x)
-    return apply(ELU(alpha), x)
+    return ELU(alpha).on("elu", x, inplace)
+
+
+# Mean 0 and variance 1 are a fixed point of SELU with these.
+_SELU_ALPHA, _SELU_SCALE = 1.6732632423543772, 1.0507009873554805
+
+
+class SELU(ELU):
+    def __init__(self) -> None:
+        super().__init__(_SELU_ALPHA * _SELU_SCALE, _SELU_SCALE)
+
+
+def selu(x: Tensor, inplace: bool = False) -> Tensor:
+    """1.0507 · (x if x > 0, else 1.6733 · (e^x − 1)). `inplace` writes the result into x, too.
+
+    Shapes: any. Dtypes: floating. Source: Klambauer et al., arXiv:1706.02515, eq. 2; the constants
+    in full from its appendix.
+    """
+    return SELU().on("selu", x, inplace)
+
+
+class CELU(ELU):
+    def __init__(self, alpha: float = 1.0):
+        super().__init__(alpha, 1.0, 1.0 / alpha)
+
+
+def celu(x: Tensor, alpha: float = 1.0, inplace: bool = False) -> Tensor:
+    """x if x > 0, else `alpha` · (e^(x / alpha) − 1): its slope has no jump.
+
+    `inplace` writes the result into x, too.
+    Shapes: any. Dtypes: floating. Raises: ArgumentError if `alpha` is 0.
+    Source: Barron, arXiv:1704.07483, eq. 2.
+    """
+    if alpha == 0:
+        raise ArgumentError("celu", "alpha must not be 0")
+    return CELU(alpha).on("celu", x, inplace)
 
 
 class Sigmoid(Activation):
@@ -125,11 +175,29 @@ class Sigmoid(Activation):
         return be.activation.sigmoid_bwd(gy, y, bias=bias)
 
 
-@method()
+@method("sigmoid", "sigmoid_")
 def sigmoid(x: Tensor) -> Tensor:
-    """σ(x) = 1 / (1 + e^−x). Shapes: any. Dtypes: floating."""
-    floating("sigmoid", "x", x)
-    return apply(Sigmoid(), x)
+    """σ(x) = 1 / (1 + e^−x). Shapes: any."""
+    is_tensor("sigmoid", "x", x)
+    return apply(Sigmoid(), real(x))
+
+
+class LogSigmoid(Activation):
+    keeps = "x"
+
+    def fwd(self, be: Backend, x: Array, bias: Array | None, out: Array | None) -> Array:
+        return be.activation.logsigmoid_fwd(x, bias=bias, out=out)
+
+    def bwd(self, be: Backend, gy: Array, x: Array, bias: Array | None) -> Array:
+        return be.activation.logsigmoid_bwd(gy, x, bias=bias)
+
+
+def logsigmoid(x: Tensor) -> Tensor:
+    """log σ(x) = −log(1 + e^−x), without overflow and without the logarithm of a rounded 0.
+
+    Shapes: any. Dtypes: floating.
+    """
+    return LogSigmoid().on("logsigmoid", x)
 
 
 class Tanh(Activation):
@@ -142,11 +210,44 @@ class Tanh(Activation):
         return be.activation.tanh_bwd(gy, y, bias=bias)
 
 
-@method()
+@method("tanh", "tanh_")
 def tanh(x: Tensor) -> Tensor:
-    """Hyperbolic tangent. Shapes: any. Dtypes: floating."""
-    floating("tanh", "x", x)
-    return apply(Tanh(), x)
+    """Hyperbolic tangent. Shapes: any."""
+    is_tensor("tanh", "x", x)
+    return apply(Tanh(), real(x))
+
+
+class Tanhshrink(Activation):
+    keeps = "x"
+
+    def fwd(self, be: Backend, x: Array, bias: Array | None, out: Array | None) -> Array:
+        return be.activation.tanhshrink_fwd(x, bias=bias, out=out)
+
+    def bwd(self, be: Backend, gy: Array, x: Array, bias: Array | None) -> Array:
+        return be.activation.tanhshrink_bwd(gy, x, bias=bias)
+
+
+def tanhshrink(x: Tensor) -> Tensor:
+    """x − tanh(x). Shapes: any. Dtypes: floating."""
+    return Tanhshrink().on("tanhshrink", x)
+
+
+class Softsign(Activation):
+    keeps = "x"
+
+    def fwd(self, be: Backend, x: Array, bias: Array | None, out: Array | None) -> Array:
+        return be.activation.softsign_fwd(x, bias=bias, out=out)
+
+    def bwd(self, be: Backend, gy: Array, x: Array, bias: Array | None) -> Array:
+        return be.activation.softsign_bwd(gy, x, bias=bias)
+
+
+def softsign(x: Tensor) -> Tensor:
+    """x / (1 + |x|).
+
+    Shapes: any. Dtypes: floating. Source: Turian et al., ICML 2009.
+    """
+    return Softsign().on("softsign", x)
 
 
 class GELU(Activation):
@@ -169,15 +270,14 @@ class GELUTanh(Activation):
         return be.activation.gelu_tanh_bwd(gy, x, bias=bias)
 
 
-@method()
 def gelu(x: Tensor, approximate: str = "none") -> Tensor:
     """x·Φ(x), Φ the normal distribution function; with `approximate="tanh"` the tanh formula.
 
     Shapes: any. Dtypes: floating. Source: Hendrycks & Gimpel, arXiv:1606.08415, section 2.
     """
-    floating("gelu", "x", x)
     one_of("gelu", "approximate", approximate, ("none", "tanh"))
-    return apply(GELU() if approximate == "none" else GELUTanh(), x)
+    op = GELU() if approximate == "none" else GELUTanh()
+    return op.on("gelu", x)
 
 
 class SiLU(Activation):
@@ -190,38 +290,35 @@ class SiLU(Activation):
         return be.activation.silu_bwd(gy, x, bias=bias)
 
 
-@method()
-def silu(x: Tensor) -> Tensor:
-    """x·σ(x), also called swish.
+def silu(x: Tensor, inplace: bool = False) -> Tensor:
+    """x·σ(x), also called swish. `inplace` writes the result into x, too.
 
     Shapes: any. Dtypes: floating. Source: Elfwing et al., arXiv:1702.03118, eq. 2.
     """
-    floating("silu", "x", x)
-    return apply(SiLU(), x)
+    return SiLU().on("silu", x, inplace)
 
 
 class Softplus(Activation):
     keeps = "x"
 
-    def __init__(self, beta: float = 1.0):
+    def __init__(self, beta: float = 1.0, threshold: float = 20.0):
         self.beta = beta
+        self.threshold = threshold
 
     def fwd(self, be: Backend, x: Array, bias: Array | None, out: Array | None) -> Array:
-        return be.activation.softplus_fwd(x, self.beta, bias=bias, out=out)
+        return be.activation.softplus_fwd(x, self.beta, self.threshold, bias=bias, out=out)
 
     def bwd(self, be: Backend, gy: Array, x: Array, bias: Array | None) -> Array:
-        return be.activation.softplus_bwd(gy, x, self.beta, bias=bias)
+        return be.activation.softplus_bwd(gy, x, self.beta, self.threshold, bias=bias)
 
 
-@method()
-def softplus(x: Tensor, beta: float = 1.0) -> Tensor:
-    """log(1 + e^(beta·x)) / beta, computed without overflow.
+def softplus(x: Tensor, beta: float = 1.0, threshold: float = 20.0) -> Tensor:
+    """log(1 + e^(beta·x)) / beta; x itself where beta·x > `threshold`, as in PyTorch.
 
-    Shapes: any. Dtypes: floating. PyTorch's `threshold` is not needed here: the formula is
-    exact for large x. Source: Dugas et al., NIPS 2000.
+    The formula does not overflow: in float32, `threshold` (at least 17) changes no bit.
+    Shapes: any. Dtypes: floating. Source: Dugas et al., NIPS 2000.
     """
-    floating("softplus", "x", x)
-    return apply(Softplus(beta), x)
+    return Softplus(beta, threshold).on("softplus", x)
 
 
 class Mish(Activation):
@@ -234,11 +331,9 @@ class Mish(Activation):
         return be.activation.mish_bwd(gy, x, bias=bias)
 
 
-@method()
-def mish(x: Tensor) -> Tensor:
-    """x·tanh(softplus(x)).
+def mish(x: Tensor, inplace: bool = False) -> Tensor:
+    """x·tanh(softplus(x)). `inplace` writes the result into x, too.
 
     Shapes: any. Dtypes: floating. Source: Misra, arXiv:1908.08681, eq. 1.
     """
-    floating("mish", "x", x)
-    return apply(Mish(), x)
+    return Mish().on("mish", x, inplace)

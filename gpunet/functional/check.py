@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from operator import index
 from typing import Any, NoReturn
 
 from gpunet.autograd.tensor import Tensor
@@ -107,8 +108,8 @@ def whole_numbers(operation: str, name: str, values: Any) -> tuple[int, ...]:
     """Integers (NumPy's and tensors of one element, too), separate or in one tuple or list."""
     inside = values[0] if len(values) == 1 and isinstance(values[0], (tuple, list)) else values
     try:
-        return tuple([n.__index__() for n in inside])
-    except (AttributeError, TypeError):
+        return tuple(map(index, inside))
+    except TypeError:
         raise DTypeError(operation, f"{name} must be integers, got {inside!r}") from None
 
 

@@ -86,6 +86,29 @@ def not_empty(operation: str, x: Tensor, along: tuple[int, ...]) -> None:
             shape_error(operation, f"axis {i} of x must not be empty, got length 0", x=x)
 
 
+def ranked(be: Backend, x: Array, axis: int, descending: bool = False) -> Array:
+    """Positions of the elements in ascending or descending order; equal ones keep theirs."""
+    if not descending:
+        return be.xp.argsort(x, axis=axis, kind="stable")
+    flipped = be.xp.flip(be.xp.argsort(be.xp.flip(x, axis), axis=axis, kind="stable"), axis)
+    return be.xp.subtract(x.shape[axis] - 1, flipped)
+
+
+def nans(be: Backend, x: Array, axis: int) -> Array:
+    """How many elements along an axis are NaN; the axis keeps length 1."""
+    return be.sum(be.xp.not_equal(x, x), (axis,), True)
+
+
+def evenly(be: Backend, gy: Array, among: Array, over: tuple[int, ...]) -> Array:
+    """Each gradient in equal parts to the elements that are marked, of those that it belongs to.
+
+    Shapes: among (any), of bool; gy the same with length 1 at the axes `over`.
+    """
+    xp = be.xp
+    part = xp.divide(gy, be.asarray(be.sum(among, over, True), gy.dtype))
+    return xp.multiply(part, be.asarray(among, gy.dtype))
+
+
 class Reduction(Op):
     """Base of reductions over `axes`, which have length 1 in the result with `keepdim`."""
 
@@ -129,11 +152,3 @@ class Pick(Reduction):
         self.shape, self.saved = x.shape, indices
         values = be.xp.take_along_axis(x, indices, self.axis)
         return self.dropped(be, values), self.dropped(be, indices)
-
-
-def ranked(be: Backend, x: Array, axis: int, descending: bool = False) -> Array:
-    """Positions of the elements in ascending or descending order; equal ones keep theirs."""
-    if not descending:
-        return be.xp.argsort(x, axis=axis, kind="stable")
-    flipped = be.xp.flip(be.xp.argsort(be.xp.flip(x, axis), axis=axis, kind="stable"), axis)
-    return be.xp.subtract(x.shape[axis] - 1, flipped)

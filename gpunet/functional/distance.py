@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from gpunet.autograd.broadcast import unbroadcast
 from gpunet.autograd.op import Op, apply
 from gpunet.autograd.tensor import Tensor, method
 from gpunet.backend import Array, Backend, DType
@@ -13,18 +12,18 @@ from gpunet.backend import dtype as known_dtype
 from gpunet.errors import ArgumentError
 from gpunet.functional.arithmetic import Subtract, add, div, mul
 from gpunet.functional.check import floating, is_tensor
-from gpunet.functional.dims import Dim, Reduction, axes, not_empty, over_axes
-from gpunet.functional.minmax import evenly
+from gpunet.functional.dims import Dim, Reduction, axes, evenly, not_empty, over_axes
+from gpunet.functional.extrema import clamp
 from gpunet.functional.promotion import binary, cast, promoted, wide
 from gpunet.functional.reduction import sum
-from gpunet.functional.shape import reshape
+from gpunet.functional.shape import broadcast_to, reshape
 
 
 class Norm(Reduction):
     """(Σ |x|ᵖ)^(1/p); its gradient sign(x) (|x|/‖x‖)^(p−1) is taken as 0 where x or ‖x‖ is 0.
 
     For p = ±∞ it is the largest or smallest |x|, and such elements share the gradient evenly; for
-    p = 0 it is the number of elements other than 0.
+    p = 0 it is the number of elements other than 0. The gradient of a NaN is NaN.
     """
 
     def __init__(self, p: float, axes: tuple[int, ...], keepdim: bool):
@@ -71,33 +70,16 @@ class Norm(Reduction):
 
 
 class AtLeast(Op):
-    """max(x, bound); below the bound the gradient stops, or passes all the same."""
+    """max(x, bound), through which the gradient passes even below the bound."""
 
-    def __init__(self, bound: float, passes: bool):
-        self.bound, self.passes = bound, passes
+    def __init__(self, bound: float):
+        self.bound = bound
 
     def forward(self, be: Backend, x: Array) -> Array:
-        self.saved = None if self.passes else x
         return be.xp.maximum(x, self.bound)
 
     def backward(self, be: Backend, gy: Array) -> Array:
-        if self.passes:
-            return gy
-        return be.xp.where(self.saved < self.bound, be.xp.zeros_like(gy), gy)
-
-
-class Repeat(Op):
-    """x broadcast to a shape."""
-
-    def __init__(self, shape: tuple[int, ...]):
-        self.shape = shape
-
-    def forward(self, be: Backend, x: Array) -> Array:
-        self.before = x.shape
-        return be.xp.broadcast_to(x, self.shape)
-
-    def backward(self, be: Backend, gy: Array) -> Array:
-        return unbroadcast(be, gy, self.before)
+        return gy
 
 
 def _norm(operation: str, x: Tensor, p: Any, dim: Dim, keepdim: bool, dtype: DType | None) -> Any:
@@ -219,9 +201,9 @@ def cosine_similarity(x1: Tensor, x2: Tensor, dim: int = 1, eps: float = 1e-8) -
     for x in promoted(x1, x2):
         vectors = wide(x)
         if x.shape != difference.shape:
-            vectors = apply(Repeat(difference.shape), vectors)
+            vectors = broadcast_to(vectors, difference.shape)
         length = _norm("cosine_similarity", vectors, 2, dim, True, None)
-        directions.append(div(vectors, apply(AtLeast(eps, passes=True), length)))
+        directions.append(div(vectors, apply(AtLeast(eps), length)))
     return cast(sum(mul(*directions), dim), difference.dtype)
 
 
@@ -242,4 +224,4 @@ def normalize(x: Tensor, p: float = 2.0, dim: Dim = 1, eps: float = 1e-12) -> Te
     floating("normalize", "x", x)
     vectors = wide(x)  # float16 would round eps to 0
     length = _norm("normalize", vectors, p, dim, True, None)
-    return cast(div(vectors, apply(AtLeast(eps, passes=False), length)), x.dtype)
+    return cast(div(vectors, clamp(length, min=eps)), x.dtype)

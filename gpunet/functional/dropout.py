@@ -26,10 +26,10 @@ class Dropout(Op):
         return be.dropout.dropout(be.contiguous(gy), self.p, *self.draw)
 
 
-def dropout(x: Tensor, p: float = 0.5, training: bool = True) -> Tensor:
+def dropout(x: Tensor, p: float = 0.5, training: bool = True, inplace: bool = False) -> Tensor:
     """Zeroes each element with probability `p` and scales the others by 1/(1−p).
 
-    The identity if not `training`.
+    The identity if not `training`. `inplace` writes the result into x, too.
     Shapes: any. Dtypes: floating. Source: Srivastava et al., JMLR 15, 2014 (inverted form).
     """
     floating("dropout", "x", x)
@@ -37,4 +37,5 @@ def dropout(x: Tensor, p: float = 0.5, training: bool = True) -> Tensor:
         raise ArgumentError("dropout", f"p must be in [0, 1], got {p}")
     if not training or p == 0.0:
         return x
-    return apply(Dropout(p), x)
+    y = apply(Dropout(p), x)
+    return x.assign("dropout", y) if inplace else y

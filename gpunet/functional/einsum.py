@@ -101,12 +101,18 @@ def _product(a: Labelled, b: Labelled, kept: set[Label], lengths: dict[Label, in
     columns = [label for label in y_labels if label not in shared]
 
     def arranged(x: Tensor, labels: list[Label], *groups: list[Label]) -> Tensor:
+        turned = len(groups) > 1 and bool(labels) and labels[-1] in groups[-2]
+        if turned:  # what lies last in memory stays last, which often spares a copy
+            groups = (*groups[:-2], groups[-1], groups[-2])
         order = [labels.index(label) for group in groups for label in group]
-        return x.permute(order).reshape([math.prod(lengths[k] for k in group) for group in groups])
+        shape = [math.prod([lengths[k] for k in group]) for group in groups]
+        x = x.permute(order).reshape(shape)
+        return x.transpose(-1, -2) if turned else x
 
-    if not inner:  # products alone
-        left = arranged(x, x_labels, batch, rows, [])
-        z = left * arranged(y, y_labels, batch, [], columns)
+    if not (batch or rows or columns):
+        z = arranged(x, x_labels, inner) @ arranged(y, y_labels, inner)
+    elif not inner:  # products alone
+        z = arranged(x, x_labels, batch, rows, []) * arranged(y, y_labels, batch, [], columns)
     elif not batch:
         z = arranged(x, x_labels, rows, inner) @ arranged(y, y_labels, inner, columns)
     else:

@@ -120,7 +120,7 @@ class LogAddExp(Broadcast):
         d = xp.multiply(xp.subtract(x, y), self.scale)  # the slopes are σ(d) and σ(−d)
 
         def part(d: Array) -> Array:
-            return xp.multiply(g, be.activation.sigmoid_fwd(d))
+            return xp.multiply(g, be.activation.sigmoid_fwd(be.contiguous(d)))
 
         return self.reduced(
             be,

@@ -11,7 +11,7 @@ from gpunet.backend import Array, Backend
 from gpunet.errors import ArgumentError, DTypeError
 from gpunet.functional.check import describe, floating, is_tensor, shape_error, whole_number
 from gpunet.functional.indexing import getitem
-from gpunet.functional.positions import check_indices, check_range
+from gpunet.functional.positions import check_indices, check_range, sum_rows
 
 
 class Embedding(Op):
@@ -28,8 +28,8 @@ class Embedding(Op):
 
     def backward(self, be: Backend, gy: Array) -> Any:
         index = self.saved
-        rows = be.contiguous(gy).reshape(index.size, gy.shape[-1])
-        gw = be.embedding.embedding_bwd(rows, index, self.rows)
+        rows = gy.reshape(index.size, gy.shape[-1])
+        gw = sum_rows(be, rows, index, self.rows)
         if self.padding is not None:
             gw[self.padding] = 0
         if self.by_frequency:

@@ -42,12 +42,11 @@ class Gather(Op):
         self.axis = axis
 
     def forward(self, be: Backend, x: Array, index: Array) -> Array:
-        self.shape, self.saved = x.shape, index
-        others = [ALL if i == self.axis else slice(n) for i, n in enumerate(index.shape)]
-        return be.xp.take_along_axis(x[tuple(others)], index, self.axis)
+        self.shape, self.saved = x.shape, _along(be, x.shape, index, self.axis)
+        return be.xp.take(x.reshape(-1), self.saved)
 
     def backward(self, be: Backend, g: Array) -> Any:
-        return sum_at(be, g, _along(be, self.shape, self.saved, self.axis), self.shape), None
+        return sum_at(be, g, self.saved, self.shape), None
 
 
 class Scatter(Op):

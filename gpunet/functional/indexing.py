@@ -52,10 +52,14 @@ def _sum_at_arrays(be: Backend, g: Array, arrays: tuple[Any, ...], shape: tuple[
     """The gradient of an array of `shape` from which `arrays` picked: sums over whole rows."""
     reach = sum([_axes_of(k) for k in arrays])
     lead, row = shape[:reach], math.prod(shape[reach:])
-    picked = be.xp.arange(math.prod(lead)).reshape(lead)[arrays]
-    return sum_rows(be, g.reshape(picked.size, row), picked.reshape(-1), math.prod(lead)).reshape(
-        shape
-    )
+    if all([hasattr(k, "dtype") and k.dtype.kind == "i" for k in arrays]):
+        picked = arrays[0] % lead[0]
+        for k, n in zip(arrays[1:], lead[1:], strict=True):
+            picked = picked * n + k % n
+    else:
+        picked = be.xp.arange(math.prod(lead)).reshape(lead)[arrays]
+    rows = g.reshape(picked.size, row)
+    return sum_rows(be, rows, picked.reshape(-1), math.prod(lead)).reshape(shape)
 
 
 class SetIndex(Op):

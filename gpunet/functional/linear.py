@@ -32,6 +32,21 @@ class MatMul(Op):
         return gx, gy
 
 
+class Dot(Op):
+    """z = Σ x·y of two vectors; gx = gz·y, gy = gz·x."""
+
+    def forward(self, be: Backend, x: Array, y: Array) -> Array:
+        self.saved = x, y
+        rows, columns = x.reshape(1, x.size), y.reshape(y.size, 1)
+        z = be.matmul(rows, columns) if x.dtype.kind == "f" else be.xp.matmul(rows, columns)
+        return be.copy(z.reshape(()))  # with memory of its own
+
+    def backward(self, be: Backend, gz: Array) -> Any:
+        x, y = self.saved
+        gx = be.xp.multiply(gz, y) if self.needs[0] else None
+        return gx, be.xp.multiply(gz, x) if self.needs[1] else None
+
+
 @method("matmul", "__matmul__")
 def matmul(x: Tensor, y: Tensor) -> Tensor:
     """Matrix product over the last two axes, leading axes broadcast.
@@ -51,6 +66,8 @@ def matmul(x: Tensor, y: Tensor) -> Tensor:
     for n, m in zip(reversed(rows.shape[:-2]), reversed(columns.shape[:-2])):  # noqa: B905
         if n != m and 1 not in (n, m):
             shape_error("matmul", f"leading axes must broadcast, got {n} and {m}", x=x, y=y)
+    if x.ndim == y.ndim == 1:
+        return apply(Dot(), x, y)
     z = apply(MatMul(), rows, columns)
     if x.ndim == 1:
         z = z.reshape((*z.shape[:-2], z.shape[-1]))

@@ -1,196 +1,382 @@
-"""Losses. Each takes `reduction`: "mean" (default), "sum" or "none", as in PyTorch."""
+"""Losses of regression and of densities.
+
+Each takes `reduction`: "mean" (default), "sum" or "none", as in PyTorch. Where PyTorch warns of two
+shapes that differ, because they broadcast to a result that is rarely meant, gpunet raises.
+Losses of classification are in `classification`, those with a margin in `margin` and `metric`.
+"""
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
-from gpunet.autograd.op import Op, apply
+from gpunet.autograd.op import apply
 from gpunet.autograd.tensor import Tensor
-from gpunet.backend import Array, Backend, Shape
-from gpunet.errors import ArgumentError, DTypeError
-from gpunet.functional.activation import softplus
-from gpunet.functional.arithmetic import mul, neg
-from gpunet.functional.check import describe, one_of, same_dtype, shape_error
-from gpunet.functional.reduction import mean, sum
-from gpunet.functional.shape import permute, reshape
-from gpunet.functional.softmax import log_softmax
+from gpunet.backend import Array, Backend
+from gpunet.errors import ArgumentError
+from gpunet.functional.arithmetic import div, mul
+from gpunet.functional.check import describe, floating, is_tensor, one_of, shape_error
+from gpunet.functional.criterion import (
+    REDUCTIONS,
+    Loss,
+    check_reduction,
+    positive_number,
+    real_operands,
+    reduced,
+    repeat_together,
+    same_shape,
+)
+from gpunet.functional.promotion import promoted
+from gpunet.functional.reduction import sum
 
-_REDUCTIONS = ("mean", "sum", "none")
-
-
-class CrossEntropy(Op):
-    """Softmax and negative log-likelihood in one pass.
-
-    Keeps the softmax, its gradient being softmax − one-hot.
-    """
-
-    def __init__(self, ignore_index: int, smoothing: float, reduction: str):
-        self.ignore_index, self.smoothing, self.reduction = ignore_index, smoothing, reduction
-
-    def forward(self, be: Backend, x: Array, target: Array, weight: Array | None) -> Array:
-        x, target = be.contiguous(x), be.contiguous(target)
-        weight = None if weight is None else be.contiguous(weight)
-        arguments = (target, weight, self.ignore_index, self.smoothing)
-        rows, totals, p = be.softmax.cross_entropy_fwd(x, *arguments)
-        self.saved = p, arguments, totals
-        if self.reduction == "none":
-            return rows
-        return totals[2 if self.reduction == "mean" else 0, ...]
-
-    def backward(self, be: Backend, gy: Array) -> Any:
-        p, arguments, totals = self.saved
-        if self.reduction == "mean":
-            gy = gy / totals[1]
-        return (
-            be.softmax.cross_entropy_bwd(be.contiguous(gy.reshape(-1)), p, *arguments),
-            None,
-            None,
-        )
+# --- regression
 
 
-def cross_entropy(
-    x: Tensor,
-    target: Tensor,
-    weight: Tensor | None = None,
-    ignore_index: int = -100,
-    reduction: str = "mean",
-    label_smoothing: float = 0.0,
+class _OfDifference(Loss):
+    """A loss of d = x − target, whose slopes in the two are opposite."""
+
+    def losses(self, be: Backend, x: Array, target: Array) -> Array:
+        losses, self.saved = self.of(be, be.xp.subtract(x, target))
+        return losses
+
+    def gradient(self, be: Backend, g: Array, i: int) -> Array:
+        return self.sloped(be, self.saved, g if i == 0 else -g)
+
+    def of(self, be: Backend, d: Array) -> tuple[Array, Array]:
+        """The loss of each difference, and what `sloped` reads."""
+        raise NotImplementedError
+
+    def sloped(self, be: Backend, kept: Array, g: Array) -> Array:
+        """g times the slope of the loss in d."""
+        raise NotImplementedError
+
+
+class MSE(_OfDifference):
+    def of(self, be: Backend, d: Array) -> tuple[Array, Array]:
+        return be.xp.multiply(d, d), d
+
+    def sloped(self, be: Backend, d: Array, g: Array) -> Array:
+        return be.xp.multiply(d, 2 * g)
+
+
+def mse_loss(
+    x: Tensor, target: Tensor, reduction: str = "mean", weight: Tensor | None = None
 ) -> Tensor:
-    """−log softmax(x)[target], the loss of classification, from unnormalised scores.
-
-    Shapes: x (N, C) or (N, C, d1, ...) or (C,); target without the class axis as class indices, or
-    of x's shape as class probabilities; weight (C,).
-    Dtypes: x and weight floating, target int64 (indices) or x's dtype (probabilities).
-    Args:
-        ignore_index: rows with this target count for nothing.
-        reduction: "mean" divides by the summed weight of the targets, as PyTorch does.
-        label_smoothing: in [0, 1]; this share of the target is spread evenly over the classes
-            (Szegedy et al., arXiv:1512.00567, section 7).
-    Raises:
-        ArgumentError: a target outside [0, C), or an argument outside its range.
-    """
-    same_dtype("cross_entropy", x=x, weight=weight)
-    one_of("cross_entropy", "reduction", reduction, _REDUCTIONS)
-    if not 0.0 <= label_smoothing <= 1.0:
-        raise ArgumentError(
-            "cross_entropy", f"label_smoothing must be in [0, 1], got {label_smoothing}"
-        )
-    if not isinstance(target, Tensor):
-        raise DTypeError(
-            "cross_entropy", f"target must be a gpunet.Tensor, got {type(target).__name__}"
-        )
-    if x.ndim == 0:
-        shape_error("cross_entropy", "x must have a class axis", x=x)
-    class_axis = 0 if x.ndim == 1 else 1
-    classes = x.shape[class_axis]
-    if weight is not None and weight.shape != (classes,):
-        rule = f"weight must have shape (C,) = ({classes},), got {weight.shape}"
-        shape_error("cross_entropy", rule, x=x)
-    if target.dtype.kind == "f":
-        return _cross_entropy_soft(x, target, weight, reduction, label_smoothing)
-    if target.dtype != "int64":
-        raise DTypeError(
-            "cross_entropy", f"target must be int64 or floating, got {target.dtype}", describe(x=x)
-        )
-    rest = (*x.shape[:class_axis], *x.shape[class_axis + 1 :])
-    if target.shape != rest:
-        rule = (
-            f"target must have shape {rest} (class indices) or {x.shape} (probabilities), "
-            f"got {target.shape}"
-        )
-        shape_error("cross_entropy", rule, x=x)
-    if x.ndim > 2:
-        x = permute(x, (0, *range(2, x.ndim), 1))
-    op = CrossEntropy(ignore_index, label_smoothing, reduction)
-    if x.ndim != 2:
-        x, target = reshape(x, (-1, classes)), reshape(target, (-1,))
-    if weight is not None and weight.requires_grad:
-        rule = "weight must not require a gradient where targets are class indices"
-        raise ArgumentError("cross_entropy", rule)
-    loss = apply(op, x, target, weight)
-    return reshape(loss, rest) if reduction == "none" and loss.shape != rest else loss
-
-
-def _cross_entropy_soft(
-    x: Tensor, target: Tensor, weight: Tensor | None, reduction: str, label_smoothing: float
-) -> Tensor:
-    """Targets given as probabilities: composed, since no gradient of a gather is needed."""
-    same_dtype("cross_entropy", x=x, target=target)
-    if target.shape != x.shape:
-        shape_error(
-            "cross_entropy", f"target must have x's shape {x.shape}, got {target.shape}", x=x
-        )
-    class_axis = 0 if x.ndim == 1 else 1
-    classes = x.shape[class_axis]
-    if label_smoothing:
-        target = target * (1.0 - label_smoothing) + label_smoothing / classes
-    if weight is not None:
-        target = mul(target, reshape(weight, (classes, *[1] * (x.ndim - 1 - class_axis))))
-    rows = sum(mul(log_softmax(x, class_axis), target), class_axis) * -1.0
-    if reduction == "none":
-        return rows
-    total = sum(rows)
-    return total / rows.numel() if reduction == "mean" else total
-
-
-def mse_loss(x: Tensor, target: Tensor, reduction: str = "mean") -> Tensor:
     """(x − target)², the loss of regression.
 
-    Shapes: x and target the same, any; the result () or, with reduction="none", theirs.
-    Dtypes: floating.
+    Half the sum of squares, ½ Σ (x − target)², which textbooks differentiate, is
+    `0.5 * mse_loss(x, target, reduction="sum")`: its gradient is x − target.
+    Shapes: x, target and weight the same, any; the result () or, with reduction="none", theirs.
+    Dtypes: floating; target and weight any, they meet as in x − target.
+    Args:
+        weight: of each element; "mean" then divides by the sum of the weights.
+
+    >>> import gpunet
+    >>> y, t = gpunet.tensor([0.9, 0.3]), gpunet.tensor([1.0, 0.0])
+    >>> 0.5 * gpunet.functional.mse_loss(y, t, reduction="sum")
+    tensor(0.05, dtype=float32)
     """
-    _same_shape("mse_loss", x, target)
-    difference = x - target
-    return _reduce("mse_loss", difference * difference, reduction)
+    return _weighted("mse_loss", MSE, x, target, reduction, weight)
 
 
-def binary_cross_entropy_with_logits(
+class L1(_OfDifference):
+    def of(self, be: Backend, d: Array) -> tuple[Array, Array]:
+        return be.xp.absolute(d), d
+
+    def sloped(self, be: Backend, d: Array, g: Array) -> Array:
+        sign = be.xp.where(be.xp.isnan(d), 0, be.xp.sign(d))
+        return be.xp.multiply(sign, g)
+
+
+def l1_loss(
+    x: Tensor, target: Tensor, reduction: str = "mean", weight: Tensor | None = None
+) -> Tensor:
+    """|x − target|, which outliers move less than squares; its gradient at 0 is 0.
+
+    Shapes: x, target and weight the same, any; the result () or, with reduction="none", theirs.
+    Dtypes: floating; target and weight any, they meet as in x − target.
+    Args:
+        weight: of each element; "mean" then divides by the sum of the weights.
+    """
+    return _weighted("l1_loss", L1, x, target, reduction, weight)
+
+
+class SmoothL1(_OfDifference):
+    def __init__(self, beta: float, reduction: str):
+        super().__init__(reduction)
+        self.beta = beta
+
+    def of(self, be: Backend, d: Array) -> tuple[Array, Array]:
+        losses, near = _huber(be, d, self.beta)
+        return be.xp.divide(losses, self.beta), near
+
+    def sloped(self, be: Backend, near: Array, g: Array) -> Array:
+        return be.xp.multiply(near, g / self.beta)
+
+
+def smooth_l1_loss(x: Tensor, target: Tensor, reduction: str = "mean", beta: float = 1.0) -> Tensor:
+    """d² / (2 beta) where |d| < beta, else |d| − beta / 2; d = x − target.
+
+    Shapes: x and target the same, any; the result () or, with reduction="none", theirs.
+    Dtypes: floating; target any, they meet as in x − target.
+    Args:
+        beta: at least 0, where the parabola ends; with 0 it is `l1_loss`.
+    Source: Girshick, arXiv:1504.08083, eq. 3 (there beta = 1).
+    """
+    operation = "smooth_l1_loss"
+    check_reduction(operation, reduction)
+    if not beta >= 0:
+        raise ArgumentError(operation, f"beta must be at least 0, got {beta}")
+    x, target = real_operands(operation, x, target)
+    same_shape(operation, x, target=target)
+    return apply(SmoothL1(beta, reduction) if beta else L1(reduction), x, target)
+
+
+class Huber(_OfDifference):
+    def __init__(self, delta: float, reduction: str):
+        super().__init__(reduction)
+        self.delta = delta
+
+    def of(self, be: Backend, d: Array) -> tuple[Array, Array]:
+        return _huber(be, d, self.delta)
+
+    def sloped(self, be: Backend, near: Array, g: Array) -> Array:
+        return be.xp.multiply(near, g)
+
+
+def huber_loss(
     x: Tensor,
     target: Tensor,
-    weight: Tensor | None = None,
     reduction: str = "mean",
-    pos_weight: Tensor | None = None,
+    delta: float = 1.0,
+    weight: Tensor | None = None,
 ) -> Tensor:
-    """−t·log σ(x) − (1 − t)·log(1 − σ(x)), from unnormalised scores and without overflow.
+    """d² / 2 where |d| < delta, else delta · (|d| − delta / 2); d = x − target.
 
-    Shapes: x and target the same, any; weight and pos_weight broadcast to it; the result () or,
-    with reduction="none", theirs.
-    Dtypes: floating, all the same; target in [0, 1].
+    Shapes: x, target and weight the same, any; the result () or, with reduction="none", theirs.
+    Dtypes: floating; target and weight any, they meet as in x − target.
     Args:
-        weight: of each element. pos_weight: of the first term, to balance rare positives.
+        delta: above 0, where the parabola ends.
+        weight: of each element; "mean" divides by the number of elements all the same.
+    Source: Huber, Ann. Math. Statist. 35, 1964.
     """
-    operation = "binary_cross_entropy_with_logits"
-    _same_shape(operation, x, target)
-    same_dtype(operation, x=x, weight=weight, pos_weight=pos_weight)
-    for name, w in (("weight", weight), ("pos_weight", pos_weight)):
-        if w is not None and not _broadcasts(w.shape, x.shape):
-            rule = f"{name} must broadcast to x's shape {x.shape}, got {w.shape}"
-            shape_error(operation, rule, x=x)
-    # −t·log σ(x) = t·softplus(−x), and softplus(x) = x + softplus(−x)
-    likelihood = softplus(neg(x))
-    if pos_weight is not None:
-        likelihood = mul(likelihood, (pos_weight - 1.0) * target + 1.0)
-    loss = (1.0 - target) * x + likelihood
-    if weight is not None:
-        loss = mul(loss, weight)
-    return _reduce(operation, loss, reduction)
+    operation = "huber_loss"
+    check_reduction(operation, reduction)
+    positive_number(operation, "delta", delta)
+    x, target = real_operands(operation, x, target)
+    same_shape(operation, x, target=target)
+    if weight is None:
+        return apply(Huber(delta, reduction), x, target)
+    same_shape(operation, x, weight=weight)
+    return reduced(mul(apply(Huber(delta, "none"), x, target), weight), reduction)
 
 
-def _same_shape(operation: str, x: Tensor, target: Any) -> None:
-    same_dtype(operation, x=x, target=target)
-    if x.shape != target.shape:
-        shape_error(operation, f"target must have x's shape {x.shape}, got {target.shape}", x=x)
+def _huber(be: Backend, d: Array, delta: float) -> tuple[Array, Array]:
+    """The loss and its slope c, d clipped at ±delta: c · (d − c / 2) holds on both sides."""
+    xp = be.xp
+    near = xp.minimum(xp.maximum(d, -delta), delta)
+    return xp.multiply(near, xp.subtract(d, xp.multiply(near, 0.5))), near
 
 
-def _broadcasts(shape: Shape, to: Shape) -> bool:
-    """Whether `shape` repeats to `to`, and to nothing larger."""
-    if len(shape) > len(to):
-        return False
-    return all(n in (1, m) for n, m in zip(reversed(shape), reversed(to)))  # noqa: B905
-
-
-def _reduce(operation: str, loss: Tensor, reduction: str) -> Tensor:
-    one_of(operation, "reduction", reduction, _REDUCTIONS)
+def _weighted(
+    operation: str, loss: type[Loss], x: Any, target: Any, reduction: str, weight: Any
+) -> Tensor:
+    """A loss whose mean is weighted, if there are weights."""
+    check_reduction(operation, reduction)
+    x, target = real_operands(operation, x, target)
+    same_shape(operation, x, target=target)
+    if weight is None:
+        return apply(loss(reduction), x, target)
+    same_shape(operation, x, weight=weight)
+    losses = mul(apply(loss("none"), x, target), weight)
     if reduction == "none":
-        return loss
-    return mean(loss) if reduction == "mean" else sum(loss)
+        return losses
+    return sum(losses) if reduction == "sum" else div(sum(losses), sum(weight))
+
+
+# --- densities
+
+
+class KLDiv(Loss):
+    """target · (log target − x), which is 0 where the target is 0."""
+
+    def losses(self, be: Backend, x: Array, target: Array) -> Array:
+        xp = be.xp
+        self.saved = x, target
+        log = xp.log(xp.where(xp.equal(target, 0), 1, target))
+        return xp.subtract(xp.multiply(target, log), xp.multiply(target, x))
+
+    def gradient(self, be: Backend, g: Array, i: int) -> Array:
+        xp = be.xp
+        x, target = self.saved
+        if i == 0:
+            return xp.multiply(target, -g)
+        log = xp.log(xp.where(xp.equal(target, 0), 1, target))
+        return xp.multiply(log + target / target - x, g)  # NaN where the target is 0
+
+
+class KLDivLog(Loss):
+    """e^target · (target − x)."""
+
+    def losses(self, be: Backend, x: Array, target: Array) -> Array:
+        p, difference = self.saved = be.xp.exp(target), be.xp.subtract(target, x)
+        return be.xp.multiply(p, difference)
+
+    def gradient(self, be: Backend, g: Array, i: int) -> Array:
+        p, difference = self.saved
+        return be.xp.multiply(p, -g) if i == 0 else be.xp.multiply(p * difference + p, g)
+
+
+def kl_div(x: Tensor, target: Tensor, reduction: str = "mean", log_target: bool = False) -> Tensor:
+    """target · (log target − x): how far the density e^x is from `target`.
+
+    Shapes: x and target broadcast; the result () or, with reduction="none", their common shape.
+    Dtypes: floating.
+    Args:
+        x: logarithms of probabilities. target: probabilities.
+        reduction: "batchmean" is the divergence itself, the sum divided by the length of x's first
+            axis; "mean" divides by the number of elements.
+        log_target: the target holds logarithms, too.
+    The gradient with respect to a target of 0 is NaN, as in PyTorch (its limit is −∞).
+    Source: Kullback & Leibler, Ann. Math. Statist. 22, 1951.
+
+    >>> import gpunet
+    >>> p, q = gpunet.tensor([[0.5, 0.5]]), gpunet.tensor([[0.25, 0.75]])
+    >>> print(f"{gpunet.functional.kl_div(q.log(), p, reduction='batchmean').item():.4f}")
+    0.1438
+    """
+    one_of("kl_div", "reduction", reduction, (*REDUCTIONS, "batchmean"))
+    floating("kl_div", "x", x)
+    floating("kl_div", "target", target)
+    x, target = promoted(x, target)
+    repeat_together("kl_div", x=x, target=target)
+    loss = KLDivLog if log_target else KLDiv
+    if reduction != "batchmean":
+        return apply(loss(reduction), x, target)
+    total = apply(loss("sum"), x, target)
+    return div(total, x.shape[0] or math.nan) if x.ndim else total
+
+
+class PoissonNLL(Loss):
+    def __init__(self, log_input: bool, full: bool, eps: float, reduction: str):
+        super().__init__(reduction)
+        self.log_input, self.full, self.eps = log_input, full, eps
+
+    def losses(self, be: Backend, x: Array, target: Array) -> Array:
+        xp = be.xp
+        if self.log_input:
+            rate, log_rate = xp.exp(x), x
+        else:
+            rate, log_rate = x, xp.log(x + self.eps)
+        self.saved = rate, log_rate, target
+        losses = xp.subtract(rate, xp.multiply(target, log_rate))
+        if self.full:
+            many = xp.maximum(target, 1)
+            log_factorial = many * xp.log(many) - many + 0.5 * xp.log(many * (2 * math.pi))
+            losses += xp.where(xp.greater(target, 1), log_factorial, 0)
+        return losses
+
+    def gradient(self, be: Backend, g: Array, i: int) -> Array:
+        xp = be.xp
+        rate, log_rate, target = self.saved
+        if i == 0:
+            slope = rate - target if self.log_input else 1 - target / (rate + self.eps)
+        else:
+            slope = xp.negative(log_rate)
+            if self.full:
+                many = xp.maximum(target, 1)
+                slope = slope + xp.where(xp.greater(target, 1), xp.log(many) + 0.5 / many, 0)
+        return xp.multiply(slope, g)
+
+
+def poisson_nll_loss(
+    x: Tensor,
+    target: Tensor,
+    log_input: bool = True,
+    full: bool = False,
+    eps: float = 1e-8,
+    reduction: str = "mean",
+) -> Tensor:
+    """λ − target · log λ, λ = e^x: the loss of counts with a Poisson distribution of mean λ.
+
+    Shapes: x and target broadcast; the result () or, with reduction="none", their common shape.
+    Dtypes: floating; target any, they meet as in x − target.
+    Args:
+        log_input: x is log λ; if false it is λ, and the logarithm is that of x + eps.
+        full: adds log target!, by Stirling's formula and where the target is above 1. (Its gradient
+            with respect to a target of 0 is 0; PyTorch's is NaN.)
+        eps: keeps the logarithm of 0 finite.
+    """
+    check_reduction("poisson_nll_loss", reduction)
+    x, target = real_operands("poisson_nll_loss", x, target)
+    repeat_together("poisson_nll_loss", x=x, target=target)
+    return apply(PoissonNLL(log_input, full, eps, reduction), x, target)
+
+
+class GaussianNLL(Loss):
+    def __init__(self, full: bool, eps: float, reduction: str):
+        super().__init__(reduction)
+        self.full, self.eps = full, eps
+
+    def losses(self, be: Backend, x: Array, target: Array, var: Array) -> Array:
+        xp = be.xp
+        var, d = self.saved = xp.maximum(var, self.eps), xp.subtract(x, target)
+        losses = 0.5 * (xp.log(var) + d * d / var)
+        return losses + 0.5 * math.log(2 * math.pi) if self.full else losses
+
+    def gradient(self, be: Backend, g: Array, i: int) -> Array:
+        var, d = self.saved
+        scaled = be.xp.divide(d, var)
+        if i == 2:  # also where var was below eps: the bound is no part of the function
+            return be.xp.multiply(0.5 / var - 0.5 * scaled * scaled, g)
+        return be.xp.multiply(scaled, g if i == 0 else -g)
+
+
+def gaussian_nll_loss(
+    x: Tensor,
+    target: Tensor,
+    var: Tensor | float,
+    full: bool = False,
+    eps: float = 1e-6,
+    reduction: str = "mean",
+) -> Tensor:
+    """½ (log var + (x − target)² / var): the loss of a normal distribution of mean x.
+
+    Shapes: x and target broadcast; var x's shape, or without its last axis, or with length 1 on one
+    axis; the result () or, with reduction="none", the common shape.
+    Dtypes: floating; target any, they meet as in x − target.
+    Args:
+        var: variance, at least 0; a number is that of all.
+        full: adds the constant ½ log 2π.
+        eps: a smaller variance counts as this; its gradient passes all the same.
+    Raises:
+        ArgumentError: a variance is negative.
+    Source: Nix & Weigend, ICNN 1994.
+    """
+    operation = "gaussian_nll_loss"
+    check_reduction(operation, reduction)
+    x, target = real_operands(operation, x, target)
+    repeat_together(operation, x=x, target=target)
+    if isinstance(var, Tensor):
+        var = _aligned(operation, x, var)
+    elif isinstance(var, float | int):
+        var = Tensor(x.backend.full((), var, x.dtype), x.backend)
+    else:
+        is_tensor(operation, "var", var)
+    if (var.array < 0).any():
+        raise ArgumentError(operation, "var must be at least 0, got a negative one", describe(x=x))
+    return apply(GaussianNLL(full, eps, reduction), *promoted(x, target, var))
+
+
+def _aligned(operation: str, x: Tensor, var: Tensor) -> Tensor:
+    """The variances with as many axes as x."""
+    floating(operation, "var", var)
+    if var.shape == x.shape:
+        return var
+    if var.shape == x.shape[:-1]:
+        return var.reshape(*var.shape, 1)
+    differing = [(n, m) for n, m in zip(x.shape, var.shape, strict=False) if n != m]
+    if x.ndim != var.ndim or len(differing) != 1 or differing[0][1] != 1:
+        rule = f"var must have x's shape {x.shape}, or lack its last axis or have length 1 on one"
+        shape_error(operation, f"{rule}, got {var.shape}", x=x)
+    return var

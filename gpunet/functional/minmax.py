@@ -15,6 +15,7 @@ from gpunet.functional.dims import (
     Picked,
     Reduction,
     axes,
+    evenly,
     not_empty,
     one_axis,
     over_axes,
@@ -29,16 +30,6 @@ class MinMax(NamedTuple):
 
     min: Tensor
     max: Tensor
-
-
-def evenly(be: Backend, gy: Array, among: Array, over: tuple[int, ...]) -> Array:
-    """Each gradient in equal parts to the elements that are marked, of those that it belongs to.
-
-    Shapes: among (any), of bool; gy the same with length 1 at the axes `over`.
-    """
-    xp = be.xp
-    part = xp.divide(gy, be.asarray(be.sum(among, over, True), gy.dtype))
-    return xp.multiply(part, be.asarray(among, gy.dtype))
 
 
 class Extremum(Reduction):

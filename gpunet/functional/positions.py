@@ -36,11 +36,10 @@ def sum_rows(be: Backend, g: Array, index: Array, n: int, axis: int = 0) -> Arra
 
     Repeated positions add up in order, so the same call gives the same bits on every device.
     """
-    moved = be.xp.moveaxis(g, axis, 0)
-    rest = moved.shape[1:]
-    rows = be.contiguous(moved).reshape(index.size, math.prod(rest))
-    total = be.embedding.embedding_bwd(rows, be.contiguous(be.asarray(index, "int64")), n)
-    return be.xp.moveaxis(total.reshape(n, *rest), 0, axis)
+    before, after = g.shape[:axis], g.shape[axis + 1 :]
+    blocks = be.contiguous(g).reshape(math.prod(before), index.size, math.prod(after))
+    total = be.embedding.embedding_bwd(blocks, be.contiguous(be.asarray(index, "int64")), n)
+    return total.reshape(*before, n, *after)
 
 
 def sum_at(be: Backend, g: Array, positions: Array, shape: tuple[int, ...]) -> Array:

@@ -9,14 +9,17 @@ from gpunet.autograd.tensor import Tensor, method
 from gpunet.backend import Array, Backend, dtypes
 from gpunet.errors import ArgumentError, DTypeError
 from gpunet.functional.check import describe, floating, is_tensor, one_of, shape_error
-from gpunet.functional.dims import Pick, Picked, not_empty, one_axis, over_axes, ranked
-from gpunet.functional.minmax import evenly
+from gpunet.functional.dims import (
+    Pick,
+    Picked,
+    evenly,
+    nans,
+    not_empty,
+    one_axis,
+    over_axes,
+    ranked,
+)
 from gpunet.functional.shape import reshape
-
-
-def nans(be: Backend, x: Array, axis: int) -> Array:
-    """How many elements along an axis are NaN; the axis keeps length 1."""
-    return be.sum(be.xp.not_equal(x, x), (axis,), True)
 
 
 class KthValue(Pick):

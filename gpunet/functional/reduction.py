@@ -356,7 +356,7 @@ def logsumexp(x: Tensor, dim: Dim, keepdim: bool = False) -> Tensor:
 
     >>> import gpunet
     >>> gpunet.logsumexp(gpunet.tensor([1000.0, 1000.0]), dim=0)
-    tensor(1000.6931, dtype=float32)
+    tensor(1000.6932, dtype=float32)
     """
     along = axes("logsumexp", x, dim)
     x = real(x)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from gpunet.autograd.op import Op, apply
 from gpunet.autograd.tensor import Tensor, method
 from gpunet.backend import Array, Backend, DType, dtypes
@@ -11,7 +9,8 @@ from gpunet.backend import dtype as known_dtype
 from gpunet.errors import ArgumentError
 from gpunet.functional.check import describe, floating, is_tensor, shape_error
 from gpunet.functional.dims import Picked, one_axis, over_axes
-from gpunet.functional.promotion import cast, promoted, wide
+from gpunet.functional.joining import cat
+from gpunet.functional.promotion import cast, wide
 
 # A running sum has as many roundings behind it as elements: it is kept in a wider type.
 _WIDER = {"e": "float32", "f": "float64"}
@@ -120,36 +119,22 @@ class LogCumSumExp(Scan):
 
 
 class Difference(Op):
-    """Of neighbours along an axis, with further elements before and after; may be None.
-
-    Of booleans, whether they differ.
-    """
+    """Of neighbours along an axis; of booleans, whether they differ."""
 
     def __init__(self, axis: int):
-        self.axis = axis
+        before = (slice(None),) * axis
+        self.later, self.earlier = (*before, slice(1, None)), (*before, slice(-1))
 
-    def cut(self, start: int | None, stop: int | None) -> tuple[slice, ...]:
-        return (*[slice(None)] * self.axis, slice(start, stop))
-
-    def forward(self, be: Backend, *parts: Array | None) -> Array:
-        given = [part for part in parts if part is not None]
-        x = be.xp.concatenate(given, axis=self.axis)
-        self.lengths = [0 if part is None else part.shape[self.axis] for part in parts]
+    def forward(self, be: Backend, x: Array) -> Array:
+        self.shape = x.shape
         function = be.xp.not_equal if x.dtype.kind == "b" else be.xp.subtract
-        return function(x[self.cut(1, None)], x[self.cut(None, -1)])
+        return function(x[self.later], x[self.earlier])
 
-    def backward(self, be: Backend, gy: Array) -> Any:
-        shape = list(gy.shape)
-        shape[self.axis] = sum(self.lengths)
-        g = be.full(tuple(shape), 0, gy.dtype)
-        g[self.cut(1, None)] = gy
-        g[self.cut(None, -1)] -= gy
-        gradients, start = [], 0
-        for length, need in zip(self.lengths, self.needs, strict=True):
-            part = g[self.cut(start, start + length)]
-            gradients.append(be.copy(part) if need else None)
-            start += length
-        return tuple(gradients)
+    def backward(self, be: Backend, gy: Array) -> Array:
+        gx = be.full(self.shape, 0, gy.dtype)
+        gx[self.later] = gy
+        gx[self.earlier] -= gy
+        return gx
 
 
 def _running(operation: str, kind: type[Scan], x: Tensor, dim: int, dtype: DType | None) -> Tensor:
@@ -259,11 +244,8 @@ def diff(
         if tuple(None if i == along else m for i, m in enumerate(end.shape)) != wanted:
             rule = f"{name} must have x's shape but for axis {along}, got {end.shape}"
             shape_error("diff", rule, x=x)
-    if not n:
-        return x
-    ends = iter(promoted(*[part for part in (prepend, x, append) if part is not None]))
-    parts = [None if part is None else next(ends) for part in (prepend, x, append)]
-    y = apply(Difference(along), *parts)
-    for _ in range(n - 1):
-        y = apply(Difference(along), None, y, None)
-    return y
+    if n and (prepend is not None or append is not None):
+        x = cat([part for part in (prepend, x, append) if part is not None], along)
+    for _ in range(n):
+        x = apply(Difference(along), x)
+    return x

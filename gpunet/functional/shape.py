@@ -151,7 +151,9 @@ def _view_as(x: Tensor, other: Tensor) -> Tensor:
 def _lengths(operation: str, x: Tensor, size: int, shape: Any) -> tuple[int, ...]:
     """`shape` with its −1 derived; it must hold `size` elements."""
     wanted = whole_numbers(operation, "shape", shape)
-    known = math.prod(n for n in wanted if n != -1)
+    if math.prod(wanted) == size and min(wanted, default=0) >= 0:  # the usual case, at once
+        return wanted
+    known = math.prod([n for n in wanted if n != -1])
     unknown = wanted.count(-1)
     fits = size == known if not unknown else known > 0 and size % known == 0
     if not fits or unknown > 1 or min(wanted, default=0) < -1:

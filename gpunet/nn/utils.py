@@ -82,7 +82,7 @@ def _norm(xp: Any, x: Any, p: float) -> Any:
     if x.dtype.itemsize == 2:
         x = x.astype("float32")  # the squares of half-precision numbers soon overflow
     if p == math.inf:
-        return abs(x).max(initial=0)
+        return abs(x).max() if x.size else xp.zeros((), x.dtype)
     if p == 2:
         return xp.sqrt(xp.square(x).sum())
     return (abs(x) ** p).sum() ** (1 / p)

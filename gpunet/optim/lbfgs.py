@@ -252,4 +252,4 @@ class LBFGS(Optimizer):
 
 
 def _largest(vector: Any) -> float:
-    return float(abs(vector).max(initial=0))
+    return float(abs(vector).max()) if vector.size else 0.0

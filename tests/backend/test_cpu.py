@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from gpunet import backend
+from gpunet.backend.base import Backend
 from gpunet.backend.cpu.memory import SMALL
 
 be = backend.cpu
@@ -117,3 +118,20 @@ def test_there_is_one_backend_a_device() -> None:
     assert copy.deepcopy(be) is copy.copy(be) is be
     assert repr(be) == "<backend cpu>"
     be.synchronize()
+
+
+def test_sum_of_many_rows_keeps_its_digits() -> None:
+    """One by one, a million times 0.1 in float32 is 1 % off."""
+    n = 1_000_000
+    x = np.full((n, 2), 0.1, "float32")
+    bound = 2 * n**0.5 * np.finfo("float32").eps  # of sums of √n sums
+    np.testing.assert_allclose(be.sum(x, (0,)), x.sum(0, dtype="float64"), rtol=bound)
+
+
+@pytest.mark.parametrize("axis", [0, 1])
+@pytest.mark.parametrize("name", ["maximum", "minimum", "logaddexp"])
+def test_running_results_by_doubling(name, axis) -> None:
+    """What backends do whose array module has no such function."""
+    x = np.random.default_rng(0).standard_normal((5, 37))
+    got = Backend.accumulate(be, name, x, axis)
+    np.testing.assert_allclose(got, be.accumulate(name, x, axis), rtol=1e-14)

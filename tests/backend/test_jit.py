@@ -136,10 +136,12 @@ F.mse_loss(model(gpunet.tensor([[1.0] * 4] * 3)), gpunet.tensor([[1.0] * 2] * 3)
 optimizer.step()
 
 kernels = [k for k in gc.get_objects() if type(k) is Kernel]
-variants = [variant for k in kernels for variant in k.variants.values()]
+pointers = [v for k in kernels if k.pointer for v in k.variants.values()]
+stats = [v.stats for k in kernels if not k.pointer for v in k.variants.values()]
 print(json.dumps({
-    "hits": sum(sum(v.stats.cache_hits.values()) for v in variants),
-    "misses": sum(sum(v.stats.cache_misses.values()) for v in variants),
+    "hits": sum(sum(s.cache_hits.values()) for s in stats) + sum(v.cache_hits for v in pointers),
+    "misses": sum(sum(s.cache_misses.values()) for s in stats)
+    + sum(not v.cache_hits for v in pointers),
     "compiled": sorted(str(f) for f in Path(compiler.folder or ".").rglob("*.nbc")),
     "folder": str(compiler.folder),
     "bias": model[0].bias.detach().numpy().tolist(),

@@ -42,7 +42,7 @@ try:
     layer = numba.threading_layer()
 except ValueError:
     layer = None
-kernels = [k for k in gc.get_objects() if type(k) is Kernel]
+kernels = [k for k in gc.get_objects() if type(k) is Kernel and not k.pointer]
 variants = [variant for k in kernels for variant in k.variants.values()]
 print(json.dumps({{
     "before": before,

@@ -31,11 +31,20 @@ def philox(counter, key):
     return counter
 
 
-def mask(size, p, seed, call):
-    """What the `call`-th dropout after a seed keeps: element i has word i % 4 of block i // 4."""
+def words(size, seed, call):
+    """Those of the `call`-th draw after a seed: element i has word i % 4 of block i // 4."""
     key = [seed % WORD, seed // WORD]
-    words = (philox([i // 4, 0, call, 0], key)[i % 4] for i in range(size))
-    return np.array([word >= p * WORD for word in words], bool)
+    return [philox([i // 4, 0, call, 0], key)[i % 4] for i in range(size)]
+
+
+def mask(size, p, seed, call):
+    """What the `call`-th dropout after a seed keeps."""
+    return np.array([word >= p * WORD for word in words(size, seed, call)], bool)
+
+
+def uniform(size, seed, call):
+    """The middles of 2^23 equal parts of (0, 1)."""
+    return np.array([(word // 2**9 + 0.5) / 2**23 for word in words(size, seed, call)], float)
 
 
 def dropout():

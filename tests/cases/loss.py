@@ -1,179 +1,215 @@
-"""Losses, one target at a time."""
+"""Losses of regression and of densities."""
 
+import math
 from itertools import product
 
 import numpy as np
 
 from gpunet.errors import ArgumentError, DTypeError, ShapeError
-from tests.cases.case import (
-    Case,
-    Edge,
-    Invalid,
-    constant,
-    exactly,
-    labels,
-    normal,
-    positive,
-    shares,
-    unit,
+from tests.cases.case import Case, Edge, Invalid, exactly, labels, normal, positive, unit
+from tests.cases.criterion import (
+    NO_SUCH_REDUCTION,
+    REDUCTIONS,
+    at_each_shape,
+    broadcasting,
+    not_a_number,
+    of_one_shape,
+    reduced,
+    written,
 )
 
-REDUCTIONS = ("mean", "sum", "none")
-NO_SUCH_REDUCTION = "reduction must be one of 'mean', 'sum', 'none', got 'max'"
+NONE = dict(reduction="none")
+FAR = exactly([1e4, -1e4, 1e4, np.inf, 0.0])  # beside these targets
+TARGETS = exactly([0.0, 0.0, -1e4, 0.0, 0.0])
 
 
-def _reduced(losses, reduction, count=None):
-    if reduction == "none":
-        return losses
-    count = losses.size if count is None else count
-    return losses.sum() / count if reduction == "mean" else losses.sum()
+def _weighted(losses, reduction, weight):
+    if weight is None:
+        return reduced(losses, reduction)
+    return reduced(weight * losses, reduction, np.sum(weight))
 
 
-def _cross_entropy(
-    x, target, weight=None, ignore_index=-100, reduction="mean", label_smoothing=0.0
-):
-    x = np.moveaxis(x, min(x.ndim - 1, 1), -1)
-    classes = x.shape[-1]
-    log_p = x - np.logaddexp.reduce(x, axis=-1, keepdims=True)
-    weight = np.ones(classes, x.dtype) if weight is None else weight
-    losses, count = np.zeros(x.shape[:-1], x.dtype), x.dtype.type(0)
-    for i in np.ndindex(losses.shape):
-        if target.dtype.kind == "f":
-            wanted = np.moveaxis(target, min(target.ndim - 1, 1), -1)[i]
-            count += 1
-        elif target[i] == ignore_index:
-            continue
-        else:
-            wanted = np.eye(classes, dtype=x.dtype)[target[i]]
-            count += weight[target[i]]
-        wanted = (1 - label_smoothing) * wanted + label_smoothing / classes
-        losses[i] = -(weight * wanted * log_p[i]).sum()
-    return _reduced(losses, reduction, count)
+def _regression(loss):
+    yield from at_each_shape(loss, normal, normal)
+    yield from not_a_number(loss, normal)
+    yield from of_one_shape(normal)
+    for whole in (labels(4, 2, 3), exactly(np.arange(6, dtype="uint8").reshape(2, 3))):
+        yield Case(loss, [normal(2, 3), whole])
+    yield Edge(loss, [FAR, TARGETS], NONE)
 
 
-def cross_entropy():
-    yield from _with_labels()
-    yield from _with_probabilities()
-    yield from _at_edges()
-    yield from _refused()
-
-
-def _with_labels():
-    weights, ignored, smoothings = (None, constant(positive(5))), (-100, 2), (0.0, 0.1, 1.0)
-    names = ("reduction", "weight", "ignore_index", "label_smoothing")
-    for options in product(REDUCTIONS, weights, ignored, smoothings):
-        kwargs = dict(zip(names, options, strict=True))
-        yield Case(_cross_entropy, [normal(7, 5), labels(5, 7)], kwargs)
+def _weights(loss):
     for reduction in REDUCTIONS:
-        kwargs = dict(reduction=reduction)
-        for n, classes in ((1, 1), (3, 2), (31, 33), (33, 31)):
-            yield Case(_cross_entropy, [normal(n, classes), labels(classes, n)], kwargs)
-        yield Case(_cross_entropy, [normal(5), labels(5)], kwargs)
-        yield Case(_cross_entropy, [normal(2, 5, 3, 2), labels(5, 2, 3, 2)], kwargs)
-        yield Case(_cross_entropy, [normal(2, 3), exactly([-100, 1])], kwargs)
-        weighted = [normal(2, 5, 3), labels(5, 2, 3), constant(positive(5))]
-        yield Case(_cross_entropy, weighted, kwargs)
-    yield Case(_cross_entropy, [normal(260, 127), labels(127, 260)])
-
-
-def _with_probabilities():
-    names = ("reduction", "weight", "label_smoothing")
-    for options in product(REDUCTIONS, (None, positive(5)), (0.0, 0.1)):
-        kwargs = dict(zip(names, options, strict=True))
-        yield Case(_cross_entropy, [normal(7, 5), shares(1, 7, 5)], kwargs)
-        yield Case(_cross_entropy, [normal(2, 5, 3), shares(1, 2, 5, 3)], kwargs)
-    for reduction in REDUCTIONS:
-        yield Case(_cross_entropy, [normal(5), shares(0, 5)], dict(reduction=reduction))
-
-
-def _at_edges():
-    for reduction in REDUCTIONS:  # nothing counts: the mean over it is NaN
-        kwargs = dict(reduction=reduction)
-        yield Edge(_cross_entropy, [normal(2, 3), exactly([-100, -100])], kwargs)
-        yield Edge(_cross_entropy, [normal(0, 3), exactly(np.zeros(0, int))], kwargs)
-    kwargs = dict(reduction="none")
-    far, highest = exactly([[1e4, 0.0, -1e4], [0.0, -1e4, 1e4]]), np.eye(3)[[0, 2]]
-    for target in ([0, 2], [2, 0]):
-        slope = highest - np.eye(3)[target]
-        inputs = [far, exactly(target)]
-        yield Edge(_cross_entropy, inputs, kwargs, gradient=lambda *_, g=slope, **__: g)
-    for width in (2, 33):  # a NaN shows in the loss of its row, wherever it stands, and in no other
-        x = np.ones((width, width))
-        np.fill_diagonal(x[1:], np.nan)
-        yield Edge(_cross_entropy, [exactly(x), exactly(np.zeros(width, int))], kwargs)
-        yield Edge(_cross_entropy, [exactly(x), exactly(np.full(width, width - 1))], kwargs)
-
-
-def _refused():
-    x, target = normal(4, 3), labels(3, 4)
-    problem = "target must be in [0, C) = [0, 3), got "
-    yield Invalid([x, exactly([0, 1, 3, 2])], ArgumentError, problem + "3 at index 2")
-    yield Invalid(
-        [x, exactly([0, -1, 0, 0])], ArgumentError, problem + "-1 at index 1; ignore_index"
-    )
-    problem = "target must have shape (4,) (class indices) or (4, 3) (probabilities), got (2,)"
-    yield Invalid([x, exactly([0, 1])], ShapeError, problem + "; x is (4, 3) float64 on cpu")
-    problem = "target must have x's shape (4, 3), got (4, 2)"
-    yield Invalid([x, normal(4, 2)], ShapeError, problem)
-    for dtype in ("int32", "bool"):
-        problem = f"target must be int64 or floating, got {dtype}"
-        yield Invalid([x, exactly(np.zeros(4, dtype))], DTypeError, problem)
-    yield Invalid([x, [0, 1, 2, 0]], DTypeError, "target must be a gpunet.Tensor, got list")
-    yield Invalid(
-        [normal(), target], ShapeError, "x must have a class axis; x is () float64 on cpu"
-    )
-    problem = "weight must have shape (C,) = (3,), got (2,)"
-    yield Invalid([x, target, normal(2)], ShapeError, problem)
-    problem = "weight must be floating, got int64"
-    yield Invalid([x, target, labels(2, 3)], DTypeError, problem)
-    yield Invalid([x, target], ArgumentError, NO_SUCH_REDUCTION, dict(reduction="max"))
-    for value in (-0.1, 1.5):
-        problem = f"label_smoothing must be in [0, 1], got {value}"
-        yield Invalid([x, target], ArgumentError, problem, dict(label_smoothing=value))
-
-
-def _elementwise(loss, target):
-    """The rows that the losses of each element share."""
-    for reduction in REDUCTIONS:
-        kwargs = dict(reduction=reduction)
-        for shape in [(), (1,), (31,), (33,), (4, 3), (2, 3, 5), (130, 127)]:
-            yield Case(loss, [normal(*shape), target(*shape)], kwargs)
-        yield Edge(loss, [normal(0, 3), target(0, 3)], kwargs)  # the mean of nothing is NaN
-        yield Edge(loss, [exactly([np.nan, 1.0]), target(2)], kwargs)
-    rule = "target must have x's shape (3,), got (3, 1); x is (3,) float64 on cpu"
-    yield Invalid([normal(3), target(3, 1)], ShapeError, rule)
-    rule = "target must be floating, got int64"
-    yield Invalid([normal(3), labels(2, 3)], DTypeError, rule)
-    yield Invalid([normal(3), 0.0], DTypeError, "target must be a gpunet.Tensor, got float")
-    yield Invalid([normal(3), target(3)], ArgumentError, NO_SUCH_REDUCTION, dict(reduction="max"))
+        kwargs = dict(reduction=reduction, weight=positive(4, 3))
+        yield Case(loss, [normal(4, 3), normal(4, 3)], kwargs)
+    rule = "weight must have x's shape (4, 3), got (3,)"
+    yield Invalid([normal(4, 3), normal(4, 3)], ShapeError, rule, dict(weight=positive(3)))
 
 
 def mse_loss():
-    def loss(x, target, reduction="mean"):
-        return _reduced((x - target) ** 2, reduction)
+    def loss(x, target, reduction="mean", weight=None):
+        return _weighted((x - target) ** 2, reduction, weight)
 
-    yield from _elementwise(loss, normal)
+    yield from _regression(loss)
+    yield from _weights(loss)
 
 
-def binary_cross_entropy_with_logits():
-    def loss(x, target, weight=1, reduction="mean", pos_weight=1):
-        if_true, if_false = np.logaddexp(0, -x), np.logaddexp(0, x)  # −log σ(x), −log (1 − σ(x))
-        return _reduced(
-            weight * (pos_weight * target * if_true + (1 - target) * if_false), reduction
-        )
+def l1_loss():
+    def loss(x, target, reduction="mean", weight=None):
+        return _weighted(np.abs(x - target), reduction, weight)
 
-    yield from _elementwise(loss, unit)
-    x, target = normal(4, 3), unit(4, 3)
-    for reduction, shape in product(REDUCTIONS, [(), (3,), (4, 1), (4, 3)]):
-        for option in ("weight", "pos_weight"):
-            kwargs = {option: positive(*shape), "reduction": reduction}
-            yield Case(loss, [x, target], kwargs)
-    both = dict(weight=positive(3), pos_weight=positive(4, 1))
-    yield Case(loss, [x, exactly(np.eye(4, 3))], both)
-    far, targets = exactly([-1e30, -1e4, 1e4, 1e30] * 2), constant(exactly([0.0] * 4 + [1.0] * 4))
-    slopes = [0, 0, 1, 1, -1, -1, 0, 0]
-    kwargs = dict(reduction="none")
-    yield Edge(loss, [far, targets], kwargs, gradient=lambda *_, **__: slopes)
-    for option, wrong in product(("weight", "pos_weight"), ((2,), (2, 4, 3))):
-        rule = f"{option} must broadcast to x's shape (4, 3), got {wrong}"
-        yield Invalid([x, target], ShapeError, rule, {option: normal(*wrong)})
+    yield from _regression(loss)
+    yield from _weights(loss)
+
+    x, slopes = exactly([2.0, 3.0, 1.0, np.nan]), np.array([0, 1, -1, 0])
+    yield Edge(loss, [x, exactly([2.0] * 4)], NONE, gradient=written(slopes, -slopes))
+
+
+def smooth_l1_loss():
+    def loss(x, target, reduction="mean", beta=1.0):
+        d = np.abs(x - target)
+        if beta == 0:
+            return reduced(d, reduction)
+        return reduced(np.where(d < beta, d * d / (2 * beta), d - beta / 2), reduction)
+
+    yield from _regression(loss)
+    for reduction, beta in product(REDUCTIONS, (0, 0.3, 2.5)):
+        yield Case(loss, [normal(4, 3), normal(4, 3)], dict(reduction=reduction, beta=beta))
+    x, zeros = exactly([0.0, 0.5, -0.5, 0.25, np.nan]), exactly([0.0] * 5)
+    for beta, slopes in ((0.5, [0, 1, -1, 0.5, np.nan]), (0, [0, 1, -1, 1, 0])):
+        gradient = written(slopes, np.negative(slopes))
+        yield Edge(loss, [x, zeros], dict(NONE, beta=beta), gradient=gradient)
+    rule = "beta must be at least 0, got -1"
+    yield Invalid([normal(3), normal(3)], ArgumentError, rule, dict(beta=-1))
+
+
+def huber_loss():
+    def loss(x, target, reduction="mean", delta=1.0, weight=1.0):
+        d = np.abs(x - target)
+        losses = np.where(d < delta, d * d / 2, delta * (d - delta / 2))
+        return reduced(weight * losses, reduction)
+
+    yield from at_each_shape(loss, normal, normal)
+    yield from not_a_number(loss, normal)
+    yield from of_one_shape(normal)
+    for reduction, delta in product(REDUCTIONS, (0.3, 2.5)):
+        kwargs = dict(reduction=reduction, delta=delta)
+        yield Case(loss, [normal(4, 3), normal(4, 3)], kwargs)
+        yield Case(loss, [normal(4, 3), normal(4, 3)], dict(kwargs, weight=positive(4, 3)))
+    yield Edge(loss, [FAR, TARGETS], NONE)
+    x, zeros = exactly([0.0, 0.5, -0.5, 0.25, np.nan]), exactly([0.0] * 5)
+    slopes = np.array([0, 0.5, -0.5, 0.25, np.nan])
+    yield Edge(loss, [x, zeros], dict(NONE, delta=0.5), gradient=written(slopes, -slopes))
+    for delta in (0.0, -1.0, np.nan):
+        rule = f"delta must be above 0, got {delta}"
+        yield Invalid([normal(3), normal(3)], ArgumentError, rule, dict(delta=delta))
+    rule = "weight must have x's shape (4, 3), got (3,)"
+    yield Invalid([normal(4, 3), normal(4, 3)], ShapeError, rule, dict(weight=positive(3)))
+
+
+def kl_div():
+    def loss(x, target, reduction="mean", log_target=False):
+        if log_target:
+            losses = np.exp(target) * (target - x)
+        else:
+            losses = target * np.log(np.where(target == 0, 1, target)) - target * x
+        if reduction == "batchmean":
+            return losses.sum() / (len(x) if x.ndim else 1)
+        return reduced(losses, reduction)
+
+    yield from at_each_shape(loss, normal, positive)
+    yield from not_a_number(loss, positive)
+    yield from broadcasting(loss, normal, positive)
+    for shape in ((), (4, 3), (2, 3, 5)):
+        kwargs = dict(reduction="batchmean")
+        yield Case(loss, [normal(*shape), positive(*shape)], kwargs)
+        yield Case(loss, [normal(*shape), normal(*shape)], dict(kwargs, log_target=True))
+    for reduction in ("batchmean", *REDUCTIONS):
+        kwargs = dict(reduction=reduction, log_target=True)
+        yield Edge(loss, [normal(0, 3), normal(0, 3)], kwargs)
+        yield Case(loss, [normal(4, 3), normal(4, 3)], kwargs)
+    x, target = exactly([0.0, -1.0, -1e4, 0.0]), exactly([0.0, 0.5, 1.0, 1.0])
+    by_target = [np.nan, math.log(0.5) + 2, 1e4 + 1, 1]
+    yield Edge(loss, [x, target], NONE, gradient=written([0, -0.5, -1, -1], by_target))
+    yield Invalid([normal(3), labels(2, 3)], DTypeError, "target must be floating, got int64")
+    rule = "reduction must be one of 'mean', 'sum', 'none', 'batchmean', got 'max'"
+    yield Invalid([normal(3), unit(3)], ArgumentError, rule, dict(reduction="max"))
+
+
+def poisson_nll_loss():
+    def loss(x, target, log_input=True, full=False, eps=1e-8, reduction="mean"):
+        rate, log_rate = (np.exp(x), x) if log_input else (x, np.log(x + x.dtype.type(eps)))
+        losses = rate - target * log_rate
+        if full:
+            t = np.maximum(target, 1).astype(x.dtype)
+            stirling = t * np.log(t) - t + np.log(2 * np.pi * t).astype(x.dtype) / 2
+            losses = losses + np.where(target > 1, stirling, 0)
+        return reduced(losses, reduction)
+
+    yield from at_each_shape(loss, normal, positive)
+    yield from not_a_number(loss, positive)
+    yield from broadcasting(loss, normal, positive)
+    for reduction, log_input, full in product(REDUCTIONS, (True, False), (True, False)):
+        kwargs = dict(log_input=log_input, full=full, reduction=reduction)
+        yield Case(loss, [positive(4, 3), positive(4, 3)], kwargs)
+        yield Case(loss, [positive(2, 3), positive(3)], dict(kwargs, eps=0.1))
+    yield Case(loss, [normal(4, 3), labels(5, 4, 3)])
+    why = "PyTorch takes the logarithm of whole numbers in float32"
+    yield Case(loss, [normal(4, 3), labels(5, 4, 3)], dict(full=True), unlike_torch=why)
+    x, target = exactly([0.0, 1.0, -1e4, 0.5]), exactly([0.0, 1.0, 1.0, 2.0])
+    slopes = np.exp([0.0, 1.0, -1e4, 0.5]) - [0, 1, 1, 2]
+    kwargs = dict(NONE, full=True)
+    by_target = [0, -1, 1e4, -0.5 + math.log(2) + 0.25]
+    yield Edge(
+        loss,
+        [x, target],
+        kwargs,
+        gradient=written(slopes, by_target),
+        unlike_torch="PyTorch's gradient by a target of 0 is NaN",
+    )
+    yield Edge(loss, [exactly([0.0, 0.0]), exactly([0.0, 1.0])], dict(NONE, log_input=False))
+
+
+def gaussian_nll_loss():
+    def loss(x, target, var, full=False, eps=1e-6, reduction="mean"):
+        var = np.asarray(var, x.dtype)
+        if var.shape == x.shape[:-1] != x.shape:
+            var = var[..., None]
+        var = np.maximum(var, x.dtype.type(eps))
+        losses = (np.log(var) + (x - target) ** 2 / var) / 2
+        if full:
+            losses = losses + x.dtype.type(math.log(2 * math.pi) / 2)
+        return reduced(losses, reduction)
+
+    for reduction, full in product(REDUCTIONS, (False, True)):
+        kwargs = dict(full=full, reduction=reduction)
+        for shape in ((), (1,), (31,), (2, 3, 5)):
+            yield Case(loss, [normal(*shape), normal(*shape), positive(*shape)], kwargs)
+        for shape in ((4,), (4, 1), (1, 3)):
+            yield Case(loss, [normal(4, 3), normal(4, 3), positive(*shape)], kwargs)
+        yield Case(loss, [normal(4, 3), normal(4, 3), 0.7], kwargs)
+        yield Edge(loss, [normal(0, 3), normal(0, 3), positive(0)], kwargs)
+    yield Case(loss, [normal(4, 3), normal(3), positive(4, 3)])
+    yield Case(loss, [normal(3), normal(4, 3), positive(1)])
+    yield Case(loss, [normal(4, 3), labels(3, 4, 3), positive(4, 3)])
+    yield Case(loss, [normal(), normal(), positive()])
+    x, target, var = exactly([1.0, 2.0, 3.0]), exactly([0.0, 1.0, 3.0]), exactly([2.0, 0.0, 0.25])
+    kwargs = dict(NONE, eps=0.5)  # where it counts instead of the variance, the slope is its own
+    by_x, by_var = np.array([0.5, 2.0, 0.0]), [(1 / 2 - 1 / 4) / 2, (2 - 4) / 2, 2 / 2]
+    yield Edge(loss, [x, target, var], kwargs, gradient=written(by_x, -by_x, by_var))
+    yield Edge(loss, [x, target, exactly([np.nan, 1.0, 1.0])], NONE)
+    rule = "var must be at least 0, got a negative one"
+    yield Invalid([normal(3), normal(3), exactly([1.0, -1.0, 1.0])], ArgumentError, rule)
+    yield Invalid([normal(3), normal(3), -1.0], ArgumentError, rule)
+    for shape in ((3,), (1, 1), (2, 2), ()):
+        rule = "var must have x's shape (2, 3), or lack its last axis or have length 1 on one"
+        inputs = [normal(2, 3), normal(2, 3), positive(*shape)]
+        yield Invalid(inputs, ShapeError, f"{rule}, got {shape}")
+    yield Invalid([normal(3), normal(3), labels(2, 3)], DTypeError, "var must be floating")
+    rule = "var must be a gpunet.Tensor, got str"
+    yield Invalid([normal(3), normal(3), "1"], DTypeError, rule)
+    rule = "the shapes of x, target must broadcast, got (3,) and (2,)"
+    yield Invalid([normal(3), normal(2), 1.0], ShapeError, rule)
+    inputs = [normal(3), normal(3), 1.0]
+    yield Invalid(inputs, ArgumentError, NO_SUCH_REDUCTION, dict(reduction="max"))
+    yield Invalid([labels(3, 3), normal(3), 1.0], DTypeError, "x must be floating, got int64")

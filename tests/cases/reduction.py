@@ -142,6 +142,8 @@ def sum_():
     yield Case(_sum, [normal(2, 3), 0, True])
     yield Case(_sum, [normal(0, 3)], dict(dim=0))
     yield Case(_sum, [labels(9, 2, 3)], dict(dim=0))
+    for shape, dim in [((1030, 2), 0), ((2, 1100, 3), 1), ((1025, 2, 2), (0, 1))]:
+        yield Case(_sum, [normal(*shape), dim])  # added up in blocks
     yield Case(_sum, [exactly([True, False, True])])
     yield Case(_sum, [exactly(np.array([200, 100], "uint8"))])
     yield Case(_sum, [labels(9, 2, 3)], dict(dtype="float32"), unlike_torch=STRINGS)

@@ -10,8 +10,12 @@ from PIL import Image
 from gpunet import __version__, cli, data, functional, optim
 from gpunet.backend import cpu
 from gpunet.backend.cpu import jit
+from gpunet.backend.cuda import loader
+from gpunet.backend.cuda.source import kernels
 from gpunet.train import Evaluation, Run, checkpoint, evaluate
 from gpunet.train.build import build_model
+from tests.kernels import needs
+from tests.kernels.host.gpu import HostGPU, pretended
 from tests.process import python
 
 
@@ -165,13 +169,18 @@ def test_info(gpunet) -> None:
     done = gpunet("info")
     assert done.status == 0
     rows = dict(re.split(r" {2,}", line.strip(), maxsplit=1) for line in done.out.splitlines())
-    assert list(rows) == ["gpunet", "packages", "cpu", "cuda", "cpu kernels", "cuda sources"]
+    about_cuda = ["cuda", "cuda compiler", "cuda kernels", "cuda sources"]
+    assert [row for row in rows if row not in about_cuda] == [
+        *("gpunet", "packages", "cpu", "cpu kernels")
+    ]
+    assert [row for row in rows if row in about_cuda] == about_cuda
     assert rows["gpunet"].startswith(f"{__version__}, Python 3.")
     for package in ("numpy", "numba", "safetensors", "pillow"):
         assert re.search(rf"\b{package} \d+\.\d+", rows["packages"])
     assert re.search(r", \d+ cores; \d+ threads compute$", rows["cpu"])
     assert rows["cpu kernels"].endswith(f" MB in {jit.compiler.folder}")
     assert rows["cuda sources"].endswith("kernels")
+    assert rows["cuda kernels"].endswith(f" MB in {loader.cache_folder()}")
 
 
 def test_info_says_why_there_is_no_gpu(gpunet, monkeypatch) -> None:
@@ -185,6 +194,61 @@ def test_info_without_a_kernel_cache(gpunet, monkeypatch) -> None:
     assert (
         f"{jit.cache_folder()} cannot be written: kernels are compiled anew" in gpunet("info").out
     )
+
+
+def test_info_of_a_machine_with_two_gpus(gpunet, monkeypatch) -> None:
+    lines = [f"cuda:{n} NVIDIA H100, 80 GB, sm_90; driver CUDA 13.0" for n in range(2)]
+    monkeypatch.setattr("gpunet.cli.info.probe", lambda: "")
+    monkeypatch.setattr("gpunet.cli.info.devices", lambda: lines)
+    monkeypatch.setattr("gpunet.cli.info.nvrtc.find", lambda: None)
+    done = gpunet("info")
+    assert re.search(rf"^cuda +{lines[0]} *\n +{lines[1]} *$", done.out, re.M)
+    assert re.search(r"^cuda compiler +no NVRTC found *$", done.out, re.M)
+
+
+# --- warmup, and the other commands on a GPU
+
+
+def test_warmup_without_a_gpu_says_what_is_missing(gpunet, monkeypatch) -> None:
+    monkeypatch.setattr("gpunet.backend.cuda.probe", lambda: "there is no driver [/]")
+    done = gpunet("warmup")
+    assert (done.status, done.out) == (1, "")
+    assert done.err == (
+        "error warmup: there must be a GPU to compile for, but there is no driver [/]\n"
+    )
+
+
+def test_warmup_loads_every_kernel_in_every_dtype(gpunet, monkeypatch) -> None:
+    loaded = []
+    monkeypatch.setattr(HostGPU, "load", lambda self, *what: loaded.append(what))
+    with pretended(HostGPU()):
+        done = gpunet("warmup")
+    assert done.status == 0
+    dtypes = ("float32", "float64", "float16", "bfloat16")
+    assert loaded == [(family, dtype) for family in kernels() for dtype in dtypes]
+    count = sum(map(len, kernels().values()))
+    assert f"{count} kernels in 4 dtypes are ready for host after " in done.out
+
+
+@needs.compiler
+def test_a_run_of_the_cpu_on_a_gpu(gpunet, run_folder) -> None:
+    """Accuracy and probabilities are those of the CPU to the digits that are shown."""
+    plain = gpunet("eval", run_folder)
+    with pretended(HostGPU()):
+        there = gpunet("eval", run_folder, "--device", "cuda")
+    assert (plain.status, there.status) == (0, 0)
+    assert there.out == plain.out
+
+
+@needs.compiler
+def test_a_gpus_run_goes_on_on_the_cpu(gpunet, config, tmp_path) -> None:
+    with pretended(HostGPU()):
+        short = ("--set", "train.epochs=1")
+        done = gpunet("train", config, "--device", "cuda", "--out", tmp_path / "run", *short)
+    assert done.status == 0, done.err
+    assert "device cuda:0" in done.out
+    assert "test accuracy" in done.out
+    assert gpunet("eval", tmp_path / "run", "--device", "cpu").status == 0
 
 
 def test_ops(gpunet) -> None:
@@ -224,7 +288,7 @@ def test_help_mentions_every_option(gpunet, name) -> None:
 def test_help_mentions_every_command_with_an_example(gpunet) -> None:
     done = gpunet("--help")
     assert done.status == 0
-    assert set(parsers()) == {"train", "eval", "predict", "summary", "info", "ops"}
+    assert set(parsers()) == {"train", "eval", "predict", "summary", "info", "warmup", "ops"}
     for name in parsers():
         assert re.search(rf"^    {name} ", done.out, re.M)
         assert re.search(rf"^  gpunet {name}", done.out, re.M)

@@ -168,11 +168,11 @@ def test_refused(gpunet, config, tmp_path, monkeypatch, arguments, message) -> N
 def test_without_a_gpu_cuda_is_refused_in_one_line(gpunet, config, tmp_path, monkeypatch) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("gpunet.backend.cuda.probe", lambda: "CuPy [x] finds no NVIDIA GPU")
-    for device in ("cuda", "cuda:1"):
+    for device, number in (("cuda", 0), ("cuda:1", 1)):
         done = gpunet("train", config, "--device", device)
         assert done.status == 1
         assert done.err == (
-            f"error device: {device} cannot be used: CuPy [x] finds no NVIDIA GPU; "
+            f"error device: cuda:{number} cannot be used: CuPy [x] finds no NVIDIA GPU; "
             "use device cpu or auto\n"
         )
     assert not (tmp_path / "runs").exists()

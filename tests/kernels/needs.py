@@ -12,6 +12,6 @@ compiler = pytest.mark.skipif(
     reason="kernels were NOT EXECUTED: no C++ compiler (install g++, or name one in $CXX)",
 )
 nvrtc_wheels = pytest.mark.skipif(
-    nvrtc.library() is None,
+    nvrtc.compiler() is None,
     reason="kernels were NOT COMPILED for GPUs: pip install nvidia-cuda-nvrtc nvidia-cuda-runtime",
 )

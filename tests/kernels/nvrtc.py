@@ -6,23 +6,18 @@ kernel for every dtype and architecture takes more than a minute.
 
 from __future__ import annotations
 
-import ctypes
 import functools
 import hashlib
 import json
 import os
 import re
-import sys
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from gpunet.backend.cuda import loader, nvrtc
 from tests.kernels.dtypes import DType
 
-OPTIONS = (  # as CuPy gives them
-    *("--std=c++17", "-ftz=true", "--device-as-default-execution-space"),
-    "-Xptxas=-v",  # what the assembler says of each kernel
-)
 _RESOURCES = re.compile(
     r"entry function '(?P<name>\w+)'(?:.|\n)*?(?P<stack>\d+) bytes stack frame, "
     r"(?P<stored>\d+) bytes spill stores, (?P<loaded>\d+) bytes spill loads(?:.|\n)*?"
@@ -49,71 +44,35 @@ class Report:
     wide_stores: int
 
 
-def library() -> Path | None:
-    """NVRTC of its wheel, if the headers of nvidia-cuda-runtime are there too; else None."""
-    for folder in map(Path, sys.path):
-        for path in sorted(folder.glob("nvidia/*/lib/libnvrtc.so.*")):
-            if _headers(path):
-                return path
-    return None
-
-
-def _headers(nvrtc: Path) -> Path | None:
-    found = nvrtc.parents[2].glob("*/include/cuda_fp16.h")
-    return next((header.parent for header in sorted(found)), None)
+@functools.cache
+def compiler() -> nvrtc.Compiler | None:
+    """NVRTC with its headers, if there is one; of the newest CUDA of those that are."""
+    found = (nvrtc.find(major) for major in sorted(nvrtc.WHEELS, reverse=True))
+    return next((c for c in found if c is not None and c.headers is not None), None)
 
 
 def compile(text: str, dtype: DType, architecture: int) -> dict[str, Report]:
-    """What NVRTC makes of a kernel source, by kernel.
+    """What NVRTC makes of a kernel source, by kernel, with the options of a user's machine.
 
     Raises:
-        AssertionError: it does not compile; the message is the compiler's.
+        DeviceError: it does not compile; the message is the compiler's.
     """
-    path = library()
-    assert path is not None
-    arguments = (
-        *OPTIONS,
-        f"-arch=sm_{architecture}",
-        f"-DDTYPE={dtype.cuda}",
-        f"-I{_headers(path)}",
-    )
-    parts = (str(path), str(path.stat().st_mtime_ns), Path(__file__).read_text(), *arguments, text)
+    found = compiler()
+    assert found is not None
+    # What the assembler says of each kernel: it changes the log, not the binary.
+    options = (*loader.options(dtype.name, architecture, found), "-Xptxas=-v")
+    parts = (found.identity(), Path(__file__).read_text(), *options, text)
     key = hashlib.sha256("\0".join(parts).encode()).hexdigest()[:32]
     base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
     kept = Path(base) / "gpunet" / "nvrtc-reports" / f"{key}.json"
     if not kept.exists():
-        reports = _report(*_compile(_open(path), text, arguments))
+        made = found.compile(text, options)
+        reports = _report(made.log, made.ptx)
         kept.parent.mkdir(parents=True, exist_ok=True)
         scratch = kept.with_suffix(f".{os.getpid()}")
         scratch.write_text(json.dumps({name: asdict(report) for name, report in reports.items()}))
         scratch.replace(kept)
     return {name: Report(**fields) for name, fields in json.loads(kept.read_text()).items()}
-
-
-@functools.cache
-def _open(path: Path) -> ctypes.CDLL:
-    return ctypes.CDLL(str(path))
-
-
-def _compile(nvrtc: ctypes.CDLL, text: str, arguments: tuple[str, ...]) -> tuple[str, str]:
-    """The log and the PTX of a program."""
-
-    def output(what: str) -> str:
-        size = ctypes.c_size_t()
-        getattr(nvrtc, f"nvrtcGet{what}Size")(program, ctypes.byref(size))
-        buffer = ctypes.create_string_buffer(size.value)
-        getattr(nvrtc, f"nvrtcGet{what}")(program, buffer)
-        return buffer.value.decode()
-
-    program = ctypes.c_void_p()
-    nvrtc.nvrtcCreateProgram(ctypes.byref(program), text.encode(), b"kernels", 0, None, None)
-    options = (ctypes.c_char_p * len(arguments))(*[argument.encode() for argument in arguments])
-    failed = nvrtc.nvrtcCompileProgram(program, len(arguments), options)
-    log = output("ProgramLog")
-    assert not failed, f"NVRTC refuses a kernel source with {' '.join(arguments)}:\n{log}"
-    ptx = output("PTX")
-    nvrtc.nvrtcDestroyProgram(ctypes.byref(program))
-    return log, ptx
 
 
 def _report(log: str, ptx: str) -> dict[str, Report]:

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from gpunet.backend.cpu import dropout as twin
+from gpunet.backend.cuda import source
 from tests.kernels import needs
 from tests.kernels.dtypes import BFLOAT16, DTYPES, FLOAT16, FLOAT32, FLOAT64, Array, DType
 from tests.kernels.host import build
@@ -42,6 +43,37 @@ def test_half_types_have_the_same_mask(dtype: DType) -> None:
     ones = np.ones(257)
     expected = twin.dropout(ones.astype(np.float32), 0.5, SEED, COUNTER)
     assert (dtype.decode(dropout(dtype, dtype.encode(ones), 0.5)) == expected).all()
+
+
+def uniform(dtype: DType, size: int, low: float, high: float, aligned: bool = True) -> Array:
+    def program(device: Device) -> Array:
+        y = device.empty(size, dtype.storage, aligned)
+        kernel = build.load("dropout", dtype)["uniform"]
+        device.launch(kernel, 2, 32, y, size, low, high, SEED, COUNTER)
+        return y
+
+    return everywhere(program)
+
+
+@pytest.mark.parametrize("size", [0, 1, 3, 4, 5, 33, 257])
+@pytest.mark.parametrize("dtype", [FLOAT32, FLOAT64], ids=str)
+def test_uniform_numbers_are_those_of_the_cpu_twin(dtype: DType, size: int) -> None:
+    like = np.empty(size, dtype.storage)
+    assert (uniform(dtype, size, 0, 1) == twin.uniform(like, 0, 1, SEED, COUNTER)).all()
+    actual, expected = uniform(dtype, size, -2, 3), twin.uniform(like, -2, 3, SEED, COUNTER)
+    assert (np.abs(actual - expected) <= 3 * dtype.epsilon).all()  # rounded once or twice
+
+
+@pytest.mark.parametrize("dtype", DTYPES, ids=str)
+def test_uniform_numbers_fill_the_range_evenly(dtype: DType) -> None:
+    u = dtype.decode(uniform(dtype, 4096, 0, 1, aligned=False))
+    # The number of 4096 that lie in each tenth is 410 with a deviation of 19.
+    counts, _ = np.histogram(u, 10, (0, 1))
+    assert (np.abs(counts - 409.6) < 6 * 19.2).all()
+    exact = twin.uniform(np.empty(4096), 0, 1, SEED, COUNTER)
+    assert (np.abs(u - exact) <= dtype.epsilon / 2).all()
+    assert 0 < exact.min()
+    assert exact.max() < 1
 
 
 @pytest.mark.parametrize("launch", [(1, 32), (3, 64), (1, 96)], ids=str)
@@ -100,5 +132,5 @@ def test_philox_gives_the_published_words(counter: str, key: str, result: str) -
         device.launch(kernel, 1, 32, *given, out)
         return out
 
-    kernel = build.load_text(build.source("dropout") + PHILOX, FLOAT32)["words"]
+    kernel = build.load_text(source.text("dropout") + PHILOX, FLOAT32)["words"]
     assert (everywhere(program) == words(result)).all()

@@ -39,19 +39,20 @@ def backward(
     starts = np.searchsorted(index[order], np.arange(rows + 1))
 
     def program(device: Device) -> Array:
-        total = device.empty((rows, gy.shape[1]), dtype.storage)
+        blocks, n, columns = gy.shape
+        total = device.empty((blocks, rows, columns), dtype.storage)
         kernel = build.load("embedding", dtype)["embedding_bwd"]
         arrays = device.array(gy), device.array(order), device.array(starts), total
-        device.launch(kernel, *launch, *arrays, rows, gy.shape[1])
+        device.launch(kernel, *launch, *arrays, blocks, n, rows, columns)
         return total
 
     return everywhere(program)
 
 
 def example(dtype: DType, rows: int, columns: int, n: int) -> tuple[Array, Array, Array]:
-    """A table, positions in it, and a gradient for each."""
+    """A table, positions in it, and two blocks of a gradient for each."""
     random = np.random.default_rng(rows + n)
-    weight, gy = random.normal(0, 3, (rows, columns)), random.normal(0, 3, (n, columns))
+    weight, gy = random.normal(0, 3, (rows, columns)), random.normal(0, 3, (2, n, columns))
     return dtype.encode(weight), random.integers(0, rows, n), dtype.encode(gy)
 
 
@@ -89,36 +90,43 @@ def test_gradient_is_the_sum_of_rows(
     _, index, gy = example(dtype, *sizes)
 
     def sums(gy: Array) -> Array:
-        total = np.zeros((sizes[0], sizes[1]), gy.dtype)
-        for row, g in zip(index, gy, strict=True):
-            total[row] += g
+        total = np.zeros((2, sizes[0], sizes[1]), gy.dtype)
+        for i, row in enumerate(index):
+            total[:, row] += gy[:, i]
         return total
 
     got = backward(dtype, gy, index, sizes[0], launch)
     if got.size:
         assert_close(got, sums, dtype, gy)
-    assert not dtype.decode(got[np.setdiff1d(np.arange(sizes[0]), index)]).any()
+    assert not dtype.decode(got[:, np.setdiff1d(np.arange(sizes[0]), index)]).any()
 
 
 @pytest.mark.parametrize("dtype", [FLOAT32, FLOAT64], ids=str)
 def test_gradient_has_the_bits_of_the_cpu_twin(dtype: DType) -> None:
     """Both add up in the order of the rows."""
-    _, index, gy = example(dtype, 3, 33, 100)
-    assert backward(dtype, gy, index, 3).tobytes() == twin.embedding_bwd(gy, index, 3).tobytes()
+    for columns in (33, 1):
+        _, index, gy = example(dtype, 3, columns, 100)
+        for blocks in (gy, gy[:1]):
+            expected = twin.embedding_bwd(blocks, index, 3)
+            assert backward(dtype, blocks, index, 3).tobytes() == expected.tobytes()
 
 
 def test_half_types_are_summed_in_float() -> None:
     # 4096 ones: a sum in half precision would stop at 2048, where one more no longer counts.
-    ones, index = np.ones((4096, 1), np.float16), np.zeros(4096, np.int64)
+    ones, index = np.ones((1, 4096, 1), np.float16), np.zeros(4096, np.int64)
     assert backward(FLOAT16, ones, index, 1) == 4096
     assert twin.embedding_bwd(ones, index, 1) == 4096
 
 
-def test_the_twin_shares_out_large_tables() -> None:
-    """Beyond the size where threads share the work, too."""
-    weight, index, gy = example(FLOAT32, 300, 70, 6000)
-    assert twin.embedding_fwd(weight, index).tobytes() == weight[index].tobytes()
-    total = np.zeros((300, 70))
-    np.add.at(total, index, gy.astype(np.float64))
-    bound = 6000 / 300 * 4 * 2.0**-23 * np.abs(total).max()  # some 20 additions a row
-    assert np.abs(twin.embedding_bwd(gy, index, 300) - total).max() <= bound
+@pytest.mark.parametrize(("blocks", "columns"), [(1, 70), (40, 2), (300, 1), (1, 1)])
+def test_the_twin_with_large_tables(blocks: int, columns: int) -> None:
+    n = 420_000 // (blocks * columns)
+    random = np.random.default_rng(0)
+    index = random.integers(0, 300, n)
+    gy = random.integers(-8, 9, (blocks, n, columns)).astype(np.float32)  # sums are exact
+    total = np.zeros((blocks, 300, columns), np.float32)
+    for block, g in zip(total, gy, strict=True):
+        np.add.at(block, index, g)
+    assert twin.embedding_bwd(gy, index, 300).tobytes() == total.tobytes()
+    table = random.standard_normal((300, columns)).astype(np.float32)
+    assert twin.embedding_fwd(table, index).tobytes() == table[index].tobytes()

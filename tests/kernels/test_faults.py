@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from gpunet.backend.cuda import source
 from tests.kernels import (
     needs,
     test_activation,
@@ -164,7 +165,7 @@ def test_a_planted_fault_fails_the_kernels_own_test(
     fault: Fault, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def load(family: str, dtype: DType) -> dict[str, build.Kernel]:
-        text = build.source(family)
+        text = source.text(family)
         assert text.count(fault.text) == 1
         return build.load_text(text.replace(fault.text, fault.planted), dtype)
 
@@ -215,21 +216,21 @@ KERNEL(last_wins)(T* x) { x[0] = threadIdx.x; }
 )
 @pytest.mark.parametrize("schedule", SCHEDULES, ids=str)
 def test_the_device_reports(schedule: Any, kernel: str, message: str) -> None:
-    kernels = build.load_text(build.source("dropout") + '#line 1 "planted.cu"' + DIVERGENT, FLOAT32)
+    kernels = build.load_text(source.text("dropout") + '#line 1 "planted.cu"' + DIVERGENT, FLOAT32)
     device = Device(schedule)
     with pytest.raises(KernelFault, match=message):
         device.launch(kernels[kernel], 1, 64, device.array(np.zeros(64, np.float32)))
 
 
 def test_a_double_in_a_float_kernel_does_not_compile() -> None:
-    planted = build.source("dropout") + "KERNEL(half)(T* x) { x[0] = x[0] * 0.5; }"
+    planted = source.text("dropout") + "KERNEL(half)(T* x) { x[0] = x[0] * 0.5; }"
     build.load_text(planted, FLOAT64)
     with pytest.raises(AssertionError, match="the C\\+\\+ compiler refuses"):
         build.load_text(planted, FLOAT32)
 
 
 def test_shared_memory_does_not_outlive_its_block() -> None:
-    kernel = build.load_text(build.source("dropout") + DIVERGENT, FLOAT32)["leak"]
+    kernel = build.load_text(source.text("dropout") + DIVERGENT, FLOAT32)["leak"]
 
     def program(device: Device) -> Array:
         x = device.array(np.zeros(32, np.float32))
@@ -240,7 +241,7 @@ def test_shared_memory_does_not_outlive_its_block() -> None:
 
 
 def test_a_result_that_depends_on_the_order_is_refused() -> None:
-    kernel = build.load_text(build.source("dropout") + DIVERGENT, FLOAT32)["last_wins"]
+    kernel = build.load_text(source.text("dropout") + DIVERGENT, FLOAT32)["last_wins"]
 
     def program(device: Device) -> Array:
         x = device.empty(1, np.float32)

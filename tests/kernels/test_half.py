@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from gpunet.backend.cuda import source
 from tests.kernels import needs
 from tests.kernels.dtypes import BFLOAT16, FLOAT16, Array, DType
 from tests.kernels.host import build
@@ -21,7 +22,7 @@ KERNEL(narrow)(const float* x, T* y, long long n) { GRID_STRIDE(i, n) y[i] = T(x
 def convert(name: str, dtype: DType, x: Array, result: type[np.generic]) -> Array:
     device = Device(SCHEDULES[0])
     y = device.empty(x.shape, result)
-    kernel = build.load_text(build.source("dropout") + CONVERT, dtype)[name]
+    kernel = build.load_text(source.text("dropout") + CONVERT, dtype)[name]
     device.launch(kernel, 1, 32, device.array(x), y, x.size)
     return y
 

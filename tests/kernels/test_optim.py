@@ -15,6 +15,7 @@ import pytest
 import gpunet
 from gpunet import optim
 from gpunet.backend.cpu import optim as twin
+from gpunet.backend.cuda import source
 from tests.kernels import needs
 from tests.kernels.close import assert_close
 from tests.kernels.dtypes import DTYPES, FLOAT32, FLOAT64, Array, DType
@@ -138,15 +139,11 @@ def train(asked: Call, dtype: DType, steps: int = STEPS, aligned: bool = True) -
 def test_options_are_those_of_the_twin(rule: str, options: dict[str, Any]) -> None:
     """By name and in order, as double or bool: so a launch needs no list of them."""
     asked = call(rule, options)
-    *_, lr = [
-        i
-        for i, (_, name) in enumerate(build.signatures(build.source("optim"))[asked.kernel])
-        if name == "lr"
-    ]
-    parameters = build.signatures(build.source("optim"))[asked.kernel][lr + 1 :]
-    assert [name for _, name in parameters] == list(asked.options)
-    for (kind, _), value in zip(parameters, asked.options.values(), strict=True):
-        assert kind == ("bool" if isinstance(value, bool) else "double")
+    signature = source.signatures(source.text("optim"))[asked.kernel]
+    parameters = signature[[parameter.name for parameter in signature].index("lr") + 1 :]
+    assert [parameter.name for parameter in parameters] == list(asked.options)
+    for parameter, value in zip(parameters, asked.options.values(), strict=True):
+        assert parameter.type == ("bool" if isinstance(value, bool) else "double")
 
 
 @every_rule

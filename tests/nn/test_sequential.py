@@ -12,6 +12,7 @@ ACTIVATIONS = [
     for name in nn.__all__
     if isinstance(getattr(nn, name), type) and issubclass(getattr(nn, name), ActivationLayer)
 ]
+REQUIRED = {nn.Threshold: (0.5, -1.0)}  # arguments without a default
 
 
 def passed(model: nn.Sequential, x: np.ndarray) -> tuple[list[str], list[bytes]]:
@@ -33,7 +34,9 @@ def passed(model: nn.Sequential, x: np.ndarray) -> tuple[list[str], list[bytes]]
 @pytest.mark.parametrize("activation", ACTIVATIONS, ids=lambda a: a.__name__)
 def test_fused_is_unfused_to_the_last_bit(activation, bias, dtype) -> None:
     model = nn.Sequential(
-        nn.Linear(7, 33, bias=bias, dtype=dtype), activation(), nn.Linear(33, 3, dtype=dtype)
+        nn.Linear(7, 33, bias=bias, dtype=dtype),
+        activation(*REQUIRED.get(activation, ())),
+        nn.Linear(33, 3, dtype=dtype),
     )
     x = (3 * np.random.default_rng(0).standard_normal((17, 7))).astype(dtype)
     names, fused = passed(model, x)

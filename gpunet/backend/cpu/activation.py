@@ -18,12 +18,12 @@ def identity_fwd(x):
 
 @forward
 def relu_fwd(x):
-    return x if not x <= 0.0 else 0.0  # written so that NaN stays NaN
+    return 0.0 if x <= 0.0 else x  # written so that NaN stays NaN
 
 
 @backward
 def relu_bwd(gy, y):
-    return gy if y > 0.0 else 0.0
+    return 0.0 if y <= 0.0 else gy
 
 
 @forward
@@ -37,13 +37,13 @@ def leaky_relu_bwd(gy, x, negative_slope):
 
 
 @forward
-def elu_fwd(x, alpha):
-    return x if x > 0.0 else alpha * expm1(x)
+def elu_fwd(x, alpha, scale, stretch):
+    return alpha * expm1(stretch * x) if x <= 0.0 else scale * x
 
 
 @backward
-def elu_bwd(gy, x, alpha):
-    return gy if x > 0.0 else gy * alpha * exp(x)
+def elu_bwd(gy, x, alpha, scale, stretch):
+    return gy * (alpha * stretch * exp(stretch * x) if x <= 0.0 else scale)
 
 
 @forward
@@ -106,15 +106,49 @@ def silu_bwd(gy, x):
 
 
 @forward
-def softplus_fwd(x, beta):
+def softplus_fwd(x, beta, threshold):
     # log(1 + e^z) = max(z, 0) + log(1 + e^-|z|): no overflow, and log1p keeps the smallest values
     z = beta * x
-    return (max(z, 0.0) + log1p(exp(-abs(z)))) / beta
+    y = (max(z, 0.0) + log1p(exp(-abs(z)))) / beta
+    return x if z > threshold else y
 
 
 @backward
-def softplus_bwd(gy, x, beta):
-    return gy * sigmoid(beta * x)
+def softplus_bwd(gy, x, beta, threshold):
+    z = beta * x
+    return gy if z > threshold else gy * sigmoid(z)
+
+
+@forward
+def logsigmoid_fwd(x):
+    return min(x, 0.0) - log1p(exp(-abs(x)))
+
+
+@backward
+def logsigmoid_bwd(gy, x):
+    return gy * sigmoid(-x)
+
+
+@forward
+def softsign_fwd(x):
+    return x / (1.0 + abs(x))
+
+
+@backward
+def softsign_bwd(gy, x):
+    d = 1.0 / (1.0 + abs(x))
+    return gy * d * d
+
+
+@forward
+def tanhshrink_fwd(x):
+    return x - tanh(x)
+
+
+@backward
+def tanhshrink_bwd(gy, x):
+    t = tanh(x)
+    return gy * t * t
 
 
 @forward
@@ -132,6 +166,74 @@ def mish_bwd(gy, x):
     d = 1.0 / (n + 2.0)
     slope = d * (n + 4.0 * (n + 1.0) * d * (x * e / (1.0 + e)))
     return gy if x > 20.0 else gy * slope
+
+
+# Piecewise linear. A NaN fails every comparison, and so stays NaN.
+
+
+@forward
+def step_fwd(x):
+    return 1.0 if x > 0.0 else 0.0
+
+
+@forward
+def threshold_fwd(x, limit, value):
+    return value if x <= limit else x
+
+
+@backward
+def threshold_bwd(gy, x, limit):
+    return 0.0 if x <= limit else gy
+
+
+@forward
+def hardtanh_fwd(x, low, high):
+    y = high if x > high else x
+    return low if x < low else y
+
+
+@backward
+def hardtanh_bwd(gy, x, low, high):
+    return 0.0 if x <= low or x >= high else gy
+
+
+@forward
+def hardsigmoid_fwd(x):
+    y = 1.0 if x > 3.0 else (x + 3.0) / 6.0
+    return 0.0 if x < -3.0 else y
+
+
+@backward
+def hardsigmoid_bwd(gy, x):
+    return gy / 6.0 if x > -3.0 and x < 3.0 else 0.0
+
+
+@forward
+def hardswish_fwd(x):
+    y = 1.0 if x > 3.0 else (x + 3.0) / 6.0
+    return x * (0.0 if x < -3.0 else y)
+
+
+@backward
+def hardswish_bwd(gy, x):
+    y = gy if x >= 3.0 else gy * (x / 3.0 + 0.5)
+    return 0.0 if x <= -3.0 else y
+
+
+@forward
+def softshrink_fwd(x, lambd):
+    y = x - lambd if x > 0.0 else x + lambd
+    return 0.0 if abs(x) <= lambd else y
+
+
+@forward
+def hardshrink_fwd(x, lambd):
+    return 0.0 if abs(x) <= lambd else x
+
+
+@backward
+def shrink_bwd(gy, x, lambd):
+    return 0.0 if abs(x) <= lambd else gy
 
 
 @forward

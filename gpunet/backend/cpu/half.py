@@ -23,17 +23,21 @@ def half(kernel: Callable[..., Any]) -> Callable[..., Any]:
 
     @functools.wraps(kernel)
     def run(first: Any, *rest: Any, **options: Any) -> Any:
-        if first.dtype != _HALF:
+        if first.dtype.char != "e":
             return kernel(first, *rest, **options)
-        out = options.pop("out", None)
-        wide = {name: _widened(value) for name, value in options.items()}
-        result = kernel(_widened(first), *map(_widened, rest), **wide)
-        if out is not None:
-            out[...] = result
-            return out
-        return tuple(map(_rounded, result)) if type(result) is tuple else _rounded(result)
+        return in_float32(kernel, first, *rest, **options)
 
     return run
+
+
+def in_float32(kernel: Callable[..., Any], *arguments: Any, out: Any = None, **options: Any) -> Any:
+    """The result of a kernel in float16, computed by calling it on float32 arrays."""
+    wide = {name: _widened(value) for name, value in options.items()}
+    result = kernel(*map(_widened, arguments), **wide)
+    if out is not None:
+        out[...] = result
+        return out
+    return tuple(map(_rounded, result)) if type(result) is tuple else _rounded(result)
 
 
 def _widened(value: Any) -> Any:

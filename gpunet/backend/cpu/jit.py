@@ -17,6 +17,7 @@ threads").
 from __future__ import annotations
 
 import contextlib
+import functools
 import hashlib
 import os
 import shutil
@@ -85,22 +86,25 @@ class _Compiler:
         function: FunctionType,
         fastmath: frozenset[str],
         inline: bool,
-        signature: str | None = None,
+        signature: Any = None,
+        pointer: bool = False,
     ) -> Callable[..., Any]:
-        from numba import njit
+        from numba import cfunc, njit
 
         options: dict[str, Any] = {
             # Python's check of every divisor would stop vectorisation (a factor of ten).
             "error_model": "numpy",
             "fastmath": set(fastmath),
-            "nogil": True,
-            "forceinline": inline,
         }
+        if inline:  # no way in from Python, which would take longer to compile than the function
+            options.update(forceinline=True, no_cpython_wrapper=True, no_cfunc_wrapper=True)
+            return njit(**options)(function)
+        decorate: Any = cfunc if pointer else functools.partial(njit, nogil=True)
         signatures: Any = () if signature is None else (signature,)
-        if self.folder is None or inline:
-            return njit(*signatures, **options)(function)
+        if self.folder is None:
+            return decorate(*signatures, **options)(function)
         with self._cache_in_folder():
-            return njit(*signatures, **{**options, "cache": True})(function)
+            return decorate(*signatures, **{**options, "cache": True})(function)
 
 
 def _forget_oldest(caches: Path) -> None:
@@ -117,7 +121,8 @@ class Kernel:
     """A function of arrays or scalars, compiled for a dtype when that dtype is first seen.
 
     `kernel[dtype]` is the compiled variant. `bindings` give further names their meaning in the
-    body; the families of pointwise kernels use them to put a scalar formula into a loop.
+    body; the families of pointwise kernels use them to put a scalar formula into a loop. A kernel
+    with `pointer` is a C function, for other kernels to call: its variants have an `address`.
     """
 
     def __init__(
@@ -129,12 +134,13 @@ class Kernel:
         inline: bool = False,
         bindings: dict[str, Any] | None = None,
         signature: Callable[[Any], Any] | None = None,
+        pointer: bool = False,
     ):
         assert isinstance(function, FunctionType)
         self.function, self.fastmath, self.inline = function, fastmath, inline
         self.name = name or function.__name__
         self.bindings = bindings or {}
-        self.signature = signature
+        self.signature, self.pointer = signature, pointer
         self.variants: dict[np.dtype[Any], Callable[..., Any]] = {}
         self.__doc__ = function.__doc__
 
@@ -165,7 +171,7 @@ class Kernel:
         variant.__qualname__ = variant.__name__  # names the file in the cache
         variant.__module__ = self.function.__module__
         signature = self.signature and self.signature(_numba_type(dtype))
-        return compiler.compile(variant, self.fastmath, self.inline, signature)
+        return compiler.compile(variant, self.fastmath, self.inline, signature, self.pointer)
 
 
 class ByDtype:

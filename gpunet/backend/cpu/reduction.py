@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 from gpunet.backend.base import Array
+from gpunet.backend.cpu import threads
 from gpunet.backend.cpu.half import half
 from gpunet.backend.cpu.jit import FAST_SUM, kernel
 from gpunet.backend.cpu.memory import cache
+from gpunet.backend.cpu.share import WORTHWHILE, as_rows
 
 
 @kernel
-def _column_sum(x, total):
+def _column_sum(x, total, start, stop):
+    """For the columns from `start` to `stop`."""
+    total = total[start:stop]
     for j in range(total.size):
         total[j] = 0.0
-    for start in range(0, x.size, total.size):
-        row = x[start : start + total.size]
+    for i in range(x.shape[0]):
+        row = x[i, start:stop]
         for j in range(total.size):
             total[j] += row[j]
 
@@ -24,9 +28,16 @@ def column_sum(x: Array) -> Array:
 
     Shapes: x (..., C) C-contiguous; result (C,).
     """
-    total = cache.empty(x.shape[-1:], x.dtype)
-    if total.size:
-        _column_sum[x.dtype](x.reshape(-1), total)
+    columns, dtype = x.shape[-1], x.dtype
+    total = cache.empty((columns,), dtype)
+    if not columns:
+        return total
+    arguments = as_rows(x), total
+    if x.size < WORTHWHILE[dtype]:
+        _column_sum[dtype](*arguments, 0, columns)
+    else:
+        cuts = threads.cuts(columns, 16)
+        threads.run([(_column_sum[dtype], (*arguments, cut.start, cut.stop)) for cut in cuts])
     return total
 
 

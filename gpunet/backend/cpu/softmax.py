@@ -9,10 +9,11 @@ import numpy as np
 
 from gpunet.backend.base import Array
 from gpunet.backend.cpu.half import half
-from gpunet.backend.cpu.jit import T, kernel
+from gpunet.backend.cpu.jit import Kernel, T, kernel
 from gpunet.backend.cpu.memory import cache
 from gpunet.backend.cpu.reduction import row_dot, row_max, row_sum
 from gpunet.backend.cpu.scalar import exp, log
+from gpunet.backend.cpu.share import as_rows, share
 from gpunet.errors import ArgumentError
 
 
@@ -26,8 +27,8 @@ def _exp_row(x, y):
 
 
 @kernel
-def _softmax_fwd(x, y):
-    for i in range(x.shape[0]):
+def _softmax_fwd(x, y, start, stop):
+    for i in range(start, stop):
         _, total = _exp_row(x[i], y[i])
         scale = 1.0 / total
         for j in range(x.shape[1]):
@@ -35,16 +36,16 @@ def _softmax_fwd(x, y):
 
 
 @kernel
-def _softmax_bwd(gy, y, gx):
-    for i in range(y.shape[0]):
+def _softmax_bwd(gy, y, gx, start, stop):
+    for i in range(start, stop):
         dot = row_dot(gy[i], y[i])
         for j in range(y.shape[1]):
             gx[i, j] = y[i, j] * (gy[i, j] - dot)
 
 
 @kernel
-def _log_softmax_fwd(x, y):
-    for i in range(x.shape[0]):
+def _log_softmax_fwd(x, y, start, stop):
+    for i in range(start, stop):
         top, total = _exp_row(x[i], y[i])
         log_total = log(total)
         for j in range(x.shape[1]):
@@ -53,8 +54,8 @@ def _log_softmax_fwd(x, y):
 
 
 @kernel
-def _log_softmax_bwd(gy, y, gx):
-    for i in range(y.shape[0]):
+def _log_softmax_bwd(gy, y, gx, start, stop):
+    for i in range(start, stop):
         total = row_sum(gy[i])
         for j in range(y.shape[1]):
             gx[i, j] = gy[i, j] - exp(y[i, j]) * total
@@ -112,42 +113,35 @@ def _cross_entropy_bwd(gy, p, target, weight, ignore_index, smoothing, gx):
         gx[i, label] -= g * label_weight
 
 
-def _rows(x: Array) -> Array:
-    columns = x.shape[-1]
-    # A first axis of -1 would need a column to be derived.
-    return x.reshape(x.size // columns if columns else 0, columns)
+def _run(kernel: Kernel, *arrays: Array) -> Array:
+    """Calls the kernel on all rows; returns the last of the arrays, which is the result."""
+    rows = [as_rows(x) for x in arrays]
+    share(kernel[rows[0].dtype], rows, *rows[0].shape, rows[0].dtype)
+    return arrays[-1]
 
 
 @half
 def softmax_fwd(x: Array) -> Array:
     """e^x / Σ e^x along the last axis. Shapes: x (..., C) C-contiguous, C >= 1; result like x."""
-    y = cache.empty(x.shape, x.dtype)
-    _softmax_fwd[x.dtype](_rows(x), _rows(y))
-    return y
+    return _run(_softmax_fwd, x, cache.empty(x.shape, x.dtype))
 
 
 @half
 def softmax_bwd(gy: Array, y: Array) -> Array:
     """gx = y (gy − Σ gy·y); y is the softmax."""
-    gx = cache.empty(y.shape, y.dtype)
-    _softmax_bwd[y.dtype](_rows(gy), _rows(y), _rows(gx))
-    return gx
+    return _run(_softmax_bwd, gy, y, cache.empty(y.shape, y.dtype))
 
 
 @half
 def log_softmax_fwd(x: Array) -> Array:
     """x − log Σ e^x along the last axis. Shapes: x (..., C) C-contiguous, C >= 1; result like x."""
-    y = cache.empty(x.shape, x.dtype)
-    _log_softmax_fwd[x.dtype](_rows(x), _rows(y))
-    return y
+    return _run(_log_softmax_fwd, x, cache.empty(x.shape, x.dtype))
 
 
 @half
 def log_softmax_bwd(gy: Array, y: Array) -> Array:
     """gx = gy − e^y Σ gy; y is the log-softmax."""
-    gx = cache.empty(y.shape, y.dtype)
-    _log_softmax_bwd[y.dtype](_rows(gy), _rows(y), _rows(gx))
-    return gx
+    return _run(_log_softmax_bwd, gy, y, cache.empty(y.shape, y.dtype))
 
 
 @half

@@ -1,39 +1,121 @@
-"""The CUDA side: finds out whether a GPU can be used, and where the kernel sources lie.
+"""CUDA backend: CuPy for arrays and memory, cuBLAS for matrix products, kernels/*.cu for the rest.
 
-CuPy is imported inside `probe` only, and whatever it raises is caught there: a missing driver, a
-broken wheel or an unwritable cache folder must never touch the CPU path.
+    probe.py    why there is no GPU          device.py, cupy_device.py    the thin layer on a GPU
+    source.py   reads kernels/*.cu           launch.py, pointwise.py      checked launches
+    nvrtc.py, loader.py  compile, cache      activation.py, ...           a module a kernel family
+
+CuPy is imported when the first GPU is opened, never by `import gpunet`.
 """
 
 from __future__ import annotations
 
-import functools
+from typing import Any
 
+from gpunet.backend.base import Array, Backend, DType, Shape
+from gpunet.backend.cuda.device import Device
+from gpunet.backend.cuda.faults import Faults
+from gpunet.backend.cuda.matmul import matmul
+from gpunet.backend.cuda.probe import probe
 from gpunet.backend.cuda.source import folder
+from gpunet.errors import DeviceError
 
-__all__ = ["folder", "probe"]
+__all__ = ["CUDABackend", "folder", "get", "of", "probe"]
 
 
-@functools.cache
-def probe() -> str:
-    """Why CUDA is not used on this machine, in one line for the user."""
-    try:
-        import cupy
-    except ModuleNotFoundError as error:
-        if error.name == "cupy":
-            return (
-                "CuPy is not installed; pip install 'gpunet[cuda13]' (or cuda12) "
-                "where there is an NVIDIA GPU"
+class CUDABackend(Backend):
+    """See `Backend`; arrays are `cupy.ndarray`.
+
+    Attributes:
+        allow_tf32: whether matrix products of float32 may round their factors to TF32, which is
+            several times as fast from compute capability 8.0 on; as in PyTorch, False at first.
+        gpu: the thin layer. faults: see `faults.py`.
+    """
+
+    package = __name__
+
+    def __init__(self, gpu: Device):
+        self.gpu, self.device, self.xp = gpu, f"cuda:{gpu.number}", gpu.xp
+        self.faults, self.allow_tf32 = Faults(gpu), False
+        self.empty = gpu.empty  # type: ignore[method-assign]  # spares a call on the hottest path
+
+    def __getattr__(self, family: str) -> Any:
+        module = super().__getattr__(family)
+        kernels = getattr(module, family.capitalize(), None)
+        if kernels is None:  # a module of this package that is no family
+            delattr(self, family)
+            raise AttributeError(f"backend {self.device} has no kernel family {family!r}")
+        setattr(self, family, kernels(self, family))
+        return getattr(self, family)
+
+    def empty(self, shape: Shape, dtype: DType) -> Array:
+        return self.gpu.empty(shape, dtype)
+
+    def asarray(self, values: Any, dtype: DType | None = None) -> Array:
+        if not self.owns(values):
+            on_host = self.gpu.to_host(values) if type(values) is self.gpu.array else values
+            return self.gpu.from_host(on_host, dtype)
+        return values if dtype is None or values.dtype == dtype else values.astype(dtype)
+
+    def to_host(self, array: Array) -> Any:
+        values = self.gpu.to_host(array)
+        self.faults.check()
+        return values
+
+    def copy(self, array: Array) -> Array:
+        return array.copy(order="C")
+
+    def cast(self, array: Array, dtype: DType) -> Array:
+        return array.astype(dtype, order="C")
+
+    def contiguous(self, array: Array) -> Array:
+        return array if self.gpu.contiguous(array) else array.copy(order="C")
+
+    def owns(self, array: Any) -> bool:
+        return type(array) is self.gpu.array and self.gpu.number_of(array) == self.gpu.number
+
+    def matmul(self, a: Array, b: Array) -> Array:
+        return matmul(self.gpu, a, b, self.allow_tf32)
+
+    def full(self, shape: Shape, value: float, dtype: DType) -> Array:
+        out = self.empty(shape, dtype)
+        out.fill(value)
+        return out
+
+    def synchronize(self) -> None:
+        self.gpu.synchronize()
+        self.faults.check()
+
+
+_backends: dict[int, CUDABackend] = {}
+
+
+def open_device(number: int) -> Device:
+    """The thin layer on a GPU; the place where CuPy is imported."""
+    from gpunet.backend.cuda.cupy_device import CuPyDevice
+
+    return CuPyDevice(number)
+
+
+def get(number: int) -> CUDABackend:
+    """The backend of `cuda:number`, of which there is one.
+
+    Raises:
+        DeviceError: CUDA cannot be used here, or there is no such GPU; the message says why.
+    """
+    if number not in _backends:
+        if reason := probe():
+            raise DeviceError(
+                "device", f"cuda:{number} cannot be used: {reason}", "use device cpu or auto"
             )
-        return f"CuPy does not import: {error}"
-    except Exception as error:
-        # CuPy can raise OSError for its cache folder, or anything from a broken wheel.
-        return f"CuPy does not import: {type(error).__name__}: {error}"
-    try:
-        if not cupy.cuda.is_available():
-            return "CuPy finds no NVIDIA GPU or driver"
-        name = cupy.cuda.runtime.getDeviceProperties(0)["name"].decode()
-    except Exception as error:
-        return f"the GPU does not answer: {type(error).__name__}: {error}"
-    from gpunet import __version__
+        _backends[number] = CUDABackend(open_device(number))
+    return _backends[number]
 
-    return f"{name} is there, but gpunet {__version__} trains on the CPU only"
+
+def of(array: Any) -> CUDABackend | None:
+    """The backend that owns an array; None if it is no array of a GPU."""
+    for backend in _backends.values():
+        if type(array) is backend.gpu.array:
+            return get(backend.gpu.number_of(array))
+    if type(array).__module__.partition(".")[0] == "cupy" and hasattr(array, "data"):
+        return get(array.data.device_id)
+    return None

@@ -1,11 +1,57 @@
-"""Finds the CUDA sources: inside the installed package, or at the top of a checkout."""
+"""Finds and reads the CUDA sources: the text that is compiled, and the signatures in it.
+
+Nothing here needs a GPU, CuPy or a compiler. What Python knows about a kernel it knows from the
+text of its `.cu` file, so that nothing has to be written down twice.
+"""
 
 from __future__ import annotations
 
+import functools
 import re
+from dataclasses import dataclass
 from pathlib import Path
 
-_KERNEL = re.compile(r"^KERNEL\((\w+)", re.MULTILINE)
+_KERNEL = re.compile(r"^KERNEL\((\w+)\)\(([^)]*)\)", re.MULTILINE)
+_PARAMETER = re.compile(r"(const )?([\w ]+?)(\*?)( __restrict__)? ?(\w+)")
+
+# NumPy's name of each dtype that the kernels are compiled for, and its type in CUDA.
+CUDA_TYPES = {
+    "float32": "float",
+    "float64": "double",
+    "float16": "__half",
+    "bfloat16": "__nv_bfloat16",
+}
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """A parameter of a kernel, as its C signature declares it.
+
+    Attributes:
+        name: as in the source.
+        type: of the value, or of what the pointer points to: "T", "acc_t", "long long", ...
+        pointer: whether it is one. written: whether the kernel writes there.
+        alone: whether the signature says `__restrict__`: no other argument may be the same array.
+    """
+
+    name: str
+    type: str
+    pointer: bool = False
+    written: bool = False
+    alone: bool = False
+
+    def __str__(self) -> str:
+        const = "const " if self.pointer and not self.written else ""
+        restrict = " __restrict__" if self.alone else ""
+        return f"{const}{self.type}{'*' * self.pointer}{restrict} {self.name}"
+
+    @property
+    def declared(self) -> str:
+        """Its C type: the declaration without the name."""
+        return str(self).removesuffix(f" {self.name}")
+
+
+Signature = tuple[Parameter, ...]
 
 
 def folder() -> Path:
@@ -21,6 +67,39 @@ def folder() -> Path:
     raise FileNotFoundError(f"no CUDA sources in {package / '_kernels'}: reinstall gpunet")
 
 
+@functools.cache
+def text(family: str) -> str:
+    """What is compiled for a family: its file behind the common header.
+
+    Both are put into one text instead of being included, so that a hash over the text is a hash
+    over everything of ours that goes into the binary.
+    """
+    files = ("common.cuh", f"{family}.cu")
+    return "".join(f'#line 1 "{name}"\n{(folder() / name).read_text()}\n' for name in files)
+
+
+def signatures(source: str) -> dict[str, Signature]:
+    """The kernels in a source text, in order, with their parameters.
+
+    >>> found = signatures("KERNEL(scale)(const T* x, T* __restrict__ y, acc_t factor) {")
+    >>> [str(parameter) for parameter in found["scale"]]
+    ['const T* x', 'T* __restrict__ y', 'acc_t factor']
+    """
+    return {
+        name: tuple(_parameter(declaration) for declaration in parameters.split(","))
+        for name, parameters in _KERNEL.findall(source)
+    }
+
+
+def _parameter(declaration: str) -> Parameter:
+    match = _PARAMETER.fullmatch(" ".join(declaration.split()))
+    if match is None:
+        raise ValueError(f"cannot read the kernel parameter {declaration!r}")
+    const, kind, star, restrict, name = match.groups()
+    return Parameter(name, kind, bool(star), bool(star) and not const, bool(restrict))
+
+
 def kernels() -> dict[str, list[str]]:
     """Names of the kernels in each family's file, in the order of the file."""
-    return {file.stem: _KERNEL.findall(file.read_text()) for file in sorted(folder().glob("*.cu"))}
+    files = sorted(folder().glob("*.cu"))
+    return {file.stem: list(signatures(file.read_text())) for file in files}

@@ -11,7 +11,6 @@ import ctypes
 import functools
 import hashlib
 import os
-import re
 import shutil
 import subprocess
 import tempfile
@@ -20,7 +19,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from gpunet.backend.cuda.source import folder
+from gpunet.backend.cuda import source
+from gpunet.backend.cuda.source import Signature
 from tests.kernels.dtypes import DType
 
 HERE = Path(__file__).parent
@@ -31,15 +31,14 @@ FLAGS = (
     "-fvisibility=hidden",  # or else equal names in two libraries become one variable
 )
 _EXPORT = '__attribute__((visibility("default")))'
-_SIGNATURE = re.compile(r"^KERNEL\((\w+)\)\(([^)]*)\)", re.MULTILINE)
 
 
 @dataclass(frozen=True)
 class Kernel:
-    """A compiled kernel; `parameters` are its (type, name) pairs in the words of the source."""
+    """A compiled kernel, with the parameters that the source declares."""
 
     name: str
-    parameters: tuple[tuple[str, str], ...]
+    parameters: Signature
     dtype: DType
     library: ctypes.CDLL
 
@@ -55,37 +54,18 @@ def compiler() -> str | None:
     return next((path for path in map(shutil.which, filter(None, names)) if path), None)
 
 
-def source(family: str) -> str:
-    """The text that is compiled for a family, on the host as on the device."""
-    files = ("common.cuh", f"{family}.cu")
-    return "".join(f'#line 1 "{name}"\n{(folder() / name).read_text()}\n' for name in files)
-
-
-def signatures(text: str) -> dict[str, tuple[tuple[str, str], ...]]:
-    """The kernels in a source, with the type and name of each parameter.
-
-    >>> signatures("KERNEL(scale)(const T* x, T* y, long long n, acc_t factor) {")
-    {'scale': (('const T*', 'x'), ('T*', 'y'), ('long long', 'n'), ('acc_t', 'factor'))}
-    """
-    found = {}
-    for name, parameters in _SIGNATURE.findall(text):
-        pairs = [parameter.rsplit(maxsplit=1) for parameter in parameters.split(",")]
-        found[name] = tuple((" ".join(kind.split()), word) for kind, word in pairs)
-    return found
-
-
 @functools.cache
 def load(family: str, dtype: DType, edit: Callable[[str], str] = str) -> dict[str, Kernel]:
     """The kernels of a family for a dtype. `edit` may change the source: how tests plant faults."""
-    return load_text(edit(source(family)), dtype)
+    return load_text(edit(source.text(family)), dtype)
 
 
 def load_text(text: str, dtype: DType) -> dict[str, Kernel]:
     """The kernels of a source text for a dtype."""
-    kernels = signatures(text)
+    kernels = source.signatures(text)
     lines = ['#include "device.hpp"', f"#define DTYPE {dtype.cuda}", text]
     for name, parameters in kernels.items():
-        arguments = ", ".join(f"*({kind}*)a[{i}]" for i, (kind, _) in enumerate(parameters))
+        arguments = ", ".join(f"*({p.declared}*)a[{i}]" for i, p in enumerate(parameters))
         lines.append(f'extern "C" {_EXPORT} void run_{name}(void** a) {{ {name}({arguments}); }}')
     library = ctypes.CDLL(str(_compile("\n".join(lines) + "\n", str(_scheduler()), "-shared")))
     library.launch.restype = ctypes.c_char_p

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from gpunet.backend.cuda.source import Parameter
 from tests.kernels.dtypes import Array
 from tests.kernels.host.build import Kernel
 
@@ -76,8 +77,8 @@ class Device:
                 f"{kernel.name} takes {len(kernel.parameters)} arguments, got {len(arguments)}"
             )
         values = [
-            _as_c(kernel, kind, name, argument)
-            for (kind, name), argument in zip(kernel.parameters, arguments, strict=True)
+            _as_c(kernel, parameter, argument)
+            for parameter, argument in zip(kernel.parameters, arguments, strict=True)
         ]
         addresses = (ctypes.c_void_p * len(values))(*[value.ctypes.data for value in values])
         grid_x, grid_y = grid if isinstance(grid, tuple) else (grid, 1)
@@ -95,7 +96,7 @@ class Device:
                 raise KernelFault(f"{kernel.name} writes outside an array of {size} bytes")
 
 
-def _as_c(kernel: Kernel, kind: str, name: str, argument: Any) -> Array:
+def _as_c(kernel: Kernel, parameter: Parameter, argument: Any) -> Array:
     """The argument as the kernel reads it: a number or an address, in an array of one element."""
     words = {
         "T": kernel.dtype.storage,
@@ -105,14 +106,15 @@ def _as_c(kernel: Kernel, kind: str, name: str, argument: Any) -> Array:
         "unsigned long long": np.uint64,
         "bool": np.bool_,
     }
-    pointee = kind.removeprefix("const ").removesuffix("*")
-    if kind == pointee:
-        return np.array([argument], words[kind])
+    if not parameter.pointer:
+        return np.array([argument], words[parameter.type])
     if argument is None:
         return np.zeros(1, np.uint64)
-    if not argument.flags.c_contiguous or words.get(pointee, argument.dtype) != argument.dtype:
+    expected = words.get(parameter.type, argument.dtype)
+    if not argument.flags.c_contiguous or expected != argument.dtype:
         raise TypeError(
-            f"{kernel.name}: {name} must be a contiguous array of {pointee}, got {argument.dtype}"
+            f"{kernel.name}: {parameter.name} must be a contiguous array of {parameter.type}, "
+            f"got {argument.dtype}"
         )
     return np.array([argument.ctypes.data], np.uint64)
 

@@ -11,11 +11,16 @@
 //                   overwrites what another has yet to read overwrites it too early
 //
 // each with the threads and blocks in forward, reverse or random order.
+//
+// A fibre lives on when its thread has ended, and takes a thread of the next block. makecontext only
+// gives it a stack; from then on it is entered and left by longjmp, which makes no system call.
 
 #include "device.hpp"
 
 #include <algorithm>
+#include <csetjmp>
 #include <link.h>
+#include <memory>
 #include <random>
 #include <string>
 #include <ucontext.h>
@@ -37,13 +42,14 @@ struct Thread {
     const char* barrier;       // the source line of the one where it waits
     unsigned mask, source;     // of a shuffle: with whom, from whom,
     uint64_t given, received;  // what it gave and what it got
-    ucontext_t context;
+    bool has_fibre;            // which waits in `here` for its next turn
+    jmp_buf here;
 };
 
 // One launch at a time; the fibres find it here.
 Thread threads[MAX_THREADS];
-std::vector<char> stacks;
-ucontext_t scheduler;
+const std::unique_ptr<char[]> stacks(new char[MAX_THREADS * STACK]);  // touched when first used
+jmp_buf scheduler;
 unsigned running;  // number of the thread whose turn it is
 void (*kernel)(void** arguments);
 void** kernel_arguments;
@@ -52,12 +58,16 @@ std::string error;
 // ------------------------------------------------------------------------------------------------
 // A thread's side
 
-void switch_to_scheduler() { swapcontext(&threads[running].context, &scheduler); }
+void switch_to_scheduler() {
+    if (!_setjmp(threads[running].here)) _longjmp(scheduler, 1);
+}
 
 void fibre() {
-    kernel(kernel_arguments);
-    threads[running].state = State::DONE;
-    switch_to_scheduler();
+    for (;;) {
+        kernel(kernel_arguments);
+        threads[running].state = State::DONE;
+        switch_to_scheduler();
+    }
 }
 
 bool all_lanes_are_here(unsigned first_lane, unsigned mask) {
@@ -118,10 +128,23 @@ struct Schedule {
     }
 };
 
+void start_fibre(unsigned number) {
+    ucontext_t context;
+    getcontext(&context);
+    context.uc_stack.ss_sp = stacks.get() + number * STACK;
+    context.uc_stack.ss_size = STACK;
+    makecontext(&context, fibre, 0);
+    threads[number].has_fibre = true;
+    setcontext(&context);
+}
+
+// Returns when the thread has to wait, or has ended.
 void resume(unsigned number) {
     running = number;
     threadIdx = threads[number].index;
-    swapcontext(&scheduler, &threads[number].context);
+    if (_setjmp(scheduler)) return;
+    if (threads[number].has_fibre) _longjmp(threads[number].here, 1);
+    start_fibre(number);
 }
 
 // Gives turns to threads [first, last) until all of them wait at a barrier, are done, or are stuck.
@@ -160,40 +183,44 @@ bool open_barrier(unsigned count) {
     return true;
 }
 
+// Shared memory: this library's thread-local storage, of the OS thread that launches.
+struct Shared {
+    void* start;
+    size_t size;
+};
+
 // Written before shared memory is looked for: it exists from the first access on.
 thread_local volatile char shared_memory_exists;
 
-// Fills shared memory, which is this library's thread-local storage, with NaN: a block must not
-// find there what the one before left.
-int spoil_shared_memory(dl_phdr_info* library, size_t, void*) {
+int find_shared_memory(dl_phdr_info* library, size_t, void* found) {
     const auto contains = [&](const ElfW(Phdr)& segment) {
         const uintptr_t start = library->dlpi_addr + segment.p_vaddr;
-        const uintptr_t here = reinterpret_cast<uintptr_t>(&spoil_shared_memory);
+        const uintptr_t here = reinterpret_cast<uintptr_t>(&find_shared_memory);
         return segment.p_type == PT_LOAD && start <= here && here < start + segment.p_memsz;
     };
     const ElfW(Phdr)*first = library->dlpi_phdr, *last = first + library->dlpi_phnum;
     if (std::none_of(first, last, contains)) return 0;
     for (const ElfW(Phdr)* segment = first; segment < last; ++segment)
-        if (segment->p_type == PT_TLS) std::memset(library->dlpi_tls_data, 0xff, segment->p_memsz);
+        if (segment->p_type == PT_TLS)
+            *static_cast<Shared*>(found) = {library->dlpi_tls_data, segment->p_memsz};
     return 1;
 }
 
-void prepare(unsigned number) {
-    Thread& thread = threads[number];
-    thread.state = State::READY;
-    thread.index = {number, 0, 0};
-    getcontext(&thread.context);
-    thread.context.uc_stack.ss_sp = stacks.data() + number * STACK;
-    thread.context.uc_stack.ss_size = STACK;
-    makecontext(&thread.context, fibre, 0);
+Shared shared_memory() {
+    Shared found = {};
+    shared_memory_exists = 1;
+    dl_iterate_phdr(find_shared_memory, &found);
+    return found;
 }
 
-void run_block(Schedule& schedule) {
+void run_block(Schedule& schedule, const Shared& shared) {
     const unsigned count = blockDim.x;
-    for (unsigned i = 0; i < MAX_THREADS; ++i) threads[i].state = State::DONE;
-    for (unsigned i = 0; i < count; ++i) prepare(i);
-    shared_memory_exists = 1;
-    dl_iterate_phdr(spoil_shared_memory, nullptr);
+    for (unsigned i = 0; i < MAX_THREADS; ++i) {
+        threads[i].state = i < count ? State::READY : State::DONE;
+        threads[i].index = {i, 0, 0};
+    }
+    // With NaN: a block must not find there what the one before left.
+    std::memset(shared.start, 0xff, shared.size);
     const unsigned group = schedule.depth_first ? WARP : count;
     do {
         // Warps are groups of depth-first schedules; otherwise the whole block is one group.
@@ -213,14 +240,17 @@ const char* launch(void (*entry)(void**), void** arguments, unsigned grid_x, uns
     kernel = entry;
     kernel_arguments = arguments;
     error.clear();
-    stacks.resize(std::max(stacks.size(), block * STACK));
     blockDim = {block, 1, 1};
     gridDim = {grid_x, grid_y, 1};
+    const Shared shared = shared_memory();
     Schedule schedule = {Order(order), depth_first != 0, std::mt19937()};
     for (unsigned number : schedule.permutation(grid_x * grid_y)) {
         blockIdx = {number % grid_x, number / grid_x, 0};
-        run_block(schedule);
-        if (!error.empty()) return error.c_str();
+        run_block(schedule, shared);
+        if (error.empty()) continue;
+        for (Thread& thread : threads)  // those in the middle of the kernel are given up
+            if (thread.state != State::DONE) thread.has_fibre = false;
+        return error.c_str();
     }
     return nullptr;
 }

@@ -1,0 +1,111 @@
+"""W6, activations on 16 Mi elements, and the overhead of an operation on 10: forward and backward.
+
+`prepare(framework, workload)` returns a step, as in `workloads.py`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+COLUMNS = 1024
+ELEMENTS = 1 << 24
+SOFTMAX_COLUMNS = 1000
+# What is moved at the least: x in and y out; then gy and what was kept in, gx out.
+BYTES_PER_ELEMENT, BYTES_PER_COPY = 20, 8
+
+# Arguments of the function; a name with "bias-" in front has one number a column added before.
+W6: dict[str, tuple[str, dict[str, Any]]] = {
+    "W6-copy": ("clone", {}),
+    "W6-relu": ("relu", {}),
+    "W6-sigmoid": ("sigmoid", {}),
+    "W6-tanh": ("tanh", {}),
+    "W6-gelu": ("gelu", {"approximate": "tanh"}),
+    "W6-elu": ("elu", {}),
+    "W6-leaky_relu": ("leaky_relu", {}),
+    "W6-softmax": ("softmax", {"dim": -1}),
+    "W6-bias-relu": ("relu", {}),
+    "W6-bias-gelu": ("gelu", {"approximate": "tanh"}),
+    "W6-bias-tanh": ("tanh", {}),
+}
+OVERHEAD = ("overhead-relu", "overhead-add", "overhead-mul")
+WORKLOADS = (*W6, *OVERHEAD)
+
+
+def nbytes(workload: str) -> int | None:
+    """Bytes that a step must move; None where that is not what it is about."""
+    if workload == "W6-copy":
+        return ELEMENTS * BYTES_PER_COPY
+    return ELEMENTS * BYTES_PER_ELEMENT if workload in W6 else None
+
+
+def _arrays(workload: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """x, the gradient of y, and a second operand or bias."""
+    generator = np.random.default_rng(0)
+    shape: tuple[int, ...] = (ELEMENTS // COLUMNS, COLUMNS)
+    if workload == "W6-softmax":
+        shape = ELEMENTS // SOFTMAX_COLUMNS, SOFTMAX_COLUMNS
+    if workload in OVERHEAD:
+        shape = (10,)
+    x, gy = (generator.standard_normal(shape, np.float32) for _ in range(2))
+    return x, gy, generator.standard_normal(shape[-1:], np.float32)
+
+
+def prepare(framework: str, workload: str) -> Callable[[], object]:
+    """A function that does one step of a workload and returns when it is finished."""
+    return {"gpunet": _gpunet, "torch": _torch}[framework](workload)
+
+
+def _gpunet(workload: str) -> Callable[[], object]:
+    import gpunet
+    from gpunet import functional as F
+    from gpunet.autograd import apply
+    from gpunet.functional import activation as ops
+
+    x, gy, b = (gpunet.tensor(array) for array in _arrays(workload))
+    if workload == "W6-copy":
+        return x.clone
+    if workload.startswith("W6-bias-"):  # fused, as it is behind a matrix product
+        op = {"relu": ops.ReLU, "gelu": ops.GELUTanh, "tanh": ops.Tanh}[workload[8:]]
+        return _step(lambda x, b: apply(op(), x, b), gy, x.requires_grad_(), b.requires_grad_())
+    return _step(_function(F, F, workload), gy, x.requires_grad_(), b.requires_grad_())
+
+
+def _torch(workload: str) -> Callable[[], object]:
+    import torch
+    from torch.nn import functional as F
+
+    from bench.workloads import THREADS
+
+    torch.set_num_threads(THREADS)
+    x, gy, b = (torch.from_numpy(array) for array in _arrays(workload))
+    if workload == "W6-copy":
+        return partial(torch.empty_like(x).copy_, x)
+    function = _function(F, torch, workload)
+    if workload.startswith("W6-bias-"):
+        activation = function
+        function = lambda x, b: activation(x + b, b)  # noqa: E731
+    return _step(function, gy, x.requires_grad_(), b.requires_grad_())
+
+
+def _function(activations: Any, arithmetic: Any, workload: str) -> Callable[[Any, Any], Any]:
+    """The function as one of x and b, of which it may leave b alone."""
+    if workload in ("overhead-add", "overhead-mul"):
+        return getattr(arithmetic, workload.removeprefix("overhead-"))
+    name, arguments = W6.get(workload, ("relu", {}))
+    function = partial(getattr(activations, name), **arguments)
+    return lambda x, b: function(x)
+
+
+def _step(function: Callable[[Any, Any], Any], gy: Any, *inputs: Any) -> Callable[[], object]:
+    def step() -> object:
+        for x in inputs:
+            x.grad = None
+        y = function(*inputs)
+        y.backward(gy)
+        return y
+
+    return step

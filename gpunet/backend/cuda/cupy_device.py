@@ -1,0 +1,247 @@
+"""The thin layer on CuPy: arrays, memory, streams, cuBLAS and launches of a real GPU.
+
+This is the one module that imports CuPy, besides `probe.py`, which finds out whether it can.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from functools import cached_property
+from typing import Any
+
+import cupy
+import numpy as np
+from cupy.cuda import runtime
+
+from gpunet.backend.base import Array, DType, Shape
+from gpunet.backend.cuda import loader, nvrtc
+from gpunet.backend.cuda.device import Limits, Memory, allocate
+from gpunet.errors import DeviceError, MissingPackageError
+
+CUBLAS = {12: "nvidia-cublas-cu12", 13: "'nvidia-cublas==13.*'"}  # its wheels, by version of CUDA
+_TRANSPOSE, _DEFAULT_ALGORITHM = 1, -1
+# cudaDataType_t of the elements and cublasComputeType_t of the sums, of each dtype.
+_GEMM = {"float32": (0, 68), "float64": (1, 70), "float16": (2, 68), "bfloat16": (14, 68)}
+_TF32 = 77
+_SCALARS: dict[
+    int, tuple[Any, Any]
+] = {  # what cuBLAS multiplies the product and the old result by, in the type of the sums
+    68: (np.ones(1, np.float32), np.zeros(1, np.float32)),
+    77: (np.ones(1, np.float32), np.zeros(1, np.float32)),
+    70: (np.ones(1, np.float64), np.zeros(1, np.float64)),
+}
+
+
+class CuPyDevice:
+    """See `gpunet.backend.cuda.device.Device`."""
+
+    array = cupy.ndarray
+
+    def __init__(self, number: int):
+        """Makes GPU `number` the current one of this thread, and sets it up.
+
+        Raises:
+            DeviceError: there is no such GPU, or it does not answer.
+        """
+        count = runtime.getDeviceCount()
+        if number >= count:
+            raise DeviceError(
+                "device", f"cuda:{number} does not exist: {count} GPU{'s' * (count > 1)} found"
+            )
+        self.number, self._several = number, count > 1
+        try:
+            runtime.setDevice(number)
+            properties = runtime.getDeviceProperties(number)
+            runtime.free(0)  # makes the context: from here on, the GPU is known to work
+        except runtime.CUDARuntimeError as error:
+            raise DeviceError("device", f"cuda:{number} does not answer: {error}") from error
+        self.name = properties["name"].decode()
+        self.architecture = properties["major"] * 10 + properties["minor"]
+        self.limits = Limits(
+            properties["multiProcessorCount"], properties["maxThreadsPerMultiProcessor"]
+        )
+        self.xp = _OnDevice(number) if self._several else cupy
+        self._pool = cupy.get_default_memory_pool()
+        self._report_shortage()
+
+    def _make_current(self) -> None:
+        """CuPy works on the GPU that is current on this thread; with one, that is always it."""
+        if self._several:
+            runtime.setDevice(self.number)
+
+    def _report_shortage(self) -> None:
+        """Puts our message around CuPy's allocator, whichever is in force."""
+        inner = cupy.cuda.get_allocator()
+        if getattr(inner, "of_gpunet", False):
+            return
+
+        def ask(size: int) -> Any:
+            return inner(size)
+
+        def allocator(size: int) -> Any:
+            return allocate(self, ask, size, cupy.cuda.memory.OutOfMemoryError)
+
+        allocator.of_gpunet = True  # type: ignore[attr-defined]
+        cupy.cuda.set_allocator(allocator)
+
+    # --- arrays
+
+    def empty(self, shape: Shape, dtype: DType) -> Array:
+        self._make_current()
+        return cupy.empty(shape, dtype)
+
+    def from_host(self, values: Any, dtype: DType | None = None) -> Array:
+        self._make_current()
+        return cupy.asarray(values, dtype)
+
+    def to_host(self, array: Array) -> Any:
+        return array.get()
+
+    def number_of(self, array: Array) -> int:
+        return array.data.device_id
+
+    def span(self, array: Array) -> tuple[int, int] | None:
+        data = array.data
+        if not array._c_contiguous or data.device_id != self.number:
+            return None
+        start = data.ptr
+        return start, start + array.nbytes
+
+    def contiguous(self, array: Array) -> bool:
+        return array._c_contiguous  # a tenth of the time that `flags` takes
+
+    # --- kernels
+
+    @cached_property
+    def compiler(self) -> nvrtc.Compiler:
+        """NVRTC of the version of CUDA that CuPy was built for: the driver can load what it makes.
+
+        Raises:
+            MissingPackageError: it is not installed.
+        """
+        return nvrtc.get(runtime.runtimeGetVersion() // 1000)
+
+    def load(self, family: str, dtype: str) -> dict[str, Any]:
+        return _Loaded(self, str(loader.binary(family, dtype, self.architecture, self.compiler)))
+
+    def launch(self, function: Any, grid: tuple[int, int], block: int, values: list[Any]) -> None:
+        self._make_current()
+        # CuPy passes an array's address, and NumPy scalars by their width; None it cannot pass.
+        function(grid, (block,), [_NULL if value is None else value for value in values])
+
+    @cached_property
+    def _cublas(self) -> Any:
+        try:
+            from cupy.cuda import cublas
+        except ImportError as error:
+            wheel = CUBLAS.get(runtime.runtimeGetVersion() // 1000, "nvidia-cublas")
+            raise MissingPackageError(
+                "matmul", f"cuBLAS is missing ({error}); pip install {wheel}"
+            ) from error
+        return cublas
+
+    def gemm(
+        self,
+        transpose: tuple[bool, bool],
+        sizes: tuple[int, int, int],
+        a: tuple[Array, int, int],
+        b: tuple[Array, int, int],
+        c: tuple[Array, int, int],
+        batch: int,
+        tf32: bool,
+    ) -> None:
+        element, sums = _GEMM[a[0].dtype.name]
+        if tf32 and sums == 68 and element == 0:
+            sums = _TF32
+        self._make_current()
+        one, zero = _SCALARS[sums]
+        self._cublas.gemmStridedBatchedEx(
+            cupy.cuda.device.get_cublas_handle(),
+            *(int(t) * _TRANSPOSE for t in transpose),
+            *sizes,
+            one.ctypes.data,
+            *(a[0].data.ptr, element, a[1], a[2]),
+            *(b[0].data.ptr, element, b[1], b[2]),
+            zero.ctypes.data,
+            *(c[0].data.ptr, element, c[1], c[2]),
+            *(batch, sums, _DEFAULT_ALGORITHM),
+        )
+
+    # --- order and time
+
+    @contextlib.contextmanager
+    def stream(self) -> Iterator[Any]:
+        self._make_current()
+        with cupy.cuda.Stream(non_blocking=True) as stream:
+            yield stream
+
+    def event(self) -> CuPyEvent:
+        self._make_current()
+        return CuPyEvent()
+
+    def synchronize(self) -> None:
+        self._make_current()
+        runtime.deviceSynchronize()
+
+    # --- memory
+
+    def memory(self) -> Memory:
+        self._make_current()
+        free, total = runtime.memGetInfo()
+        return Memory(total, free, self._pool.used_bytes(), self._pool.free_bytes())
+
+    def release(self) -> None:
+        self._make_current()
+        self._pool.free_all_blocks()
+
+
+_NULL = np.uint64(0)
+
+
+class _Loaded(dict[str, Any]):
+    """The functions of a binary, each looked up when it is first asked for."""
+
+    def __init__(self, device: CuPyDevice, path: str):
+        super().__init__()
+        self._module, self._make_current = cupy.RawModule(path=path), device._make_current
+
+    def __missing__(self, name: str) -> Any:
+        self._make_current()
+        # `RawKernel` looks its `Function` up anew at each launch; the wrapper keeps it.
+        self[name] = function = self._module.get_function(name).kernel
+        return function
+
+
+class CuPyEvent:
+    """See `gpunet.backend.cuda.device.Event`."""
+
+    def __init__(self) -> None:
+        self.event = cupy.cuda.Event()
+        self.event.record()
+
+    def milliseconds_since(self, earlier: CuPyEvent) -> float:
+        self.event.synchronize()
+        return cupy.cuda.get_elapsed_time(earlier.event, self.event)
+
+
+class _OnDevice:
+    """CuPy's functions, each run with one GPU current: only where there are several."""
+
+    def __init__(self, number: int):
+        self._number = number
+
+    def __getattr__(self, name: str) -> Any:
+        function = getattr(cupy, name)
+        if isinstance(function, type) or not callable(function):
+            return function
+        number = self._number
+
+        def call(*arguments: Any, **keywords: Any) -> Any:
+            runtime.setDevice(number)
+            return function(*arguments, **keywords)
+
+        if hasattr(function, "at"):
+            call.at = function.at  # type: ignore[attr-defined]
+        setattr(self, name, call)
+        return call

@@ -1,0 +1,18 @@
+"""Dropout. Kernel: kernels/dropout.cu. CPU twin: gpunet/backend/cpu/dropout.py."""
+
+from __future__ import annotations
+
+from gpunet.backend.base import Array
+from gpunet.backend.cuda.launch import Family, grid_stride
+
+
+class Dropout(Family):
+    """See the CPU twin for what the function computes."""
+
+    def dropout(self, x: Array, p: float, seed: int, counter: int) -> Array:
+        y = self.like(x)
+        threshold, scale = round(p * 2**32), 1.0 / (1.0 - p) if p < 1.0 else 0.0
+        launch = grid_stride(self.limits, (x.size + 3) // 4)
+        kernel = self.kernel("dropout", x.dtype)
+        kernel(*launch, x, y, x.size, threshold, scale, seed, counter)
+        return y
