@@ -47,6 +47,18 @@ def _products(g, x, mean):
     return total, products
 
 
+@kernel(inline=True, fastmath=FAST_SUM)
+def _weighted(gy, x, weight, g, mean):
+    """g = gy·weight, and the sums of g and of g·(x − mean)."""
+    total, products = T(0.0), T(0.0)
+    for j in range(x.size):
+        weighted = gy[j] * weight[j]
+        g[j] = weighted
+        total += weighted
+        products += weighted * (x[j] - mean)
+    return total, products
+
+
 @kernel(inline=True)
 def _combined(count, mean, squares, more, mean_of, squares_of, rest_of):
     """The statistics of `count` elements and those of `more` others as one."""
@@ -98,16 +110,24 @@ def _scaled(x, y, mean, scale, bias, relu):
 
 @kernel(inline=True)
 def _unscaled(g, x, gx, mean, weight, scale, constant, slope):
-    """gx = scale·(weight·g − constant − (x − mean)·slope); gx may be g."""
+    """gx = scale·(weight·g − constant − (x − mean)·slope)."""
     for j in range(x.size):
         gx[j] = scale * (weight * g[j] - constant - (x[j] - mean) * slope)
+
+
+@kernel(inline=True)
+def _unscale(g, x, mean, scale, constant, slope):
+    """The same of g itself: two names of one array would keep a loop from becoming vector code."""
+    for j in range(x.size):
+        g[j] = scale * (g[j] - constant - (x[j] - mean) * slope)
 
 
 @kernel(inline=True)
 def _passed(gy, x, g, mean, scale, bias):
     """g = gy where ReLU has let something through."""
     for j in range(x.size):
-        g[j] = gy[j] if (x[j] - mean) * scale + bias > 0.0 else 0.0
+        through = gy[j]  # read in any case, so that this becomes vector code
+        g[j] = through if (x[j] - mean) * scale + bias > 0.0 else 0.0
 
 
 # --- channels: x (N, C, S)
@@ -146,8 +166,11 @@ def _batch_norm_bwd(
         if not given:
             constant, slope = T(total / count), T(products * rstd * rstd / count)
         for n in range(x.shape[0]):
-            g = gx[n, c] if relu else gy[n, c]
-            _unscaled(g, x[n, c], gx[n, c], mean[c], T(1.0), scale, constant, slope)
+            if relu:
+                _unscale(gx[n, c], x[n, c], mean[c], scale, constant, slope)
+            else:
+                g = gy[n, c]
+                _unscaled(g, x[n, c], gx[n, c], mean[c], T(1.0), scale, constant, slope)
 
 
 # --- channels of one element a sample: x (N, C), `COLUMNS` of them side by side
@@ -266,16 +289,13 @@ def _row_norm_bwd(gy, x, gx, start, stop, weight, mean, var, spread, eps, centre
         total, products = np.float64(0), np.float64(0)
         if spread == 1:
             w = weight[c : c + count]
-            for j in range(columns):
-                out[j] = g_row[j] * w[j]
-            a, b = _products(out, row, m)
+            a, b = _weighted(g_row, row, w, out, m)
             total += a
             products += b
             if gweight.size:
                 gw, gb = gweight[c : c + count], gbias[c : c + count]
                 for j in range(columns):
                     gw[j] += g_row[j] * ((row[j] - m) * rstd)
-                for j in range(columns):
                     gb[j] += g_row[j]
         else:
             for k in range(count):
@@ -289,7 +309,7 @@ def _row_norm_bwd(gy, x, gx, start, stop, weight, mean, var, spread, eps, centre
         constant = T(total / columns) if centred else T(0.0)
         slope = T(products * rstd * rstd / columns)
         if spread == 1:
-            _unscaled(out, row, out, m, T(1.0), rstd, constant, slope)
+            _unscale(out, row, m, rstd, constant, slope)
         else:
             for k in range(count):
                 at = slice(k * spread, (k + 1) * spread)
