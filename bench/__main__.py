@@ -22,7 +22,8 @@ from rich.table import Table
 from bench import elementwise
 from bench.workloads import THREADS
 
-console = Console(highlight=False)
+# In a file or a pipe the table keeps its width.
+console = Console(highlight=False, width=None if sys.stdout.isatty() else 120)
 RIVALS = {
     "W1": ("torch", "torch-fused", "jax"),
     "W1s": ("torch", "jax"),
@@ -47,7 +48,9 @@ def measure(python: str, framework: str, workload: str, seconds: float) -> dict[
 
 
 def _worker(command: list[str]) -> dict[str, Any]:
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    # Warm caches include Python's own, also where the environment forbids to write them.
+    environment = {k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE"}
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
     if done.returncode:
         raise SystemExit(f"{' '.join(command)} failed:\n{done.stderr}")
     return json.loads(done.stdout)
@@ -221,7 +224,7 @@ def main() -> None:
         console.print(
             f"[yellow]{package} is not installed, so it is left out: pip install {package}[/]"
         )
-    results = run(options.workloads, rivals, *((0.5, 1) if options.quick else (3.0, 5)))
+    results = run(options.workloads, rivals, *((0.5, 1) if options.quick else (2.0, 3)))
     show(results)
     if options.json:
         content = {"machine": machine(versions), "workloads": results}

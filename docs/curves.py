@@ -51,8 +51,9 @@ class Figure:
                 continue
             x = gpunet.tensor(np.linspace(-self.span, self.span, POINTS), requires_grad=True)
             try:
-                y = self.curve(function, x)
-                y.sum().backward()
+                with np.errstate(all="ignore"):  # outside their domain functions are not drawn
+                    y = self.curve(function, x)
+                    y.sum().backward()
             except (GpunetError, TypeError, ValueError):
                 continue
             if y.shape == x.shape and x.grad is not None:
@@ -92,7 +93,7 @@ class Figure:
 
 def _limits(values: Any) -> tuple[float, float]:
     """The range of the function, with room for a slope of 1 and no more than ±6."""
-    low, high = max(values.min(), -6.0), min(values.max(), 6.0)
+    low, high = max(np.nanmin(values), -6.0), min(np.nanmax(values), 6.0)
     low, high = min(low, -0.2), max(high, 1.2)
     room = 0.06 * (high - low)
     return low - room, high + room
@@ -103,14 +104,20 @@ def _loss(function: Any, x: Any) -> Any:
     return function(x, gpunet.ones_like(x.detach()), reduction="none")
 
 
+def _plain(function: Any, x: Any) -> Any:
+    """A function of one tensor."""
+    return function(x)
+
+
 FIGURES = {
-    "functional.activation": Figure(
-        "gpunet.functional.activation", "Activation functions", 4.0, lambda f, x: f(x)
-    ),
-    "functional.loss": Figure(
-        "gpunet.functional.loss", "Losses of one prediction, target 1", 3.0, _loss
-    ),
-    "functional.classification": Figure(
-        "gpunet.functional.classification", "Losses of one score, target 1", 4.0, _loss
-    ),
+    f"functional.{family}": Figure(f"gpunet.functional.{family}", title, span, curve)
+    for family, title, span, curve in [
+        ("activation", "Activation functions", 4.0, _plain),
+        ("piecewise", "Activation functions made of straight pieces", 4.0, _plain),
+        ("elementwise", "Functions of one number", 4.0, _plain),
+        ("trigonometry", "Trigonometric and hyperbolic functions", 4.0, _plain),
+        ("loss", "Losses of one prediction, target 1", 3.0, _loss),
+        ("classification", "Losses of one score, target 1", 3.0, _loss),
+        ("metric", "Losses of one distance, target 1", 3.0, _loss),
+    ]
 }

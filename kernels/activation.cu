@@ -2,8 +2,8 @@
 //
 //     NAME_fwd:  y  = f(x + bias)                NAME_bwd:  gx = f(gy, kept + bias)
 //
-// kept is what the forward pass kept: its output y where that says enough (relu, sigmoid, tanh; the
-// bias is then none), otherwise its input x, and bias is that of the forward pass.
+// kept is what the forward pass kept: its output y where that says enough (relu, sigmoid, tanh,
+// hardtanh; the bias is then none), otherwise its input x, and bias is that of the forward pass.
 //
 //     x, y, gy, kept, gx   (n,), in rows of `columns` elements; y may be x, gx may be gy or kept
 //     bias                 (columns,), or null: none
@@ -100,13 +100,13 @@ KERNEL(elu_fwd)(const T* x, const T* bias, T* y, long long n, long long columns,
                 acc_t scale, acc_t stretch) {
     // expm1 is e^x - 1 without the cancellation near 0.
     forward(x, bias, y, n, columns,
-            [=](acc_t x) { return x <= 0 ? alpha * expm1(stretch * x) : scale * x; });
+            [=](acc_t x) { return x > 0 ? scale * x : alpha * expm1(stretch * x); });
 }
 
 KERNEL(elu_bwd)(const T* gy, const T* kept, const T* bias, T* gx, long long n, long long columns,
                 acc_t alpha, acc_t scale, acc_t stretch) {
     backward(gy, kept, bias, gx, n, columns, [=](acc_t gy, acc_t x) {
-        return gy * (x <= 0 ? alpha * stretch * exp(stretch * x) : scale);
+        return gy * (x > 0 ? scale : alpha * stretch * exp(stretch * x));
     });
 }
 
@@ -239,7 +239,8 @@ KERNEL(mish_bwd)(const T* gy, const T* kept, const T* bias, T* gx, long long n, 
     });
 }
 
-// Piecewise linear. A NaN fails every comparison, and so stays NaN.
+// Piecewise linear. A NaN fails every comparison: forward it stays NaN, backward, as in PyTorch, it
+// counts as flat.
 
 KERNEL(step_fwd)(const T* x, const T* bias, T* y, long long n, long long columns) {
     forward(x, bias, y, n, columns, [](acc_t x) { return x > 0 ? 1 : 0; });
@@ -264,7 +265,7 @@ KERNEL(hardtanh_fwd)(const T* x, const T* bias, T* y, long long n, long long col
 KERNEL(hardtanh_bwd)(const T* gy, const T* kept, const T* bias, T* gx, long long n,
                      long long columns, acc_t low, acc_t high) {
     backward(gy, kept, bias, gx, n, columns,
-             [=](acc_t gy, acc_t x) { return x <= low || x >= high ? 0 : gy; });
+             [=](acc_t gy, acc_t y) { return y > low && y < high ? gy : 0; });
 }
 
 KERNEL(hardsigmoid_fwd)(const T* x, const T* bias, T* y, long long n, long long columns) {
@@ -302,7 +303,7 @@ KERNEL(hardshrink_fwd)(const T* x, const T* bias, T* y, long long n, long long c
 KERNEL(shrink_bwd)(const T* gy, const T* kept, const T* bias, T* gx, long long n,
                    long long columns, acc_t lambd) {
     backward(gy, kept, bias, gx, n, columns,
-             [=](acc_t gy, acc_t x) { return fabs(x) <= lambd ? 0 : gy; });
+             [=](acc_t gy, acc_t x) { return fabs(x) > lambd ? gy : 0; });
 }
 
 // The error function and what it lacks to 1; their gradients need nothing but exp.

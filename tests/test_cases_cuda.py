@@ -89,9 +89,10 @@ def run(
     with np.errstate(all="ignore") if isinstance(case, Edge) else nullcontext():
         results = case.call(function, tensors)
         results = results if isinstance(results, tuple) else (results,)
-        # One bool, say, is on the host: it was read.
+        # One bool, say, is on the host: it was read. So is what was made of numbers alone.
         results = tuple(
-            y if isinstance(y, Tensor) else gpunet.tensor(y, None, be.device) for y in results
+            y if isinstance(y, Tensor) and arrays else gpunet.tensor(y, None, be.device)
+            for y in results
         )
         for y in results:
             inspect(y)

@@ -98,8 +98,8 @@ def row_of_kernel() -> dict[tuple[str, str], tuple[Any, Case]]:
         for name in KERNELS:
             replace(patch, name, partial(listening, name))
         for function in public().values():
-            for case in filter(generated.is_smooth, rows_of(function)):
-                if all(x.size for x in case.arrays("float64")):
+            for case in sorted(rows_of(function), key=generated.is_smooth, reverse=True):
+                if type(case) is Case and all(x.size for x in case.arrays("float64")):
                     reached.clear()
                     checks.run(function, case, "float64")
                     found.update(dict.fromkeys(reached - found.keys(), (function, case)))
@@ -118,8 +118,10 @@ def test_wrong_value_of_a_kernel(kernel, row_of_kernel, monkeypatch):
         return call
 
     def forward_and_gradient() -> None:
-        checks.check_forward(*row_of_kernel[kernel], "float64")
-        checks.check_gradient(*row_of_kernel[kernel])
+        function, case = row_of_kernel[kernel]
+        checks.check_forward(function, case, "float64")
+        if generated.is_smooth(case):
+            checks.check_gradient(function, case)
 
     forward_and_gradient()
     replace(monkeypatch, kernel, spoiling)

@@ -11,6 +11,7 @@ from typing import Any
 from rich.table import Table
 
 from gpunet import functional
+from gpunet.autograd import Op
 from gpunet.backend.cuda.source import kernels
 from gpunet.cli.console import console
 
@@ -64,7 +65,7 @@ def _kernels(function: FunctionType) -> list[str]:
     for node in ast.walk(ast.parse(inspect.getsource(function))):
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
             called = getattr(module, node.func.id, None)
-            if inspect.isclass(called):
+            if inspect.isclass(called) and issubclass(called, Op):
                 source = inspect.getsource(called)
                 found.update(dict.fromkeys(re.findall(r"be\.(?!xp)\w+\.(\w+)\(", source)))
     return list(found)

@@ -172,7 +172,7 @@ def pairwise_distance(
     """
     is_tensor("pairwise_distance", "x1", x1)
     is_tensor("pairwise_distance", "x2", x2)
-    difference = add(binary("pairwise_distance", Subtract(), x1, x2), eps)
+    difference = add(binary("pairwise_distance", Subtract(), x1, x2, "x2", numeric=True), eps)
     along = (-1,) if difference.ndim else ()
     return _norm("pairwise_distance", difference, p, along, keepdim, None)
 

@@ -118,7 +118,7 @@ class GLU(Op):
         (a, gate), gx = self.saved, be.empty(self.shape, gy.dtype)
         ga, gb = self.halves(gx)
         ga[...] = be.xp.multiply(gy, gate)
-        gb[...] = be.activation.sigmoid_bwd(be.xp.multiply(gy, a), gate)
+        gb[...] = be.activation.sigmoid_bwd(be.contiguous(be.xp.multiply(gy, a)), gate)
         return gx
 
 

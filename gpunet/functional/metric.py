@@ -83,8 +83,9 @@ class CosineEmbedding(Loss):
     def losses(self, be: Backend, x1: Array, x2: Array, target: Array) -> Array:
         xp = be.xp
         target = target[..., 0]
-        length1, length2 = (xp.sqrt(be.sum(x * x, (-1,)) + EPSILON) for x in (x1, x2))
-        cosine = be.sum(xp.multiply(x1, x2), (-1,)) / length1 / length2
+        last = (x1.ndim - 1,)
+        length1, length2 = (xp.sqrt(be.sum(x * x, last) + EPSILON) for x in (x1, x2))
+        cosine = be.sum(xp.multiply(x1, x2), last) / length1 / length2
         alike, unlike = xp.equal(target, 1), xp.equal(target, -1)
         self.saved = x1, x2, length1, length2, cosine, alike, unlike & (cosine - self.margin >= 0)
         over = xp.maximum(cosine - self.margin, 0)

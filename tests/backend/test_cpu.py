@@ -120,12 +120,33 @@ def test_there_is_one_backend_a_device() -> None:
     be.synchronize()
 
 
-def test_sum_of_many_rows_keeps_its_digits() -> None:
-    """One by one, a million times 0.1 in float32 is 1 % off."""
-    n = 1_000_000
-    x = np.full((n, 2), 0.1, "float32")
-    bound = 2 * n**0.5 * np.finfo("float32").eps  # of sums of √n sums
-    np.testing.assert_allclose(be.sum(x, (0,)), x.sum(0, dtype="float64"), rtol=bound)
+LONG_SUMS = [
+    ((70_000,), (0,)),
+    ((20_000, 3), (0,)),
+    ((3, 20_000), (1,)),
+    ((2, 9_000, 3), (1,)),
+    ((300, 2_500), (0,)),
+    ((300, 5, 40), (0, 2)),
+    ((5, 40, 300), (1, 2)),
+    ((5, 40, 300), (0, 1, 2)),
+    ((1, 20_000, 1), (0, 2)),
+]
+
+
+@pytest.mark.parametrize("keepdims", [True, False])
+@pytest.mark.parametrize("dtype", ["float16", "float32", "float64"])
+@pytest.mark.parametrize(("shape", "axes"), LONG_SUMS, ids=str)
+def test_sum_of_many_is_rounded_once(shape, axes, dtype, keepdims) -> None:
+    x = (drawn(*shape) / 100).astype(dtype)
+    got = be.sum(x, axes, keepdims)
+    exact = np.sum(x, axes, dtype="longdouble", keepdims=keepdims)
+    assert got.dtype == dtype
+    assert got.base is None
+    terms = np.abs(x).sum(axes, dtype="float64", keepdims=keepdims)
+    tolerance = np.finfo(dtype).eps * abs(exact) + 1e-14 * terms
+    assert (abs(got - exact) <= tolerance).all()
+    turned = be.sum(x.T, tuple(x.ndim - 1 - i for i in axes), keepdims)
+    np.testing.assert_allclose(turned.T.astype(float), got, rtol=2 * np.finfo(dtype).eps, atol=1e-9)
 
 
 @pytest.mark.parametrize("axis", [0, 1])

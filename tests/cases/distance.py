@@ -125,6 +125,8 @@ def pairwise_distance():
     )
     yield Invalid([normal(2), normal(3)], ShapeError, "shapes must broadcast, got (2,) and (3,)")
     yield Invalid([normal(2), 1.0], DTypeError, "x2 must be a gpunet.Tensor, got float")
+    bits = exactly([True, False])
+    yield Invalid([bits, bits], DTypeError, "must be numeric, got bool")
 
 
 def cosine_similarity():

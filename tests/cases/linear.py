@@ -158,7 +158,7 @@ def _sums(a, b, sums, names):
     whole = [labels(9, *shape) for shape in (sums[0], a, b)]
     yield Case(_plus, whole, dict(beta=2, alpha=3))
     nan = constant(exactly(np.full(sums[0], np.nan)))
-    yield Edge(_plus, [nan, normal(*a), normal(*b)], dict(beta=0))
+    yield Edge(_plus, [nan, constant(normal(*a)), constant(normal(*b))], dict(beta=0))
     product = _sum_of_products(np.ones(a), np.ones(b)).shape
     for shape in [(1, *product), (*product[:-1], product[-1] + 1)]:
         rule = f"x must broadcast to {product}, got {shape}"

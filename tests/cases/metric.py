@@ -54,6 +54,7 @@ def cosine_embedding_loss():
         yield Case(loss, [normal(3, 4), normal(1, 4), labels(2, 3)], kwargs)
         yield Case(loss, [normal(3, 4), normal(3, 4), signs(1)], kwargs)
         yield Edge(loss, [normal(0, 3), normal(0, 3), signs(0)], kwargs)
+    yield Case(loss, [normal(2, 1500), normal(2, 1500), exactly([1, 1])])
     yield Edge(loss, [normal(2, 0), normal(2, 0), exactly([1, -1])], NONE)
     x1, x2 = exactly([[1.0, 0.0], [1.0, 0.0], [0.0, 0.0]]), exactly([[0.0, 2.0]] * 3)
     target = exactly([-1, 1, 0])  # at the margin of 0 the slope is that inside

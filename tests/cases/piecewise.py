@@ -2,9 +2,9 @@
 
 import numpy as np
 
-from gpunet.errors import ArgumentError
+from gpunet.errors import ArgumentError, DTypeError
 from tests.cases.activation import INFINITE, _pointwise
-from tests.cases.case import Case, Edge, Invalid, exactly, normal
+from tests.cases.case import Case, Edge, Invalid, constant, exactly, labels, normal
 
 BETWEEN = exactly([-2.9, -2.5, -1.2, -0.7, -0.3, 0.2, 0.6, 0.8, 1.3, 2.5, 2.9])  # no kink here
 
@@ -13,9 +13,12 @@ def step():
     def formula(x):
         return np.where(x > 0, 1, 0).astype(x.dtype)
 
-    yield from _pointwise(formula, slopes=(0, 0))
-    yield Edge(formula, [exactly([-0.0, 0.0, 1e-30])], gradient=lambda x: [0, 0, 0])
-    yield Edge(formula, [INFINITE], gradient=lambda x: [0, 0])
+    for shape in [(), (1,), (31,), (33,), (2, 3, 5), (0,), (130, 127)]:
+        yield Case(formula, [constant(normal(*shape))])  # no gradient is asked for: it is 0
+        yield Edge(formula, [normal(*shape)], gradient=np.zeros_like)
+    yield Edge(formula, [exactly([-0.0, 0.0, 1e-30])], gradient=np.zeros_like)
+    yield Edge(formula, [exactly([-np.inf, np.inf, np.nan])], gradient=np.zeros_like)
+    yield Invalid([labels(9, 3)], DTypeError, "x must be floating, got int64")
 
 
 def threshold():
@@ -66,7 +69,7 @@ def hardswish():
     def formula(x):
         return x * (np.clip(x + 3, 0, 6) / 6)
 
-    yield from _pointwise(formula, slopes=(0, 1))
+    yield from _pointwise(formula, slopes=(0, 1), unlike="it multiplies by 6 first, beyond float32")
     yield Case(formula, [BETWEEN])
     yield Edge(formula, [exactly([-3.0, 0.0, 3.0])], gradient=lambda x: [0, 1 / 2, 1])
 

@@ -5,16 +5,15 @@ Numba is imported by the kernel families, on the first use of a kernel, never by
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import numpy as np
 from numpy import asarray, ndarray
 
-from gpunet.backend.base import WIDE, Array, Backend, DType, Shape
+from gpunet.backend.base import Array, Backend, DType, Shape
 from gpunet.backend.cpu.memory import SMALL, cache
 
-LONG = 1024  # elements; a sum over more is made of sums of blocks
+LONG = 1 << 14  # elements; NumPy's sums of more lose digits, and time
 
 
 class CPUBackend(Backend):
@@ -66,30 +65,15 @@ class CPUBackend(Backend):
         return out
 
     def sum(self, x: Array, axis: tuple[int, ...], keepdims: bool = False) -> Array:
-        dtype = x.dtype if x.dtype.kind == "f" else None
-        for i in axis:
-            if dtype and i < x.ndim - 1 and x.shape[i] >= LONG:
-                x = _sums_of_blocks(x, i)
-        return np.asarray(super().sum(x, axis, keepdims), dtype)
+        if x.dtype.kind == "f" and x.size >= LONG and axis:
+            return self.sums.total(x, axis, keepdims)
+        return super().sum(x, axis, keepdims)
 
     def accumulate(self, name: str, x: Array, axis: int) -> Array:
         return getattr(np, name).accumulate(x, axis)
 
     def synchronize(self) -> None:
         """Nothing to wait for: CPU work is done when the call returns."""
-
-
-def _sums_of_blocks(x: Array, axis: int) -> Array:
-    """x with sums of ~√n neighbours along an axis that is not the last.
-
-    There NumPy adds up one by one, and n roundings pile up; in two levels it is 2 √n.
-    """
-    n = x.shape[axis]
-    size = math.isqrt(n)
-    whole, rest = np.split(x, [n - n % size], axis)
-    blocks = whole.reshape(*x.shape[:axis], n // size, size, *x.shape[axis + 1 :])
-    sums = blocks.sum(axis + 1, dtype=WIDE.get(x.dtype.char))
-    return np.concatenate([sums, rest], axis=axis)
 
 
 class _CachedNumPy:

@@ -38,12 +38,12 @@ def leaky_relu_bwd(gy, x, negative_slope):
 
 @forward
 def elu_fwd(x, alpha, scale, stretch):
-    return alpha * expm1(stretch * x) if x <= 0.0 else scale * x
+    return scale * x if x > 0.0 else alpha * expm1(stretch * x)
 
 
 @backward
 def elu_bwd(gy, x, alpha, scale, stretch):
-    return gy * (alpha * stretch * exp(stretch * x) if x <= 0.0 else scale)
+    return gy * (scale if x > 0.0 else alpha * stretch * exp(stretch * x))
 
 
 @forward
@@ -168,7 +168,8 @@ def mish_bwd(gy, x):
     return gy if x > 20.0 else gy * slope
 
 
-# Piecewise linear. A NaN fails every comparison, and so stays NaN.
+# Piecewise linear. A NaN fails every comparison: forward it stays NaN, backward, as in PyTorch, it
+# counts as flat.
 
 
 @forward
@@ -193,8 +194,8 @@ def hardtanh_fwd(x, low, high):
 
 
 @backward
-def hardtanh_bwd(gy, x, low, high):
-    return 0.0 if x <= low or x >= high else gy
+def hardtanh_bwd(gy, y, low, high):
+    return gy if y > low and y < high else 0.0
 
 
 @forward
@@ -233,7 +234,7 @@ def hardshrink_fwd(x, lambd):
 
 @backward
 def shrink_bwd(gy, x, lambd):
-    return 0.0 if abs(x) <= lambd else gy
+    return gy if abs(x) > lambd else 0.0
 
 
 @forward

@@ -10,8 +10,7 @@ written once for every floating dtype: when the variant for a dtype is made,
 
 The compiled code lies in the user's cache in a folder named after the sources and the versions, so
 an edit to any kernel file, or another Numba, never runs stale code, and a second start compiles
-nothing. All kernels are serial: BLAS owns the threads (docs/architecture.md, "One owner of the
-threads").
+nothing. All kernels are serial; calls of them are shared out over the threads of `threads.py`.
 """
 
 from __future__ import annotations

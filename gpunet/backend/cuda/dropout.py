@@ -1,4 +1,7 @@
-"""Dropout. Kernel: kernels/dropout.cu. CPU twin: gpunet/backend/cpu/dropout.py."""
+"""Dropout and random numbers. Kernels: kernels/dropout.cu.
+
+CPU twins: gpunet/backend/cpu/dropout.py.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +10,7 @@ from gpunet.backend.cuda.launch import Family, grid_stride
 
 
 class Dropout(Family):
-    """See the CPU twin for what the function computes."""
+    """See the CPU twins for what each function computes."""
 
     def dropout(self, x: Array, p: float, seed: int, counter: int) -> Array:
         y = self.like(x)
@@ -15,4 +18,10 @@ class Dropout(Family):
         launch = grid_stride(self.limits, (x.size + 3) // 4)
         kernel = self.kernel("dropout", x.dtype)
         kernel(*launch, x, y, x.size, threshold, scale, seed, counter)
+        return y
+
+    def uniform(self, like: Array, low: float, high: float, seed: int, counter: int) -> Array:
+        y = self.like(like)
+        launch = grid_stride(self.limits, (y.size + 3) // 4)
+        self.kernel("uniform", y.dtype)(*launch, y, y.size, low, high, seed, counter)
         return y

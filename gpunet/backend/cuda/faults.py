@@ -1,4 +1,4 @@
-"""Faults that a kernel finds and Python reports: labels outside their range.
+"""Faults that a kernel finds and Python reports: labels and positions outside their range.
 
 A kernel cannot raise, and to ask after each launch would make Python wait for the device at every
 step. So each device has one word in its memory, where kernels leave the lowest bad row by an atomic
@@ -22,26 +22,29 @@ class Faults:
     def __init__(self, device: Device):
         self._device = device
         self._word: Array | None = None
-        self._last: tuple[Array, int, int] | None = None  # labels, classes, ignore_index
+        self._last: tuple[str, str, Array, str] | None = None  # of the last launch, see `watch`
         self._launches = 0
 
-    def watch_labels(self, target: Array, classes: int, ignore_index: int) -> Array:
-        """The word, (1,) uint64, for a kernel that checks `target` against [0, classes)."""
+    def watch(self, operation: str, rule: str, values: Array, context: str = "") -> Array:
+        """The word, (1,) uint64, for a kernel that holds `values` to a rule.
+
+        Operation, rule and context are what the error will say.
+        """
         if self._word is None:
             self._word = self._device.xp.full((1,), _NONE, "uint64")
-        self._last, self._launches = (target, classes, ignore_index), self._launches + 1
+        self._last, self._launches = (operation, rule, values, context), self._launches + 1
         return self._word
 
     def check(self) -> None:
         """Raises what was found since the last check; waits for the device if there may be some.
 
         Raises:
-            ArgumentError: a label outside its range.
+            ArgumentError: a value outside its range.
         """
         if self._last is None:
             return
         row = int(self._device.to_host(self._word)[0])
-        (target, classes, ignore_index), self._last = self._last, None
+        (operation, rule, values, context), self._last = self._last, None
         launches, self._launches = self._launches, 0
         if row == _NONE:
             return
@@ -49,9 +52,6 @@ class Faults:
         self._word.fill(_NONE)
         got, where = "another", f"in one of the last {launches} calls"
         if launches == 1:
-            got, where = self._device.to_host(target).reshape(-1)[row], ""
-        raise ArgumentError(
-            "cross_entropy",
-            f"target must be in [0, C) = [0, {classes}), got {got} at index {row} {where}".rstrip(),
-            f"ignore_index is {ignore_index}",
-        )
+            got, where = self._device.to_host(values).reshape(-1)[row], ""
+        problem = f"{rule}, got {got} at index {row} {where}".rstrip()
+        raise ArgumentError(operation, problem, context)

@@ -43,7 +43,10 @@ class Softmax(Family):
         """
         rows, columns = x.shape
         losses, totals = self.empty((rows,), x.dtype), self.empty((3,), x.dtype)
-        p, bad_row = self.like(x), self.backend.faults.watch_labels(target, columns, ignore_index)
+        rule = f"target must be in [0, C) = [0, {columns})"
+        context = f"ignore_index is {ignore_index}"
+        p, watch = self.like(x), self.backend.faults.watch
+        bad_row = watch("cross_entropy", rule, target, context)
         launch = block_per_row(self.limits, rows, columns)
         arguments: tuple[Any, ...] = (x, target, weight, losses, p, bad_row)
         forward, finish = (self.kernel(f"cross_entropy_fwd{s}", x.dtype) for s in ("", "_finish"))

@@ -1,0 +1,97 @@
+"""Sums of large arrays over any axes: added up in float64, and shared out over the threads."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+
+import numpy as np
+
+from gpunet.backend.base import Array
+from gpunet.backend.cpu import threads
+from gpunet.backend.cpu.half import half
+from gpunet.backend.cpu.jit import FAST_SUM, kernel
+from gpunet.backend.cpu.share import WORTHWHILE
+
+float64 = np.float64
+BLOCK = 1 << 14  # elements of a row in one partial sum
+ROWS = 1 << 8  # rows in one partial sum of columns
+TILE = 1 << 10  # columns whose sums stay in the cache meanwhile
+PIECES = 8  # that the threads share out
+
+
+@kernel(fastmath=FAST_SUM)
+def _row_sums(x, sums, start, stop):
+    """x (rows, n); sums (rows, blocks)."""
+    blocks = sums.shape[1]
+    for item in range(start, stop):
+        i, j = item // blocks, item % blocks
+        row = x[i, j * BLOCK : (j + 1) * BLOCK]
+        total = float64(0)
+        for k in range(row.size):
+            total += float64(row[k])
+        sums[i, j] = total
+
+
+@kernel
+def _column_sums(x, sums, start, stop):
+    """x (planes, n, columns); sums (planes, blocks, columns)."""
+    blocks, columns = sums.shape[1:]
+    for item in range(start, stop):
+        plane, j = item // blocks, item % blocks
+        for left in range(0, columns, TILE):
+            total = sums[plane, j, left : left + TILE]
+            for k in range(total.size):
+                total[k] = float64(0)
+            for i in range(j * ROWS, min(x.shape[1], (j + 1) * ROWS)):
+                row = x[plane, i, left : left + TILE]
+                for k in range(total.size):
+                    total[k] += float64(row[k])
+
+
+@half
+def total(x: Array, axes: tuple[int, ...], keepdims: bool) -> Array:
+    """Sum over axes of an array that has elements.
+
+    Which elements make a partial sum depends on the shape alone, and so do the bits.
+    """
+    y, shape = np.ascontiguousarray(x), list(x.shape)
+    for first, last in _runs(axes):
+        y = _over_middle(
+            y.reshape(
+                math.prod(shape[:first]),
+                math.prod(shape[first : last + 1]),
+                math.prod(shape[last + 1 :]),
+            )
+        )
+        shape[first : last + 1] = [1] * (last + 1 - first)
+    kept = shape if keepdims else [n for i, n in enumerate(shape) if i not in axes]
+    return y.reshape(kept).astype(x.dtype)
+
+
+def _runs(axes: tuple[int, ...]) -> Iterator[tuple[int, int]]:
+    """First and last of the axes that stand side by side, the rearmost first."""
+    rest = sorted(axes)
+    while rest:
+        last = first = rest.pop()
+        while rest and rest[-1] == first - 1:
+            first = rest.pop()
+        yield first, last
+
+
+def _over_middle(x: Array) -> Array:
+    """Shapes: x (planes, n, columns); the result (planes, columns), float64."""
+    planes, n, columns = x.shape
+    flat = columns == 1
+    length = BLOCK if flat else ROWS
+    sums: Array = np.empty((planes, -(-n // length), columns))
+    sum_blocks = (_row_sums if flat else _column_sums)[x.dtype]
+    arrays = (x[..., 0], sums[..., 0]) if flat else (x, sums)
+    blocks = planes * sums.shape[1]
+    if x.size < WORTHWHILE[x.dtype]:
+        sum_blocks(*arrays, 0, blocks)
+    else:
+        few = -(-blocks // PIECES)
+        starts = range(0, blocks, few)
+        threads.run([(sum_blocks, (*arrays, i, min(i + few, blocks))) for i in starts])
+    return sums.sum(1)
