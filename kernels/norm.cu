@@ -1,23 +1,23 @@
 // Normalisation by mean and variance: of channels over all samples, and of rows.
 //
-//     batch_norm      y = (x - mean) / sqrt(var + eps) * weight + bias, a channel with its own of each
-//     row_norm        the same, with mean and variance of each row and weight and bias of channels
+//     batch_norm      y = (x - mean) / sqrt(var + eps) * weight + bias, all of them of channels
+//     row_norm        the same, with mean and variance of rows, weight and bias of channels
 //
 //     x, y, gy, gx    batch_norm: (samples, channels, size); row_norm: (rows, columns). y may be x,
 //                     gx may be gy
 //     weight, bias    (channels,), or null: 1 and 0. gweight, gbias: their gradients
-//     mean, var       (channels,) or (rows,); var over n, not n - 1. Written by the forward pass, but
-//                     if `given` read
+//     mean, var       (channels,) or (rows,); var over n, not n - 1. The forward pass writes them,
+//                     but reads them if they are `given`
 //     relu            whether what is below 0 becomes 0; the backward pass computes again where
 //     spread          element k of x, counted over all rows, has channel k / spread % channels
 //     centred         without it the mean is 0, and var the mean of the squares
-//     partial         (chunks, 2, channels * spread): sums of gy (x - mean) / sqrt(var + eps), and of
-//                     gy, over the chunks of samples (samples of channels * spread elements each)
+//     partial         (chunks, 2, channels * spread): sums of gy (x - mean) / sqrt(var + eps), and
+//                     of gy, over chunks of samples; a sample has channels * spread elements
 //
 // A block owns one channel or row at a time, in row_norm_bwd_finish 32 neighbouring columns
 // (blockIdx.x) of one chunk (blockIdx.y). Its threads keep Welford's mean and squares of what they
-// read, so that a large mean does no harm, and meet in block_sum: the order of every addition follows
-// from the launch alone. What is read again comes from the caches, if it fits.
+// read, so that a large mean does no harm, and meet in block_sum: the order of every addition
+// follows from the launch alone. What is read again comes from the caches, if it fits.
 // Legal launches: any number of blocks for channels and rows; ceil(channels * spread / 32) x chunks
 // for row_norm_bwd_finish.
 // Bytes moved per element of s bytes: 2 s forward and 3 s backward, which is the least there is;
@@ -66,7 +66,7 @@ __device__ acc_t or_else(const T* parameter, long long i, acc_t otherwise) {
 }
 
 KERNEL(batch_norm_fwd)(const T* x, const T* weight, const T* bias, acc_t* mean, acc_t* var, T* y,
-                       long long samples, long long channels, long long size, double eps,
+                       long long samples, long long channels, long long size, acc_t eps,
                        bool given, bool relu) {
     BLOCK_PER_ROW(c, channels) {
         const T* xc = x + c * size;
@@ -82,7 +82,7 @@ KERNEL(batch_norm_fwd)(const T* x, const T* weight, const T* bias, acc_t* mean, 
             __syncthreads();
         }
         const acc_t centre = mean[c], b = or_else(bias, c, 0);
-        const acc_t scale = or_else(weight, c, 1) / sqrt(var[c] + acc_t(eps));
+        const acc_t scale = or_else(weight, c, 1) / sqrt(var[c] + eps);
         CHANNEL_STRIDE(j, samples, channels, size) {
             const acc_t z = (acc_t(xc[j]) - centre) * scale + b;
             yc[j] = T(relu && z <= 0 ? 0 : z);  // NaN stays NaN
@@ -92,11 +92,11 @@ KERNEL(batch_norm_fwd)(const T* x, const T* weight, const T* bias, acc_t* mean, 
 
 KERNEL(batch_norm_bwd)(const T* gy, const T* x, const T* weight, const T* bias, const acc_t* mean,
                        const acc_t* var, T* gx, T* gweight, T* gbias, long long samples,
-                       long long channels, long long size, double eps, bool given, bool relu) {
+                       long long channels, long long size, acc_t eps, bool given, bool relu) {
     BLOCK_PER_ROW(c, channels) {
         const T *gyc = gy + c * size, *xc = x + c * size;
-        const acc_t centre = mean[c], rstd = 1 / sqrt(var[c] + acc_t(eps));
-        const acc_t scale = or_else(weight, c, 1) / sqrt(var[c] + acc_t(eps));
+        const acc_t centre = mean[c], rstd = 1 / sqrt(var[c] + eps);
+        const acc_t scale = or_else(weight, c, 1) / sqrt(var[c] + eps);
         const acc_t b = or_else(bias, c, 0);
         const auto gradient = [=](long long j) {
             const bool through = !relu || (acc_t(xc[j]) - centre) * scale + b > 0;
@@ -132,7 +132,7 @@ __device__ long long channel_of(long long first, long long j, long long channels
 
 KERNEL(row_norm_fwd)(const T* x, const T* weight, const T* bias, acc_t* mean, acc_t* var, T* y,
                      long long rows, long long columns, long long channels, long long spread,
-                     double eps, bool centred) {
+                     acc_t eps, bool centred) {
     BLOCK_PER_ROW(i, rows) {
         const long long first = i * columns;
         const T* row = x + first;
@@ -152,7 +152,7 @@ KERNEL(row_norm_fwd)(const T* x, const T* weight, const T* bias, acc_t* mean, ac
             mean[i] = centre;
             var[i] = variance;
         }
-        const acc_t rstd = 1 / sqrt(variance + acc_t(eps));
+        const acc_t rstd = 1 / sqrt(variance + eps);
         BLOCK_STRIDE(j, columns) {
             const long long c = channel_of(first, j, channels, spread);
             const acc_t scale = rstd * or_else(weight, c, 1);
@@ -163,10 +163,10 @@ KERNEL(row_norm_fwd)(const T* x, const T* weight, const T* bias, acc_t* mean, ac
 
 KERNEL(row_norm_bwd)(const T* gy, const T* x, const T* weight, const acc_t* mean, const acc_t* var,
                      T* gx, long long rows, long long columns, long long channels,
-                     long long spread, double eps, bool centred) {
+                     long long spread, acc_t eps, bool centred) {
     BLOCK_PER_ROW(i, rows) {
         const long long first = i * columns;
-        const acc_t centre = mean[i], rstd = 1 / sqrt(var[i] + acc_t(eps));
+        const acc_t centre = mean[i], rstd = 1 / sqrt(var[i] + eps);
         const auto gradient = [=](long long j) {
             const long long c = channel_of(first, j, channels, spread);
             return acc_t(gy[first + j]) * or_else(weight, c, 1);
@@ -194,7 +194,7 @@ KERNEL(row_norm_bwd)(const T* gy, const T* x, const T* weight, const acc_t* mean
 
 KERNEL(row_norm_bwd_finish)(const T* gy, const T* x, const acc_t* mean, const acc_t* var,
                             acc_t* partial, long long samples, long long width, long long columns,
-                            double eps) {
+                            acc_t eps) {
     __shared__ acc_t products[MAX_WARPS][WARP], totals[MAX_WARPS][WARP];
     const long long chunk = blockIdx.y, chunks = gridDim.y;
     const long long first = samples * chunk / chunks, last = samples * (chunk + 1) / chunks;
@@ -204,7 +204,7 @@ KERNEL(row_norm_bwd_finish)(const T* gy, const T* x, const acc_t* mean, const ac
             const long long k = n * width + j, row = k / columns;
             const acc_t g = acc_t(gy[k]);
             total += g;
-            product += g * (acc_t(x[k]) - mean[row]) / sqrt(var[row] + acc_t(eps));
+            product += g * (acc_t(x[k]) - mean[row]) / sqrt(var[row] + eps);
         }
         products[warp()][lane()] = product;
         totals[warp()][lane()] = total;

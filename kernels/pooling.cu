@@ -7,15 +7,15 @@
 //                along each axis, one axis after another, then the end of each
 //     covering   (2, depth + height + width): the first window that may reach each element, and the
 //                one after the last, likewise
-//     lengths    (W,): what each window counts along its axis; the product of three, or `divisor` if
-//                it is not 0, divides the sum
+//     lengths    (W,): what each window counts along its axis; the product of three divides the
+//                sum, or `divisor` if it is not 0
 //     dilation   how far apart the elements of a window are, in z, y and x
 //
-// No array may overlap another. Backward passes gather: each element of gx adds up what comes to it,
-// window by window in order, so there are no atomics and the same bits at any launch.
+// No array may overlap another. Backward passes gather: each element of gx adds up what comes to
+// it, window by window in order, so there are no atomics and the same bits at any launch.
 //
-// Each thread owns the elements of y (forward) or gx (backward) that GRID_STRIDE hands it. Legal
-// launches: any number of blocks; as many threads as the device holds at once is best.
+// Each thread owns the elements of y (forward) or gx (backward) that GRID_STRIDE hands it.
+// Legal launches: any number of blocks; as many threads as the device holds at once is best.
 // Bytes moved per element of s bytes: s for x or gx and for each element of y or gy, and 8 for each
 // index. Windows that overlap read from the caches.
 //

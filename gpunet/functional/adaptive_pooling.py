@@ -93,7 +93,7 @@ def adaptive_max_pool1d(x: Tensor, output_size: Sizes, return_indices: bool = Fa
 
 
 def adaptive_max_pool2d(x: Tensor, output_size: Sizes, return_indices: bool = False) -> Any:
-    """The largest element of each of so many windows; of ties the first, and NaN is larger than all.
+    """The largest element of each of so many windows; of ties the first, and NaN beats all.
 
     Window i reaches from row ⌊i·H / Ho⌋ up to row ⌈(i + 1)·H / Ho⌉, likewise along columns.
     Shapes: x (N, C, H, W) or (C, H, W); the result (N, C, Ho, Wo) or (C, Ho, Wo).
@@ -180,7 +180,7 @@ def max_unpool3d(
 ) -> Tensor:
     """Puts elements back where `max_pool3d` took them from: `max_unpool2d` with one axis more.
 
-    Shapes: x and indices (N, C, D, H, W) or (C, D, H, W); the result with Do, Ho, Wo in place of D, H, W.
+    Shapes: x and indices (N, C, D, H, W) or (C, D, H, W); the result with Do, Ho, Wo instead.
     Dtypes: floating; indices int64.
     Args: those of `max_unpool2d`: indices, kernel_size, stride, padding, output_size.
     """
