@@ -20,6 +20,7 @@ from gpunet.functional.einsum import *
 from gpunet.functional.elementwise import *
 from gpunet.functional.embedding import *
 from gpunet.functional.extrema import *
+from gpunet.functional.feature_dropout import *
 from gpunet.functional.gathering import *
 from gpunet.functional.gating import *
 from gpunet.functional.indexing import *
@@ -30,7 +31,7 @@ from gpunet.functional.margin import *
 from gpunet.functional.masking import *
 from gpunet.functional.metric import *
 from gpunet.functional.minmax import *
-from gpunet.functional.norm import *
+from gpunet.functional.normalization import *
 from gpunet.functional.padding import *
 from gpunet.functional.piecewise import *
 from gpunet.functional.pooling import *
@@ -38,6 +39,7 @@ from gpunet.functional.power import *
 from gpunet.functional.rank import *  # type: ignore[assignment]  # `mode`: not autograd's
 from gpunet.functional.rearranging import *
 from gpunet.functional.reduction import *
+from gpunet.functional.resize import *
 from gpunet.functional.rounding import *
 from gpunet.functional.scan import *
 from gpunet.functional.shape import *

@@ -10,6 +10,10 @@ from gpunet.errors import ArgumentError, DTypeError
 from gpunet.nn.activation import ActivationLayer
 from gpunet.nn.linear import Linear
 from gpunet.nn.module import Module, Parameter
+from gpunet.nn.normalization import BatchNorm1d, BatchNorm2d, BatchNorm3d
+
+# Layers that compute an activation on top in the same sweep over memory.
+FUSING = (Linear, BatchNorm1d, BatchNorm2d, BatchNorm3d)
 
 
 class _Numbered(Module):
@@ -83,7 +87,8 @@ class _Numbered(Module):
 class Sequential(_Numbered):
     """Layers one after another, named "0", "1", ... in `state_dict`, or as in the dict given.
 
-    An activation that follows a `Linear` is computed in the same sweep over memory as the bias.
+    An activation that follows a `Linear` is computed in the same sweep over memory as the bias, a
+    ReLU that follows a `BatchNorm` in the same sweep as the scaling.
 
     >>> from gpunet import nn
     >>> nn.Sequential(nn.Linear(4, 8), nn.ReLU(), nn.Linear(8, 2))
@@ -117,7 +122,7 @@ class Sequential(_Numbered):
         while i < len(layers):
             layer = layers[i]
             i += 1
-            if type(layer) is Linear and i < len(layers):
+            if type(layer) in FUSING and i < len(layers):
                 after = layers[i]
                 # Somebody who listens to either layer gets to see it alone.
                 if isinstance(after, ActivationLayer) and not (listened(layer) or listened(after)):

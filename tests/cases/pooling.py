@@ -15,7 +15,7 @@ def _each(value, axes):
     return tuple(value) if isinstance(value, tuple) else (value,) * axes
 
 
-def windows(x, axes, kernel, stride=None, padding=0, dilation=1, ceil_mode=False):
+def _windows(x, axes, kernel, stride=None, padding=0, dilation=1, ceil_mode=False):
     """For each window: its place in the result, its elements, and how many the padding would add.
 
     Elements are positions along each of the last axes. Windows that stick out of the padding are
@@ -64,7 +64,7 @@ def _max_pool(axes):
     def formula(
         x, kernel_size, stride=None, padding=0, dilation=1, ceil_mode=False, return_indices=False
     ):
-        found = windows(x, axes, kernel_size, stride, padding, dilation, ceil_mode)
+        found = _windows(x, axes, kernel_size, stride, padding, dilation, ceil_mode)
         y, index = largest(x, found, x.shape[-axes:])
         return (y, index) if return_indices else y
 
@@ -81,7 +81,7 @@ def _avg_pool(axes):
         count_include_pad=True,
         divisor_override=None,
     ):
-        found = list(windows(x, axes, kernel_size, stride, padding, 1, ceil_mode))
+        found = list(_windows(x, axes, kernel_size, stride, padding, 1, ceil_mode))
         counts = tuple(np.max([place for place, *_ in found], axis=0) + 1)
         y = np.empty((*x.shape[:-axes], *counts), x.dtype)
         for place, elements, padded in found:

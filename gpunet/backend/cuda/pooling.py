@@ -67,7 +67,7 @@ class Pooling(Family):
             if len(self._tables) > 1000:
                 self._tables.clear()
             found = self.backend.asarray(make(*of).astype("int64").reshape(-1))
-            self._tables[make, *of] = found
+            self._tables[(make, *of)] = found
         return found
 
 

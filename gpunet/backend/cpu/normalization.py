@@ -3,7 +3,7 @@
 Both read x once from memory: what a statistic is taken over goes through the cache in runs. The
 mean of a run is found first, then its squares around that mean; runs are combined in order (Chan,
 Golub & LeVeque, 1979), so large means do no harm. Channels, or parts of samples, are shared out
-over the threads, in pieces that depend on the shapes alone. CUDA twins: kernels/norm.cu.
+over the threads, in pieces that depend on the shapes alone. CUDA twins: kernels/normalization.cu.
 """
 
 from __future__ import annotations

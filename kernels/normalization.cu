@@ -23,7 +23,7 @@
 // Bytes moved per element of s bytes: 2 s forward and 3 s backward, which is the least there is;
 // row_norm_bwd_finish 2 s.
 //
-// Twins: gpunet/backend/cpu/norm.py.
+// Twins: gpunet/backend/cpu/normalization.py.
 
 // Elements of one channel, one thread of the block after another: j is an offset from the first.
 #define CHANNEL_STRIDE(j, samples, channels, size) \

@@ -1,6 +1,6 @@
-"""Normalisation by mean and variance. Kernels: kernels/norm.cu.
+"""Normalisation by mean and variance. Kernels: kernels/normalization.cu.
 
-CPU twins: gpunet/backend/cpu/norm.py.
+CPU twins: gpunet/backend/cpu/normalization.py.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from gpunet.backend.base import Array
 from gpunet.backend.cuda.launch import Family, block_per_row, column_tiles
 
 
-class Norm(Family):
+class Normalization(Family):
     """See the CPU twins for what each function computes."""
 
     def batch_norm_fwd(

@@ -1,4 +1,4 @@
-"""Normalisation. CPU: gpunet/backend/cpu/norm.py. CUDA: kernels/norm.cu."""
+"""Normalisation. CPU: gpunet/backend/cpu/normalization.py. CUDA: kernels/normalization.cu."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ class BatchNorm(Op):
             self.mean, self.var = _statistics(be, x.shape[1], x)
         relu = type(self.activation) is ReLU
         arguments = self.mean, self.var, self.eps, self.given, relu
-        y = be.norm.batch_norm_fwd(x, weight, bias, *arguments)
+        y = be.normalization.batch_norm_fwd(x, weight, bias, *arguments)
         after, self.activation = (None if relu else self.activation), None
         if after is not None:
             y = after.forward_in_place(be, y, None)
@@ -67,7 +67,7 @@ class BatchNorm(Op):
         gy = be.contiguous(gy)
         if after is not None:
             gy = after.backward(be, gy)
-        gradients = be.norm.batch_norm_bwd(gy, x, weight, bias, *arguments)
+        gradients = be.normalization.batch_norm_bwd(gy, x, weight, bias, *arguments)
         return tuple([g if need else None for g, need in zip(gradients, self.needs, strict=True)])
 
 
@@ -75,7 +75,7 @@ class RowNorm(Op):
     """Rows of x by their own mean and variance; weights are those of channels.
 
     Args:
-        rows: of x; it has as many elements each. channels, spread: see `backend.cpu.norm`.
+        rows: of x; it has as many elements each. channels, spread: see `backend.cpu.normalization`.
         centred: whether the mean is subtracted.
 
     Attributes:
@@ -92,13 +92,13 @@ class RowNorm(Op):
         self.mean, self.var = _statistics(be, self.rows, x)
         statistics = self.mean, self.var
         self.saved = x, weight, statistics
-        return be.norm.row_norm_fwd(x, weight, bias, *statistics, *self.layout)
+        return be.normalization.row_norm_fwd(x, weight, bias, *statistics, *self.layout)
 
     def backward(self, be: Backend, gy: Array) -> Any:
         x, weight, statistics = self.saved
         wanted = self.needs[1] or self.needs[2]
         arguments = be.contiguous(gy), x, weight, *statistics, *self.layout, wanted
-        gx, *others = be.norm.row_norm_bwd(*arguments)
+        gx, *others = be.normalization.row_norm_bwd(*arguments)
         shaped = [
             g.reshape(shape) if need else None
             for g, shape, need in zip(others, self.shapes, self.needs[1:], strict=True)
