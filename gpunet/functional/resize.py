@@ -170,7 +170,7 @@ def interpolate(
             step = (n - 1) / (m - 1) if m > 1 else 0.0
         else:
             step = n / m if factor is None else 1.0 / factor
-        if n != m or step != 1.0:
+        if n != m or (step != 1.0 and mode not in LINEAR.values()):  # as in PyTorch
             y = apply(Interpolate(i + 2, _taps(n, m, mode, bool(align_corners), step, single)), y)
     if half:
         y = y.to("float16")
