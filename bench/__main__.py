@@ -19,7 +19,7 @@ from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 
-from bench import elementwise
+from bench import conv, elementwise
 from bench.workloads import THREADS
 
 # In a file or a pipe the table keeps its width.
@@ -29,9 +29,11 @@ RIVALS = {
     "W1s": ("torch", "jax"),
     "W7": ("torch", "jax"),
     "W9": ("torch", "jax"),
+    **dict.fromkeys(conv.WORKLOADS, ("torch",)),
     **dict.fromkeys(elementwise.WORKLOADS, ("torch",)),
 }
 GOALS = {"W1": 1.8, "W1s": 1.8, "W7": 2.0, "W9": 4.0}  # PyTorch's time over gpunet's
+GOALS |= dict.fromkeys(conv.WORKLOADS, 1.0)
 GOALS |= {workload: 2.5 for workload in elementwise.W6 if workload != "W6-copy"}
 PACKAGE = {"torch": "torch", "torch-fused": "torch", "jax": "jax"}
 

@@ -11,7 +11,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from bench import elementwise
+from bench import conv, elementwise
 
 THREADS = 2
 NETWORKS = {"W1": (784, 512, 512, 10), "W1s": (784, 128, 10), "W7": (784, 512, 512, 10)}
@@ -42,6 +42,8 @@ def _batch(workload: str) -> tuple[np.ndarray, np.ndarray]:
 
 def prepare(framework: str, workload: str) -> Step:
     """A function that does one step of a workload and returns when it is finished."""
+    if workload in conv.WORKLOADS:
+        return conv.prepare(framework, workload)
     if workload in elementwise.WORKLOADS:
         return elementwise.prepare(framework, workload)
     return _PREPARE[framework](workload)

@@ -15,15 +15,15 @@ Array = Any
 
 
 class Windows(NamedTuple):
-    """The windows along one axis: `count` of them over `size` elements.
+    """The windows along one axis: an output each, over `size` elements.
 
     With a `kernel`, window i has its elements at i·stride − padding + j·dilation, j < kernel, those
-    outside of the axis left out. Without one (0), it reaches from ⌊i·size / count⌋ up to
-    ⌈(i + 1)·size / count⌉.
+    outside of the axis left out. Without one (0), it reaches from ⌊i·size / outputs⌋ up to
+    ⌈(i + 1)·size / outputs⌉.
     """
 
     size: int
-    count: int
+    outputs: int
     kernel: int = 0
     stride: int = 1
     padding: int = 0
@@ -31,9 +31,9 @@ class Windows(NamedTuple):
 
     def bounds(self) -> tuple[Array, Array]:
         """First element and end of each window, which may lie outside of the axis."""
-        i = np.arange(self.count)
+        i = np.arange(self.outputs)
         if not self.kernel:
-            return i * self.size // self.count, -(-(i + 1) * self.size // self.count)
+            return i * self.size // self.outputs, -(-(i + 1) * self.size // self.outputs)
         first = i * self.stride - self.padding
         return first, first + self.dilation * (self.kernel - 1) + 1
 

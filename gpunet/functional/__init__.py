@@ -12,6 +12,7 @@ from gpunet.functional.adaptive_pooling import *
 from gpunet.functional.arithmetic import *
 from gpunet.functional.classification import *
 from gpunet.functional.comparison import *
+from gpunet.functional.conv import *
 from gpunet.functional.conversion import *
 from gpunet.functional.diagonals import *
 from gpunet.functional.distance import *
@@ -48,7 +49,7 @@ from gpunet.functional.sorting import *
 from gpunet.functional.trigonometry import *
 
 # Modules for the others, not for users.
-_HELPERS = ("check", "criterion", "dims", "positions", "promotion", "windows")
+_HELPERS = ("check", "criterion", "dims", "geometry", "positions", "promotion", "windows")
 
 
 def _public(value: object) -> bool:

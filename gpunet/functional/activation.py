@@ -36,6 +36,7 @@ class Activation(Op):
 
     def forward(self, be: Backend, x: Array, bias: Array | None = None) -> Array:
         x = be.contiguous(x)
+        bias = None if bias is None else be.contiguous(bias)
         y = self.fwd(be, x, bias, None)
         self.saved = (y, None) if self.keeps == "y" else (x, bias)
         return y

@@ -13,9 +13,10 @@ from gpunet.autograd.op import Op, apply
 from gpunet.autograd.tensor import Tensor
 from gpunet.backend import Array, Backend
 from gpunet.functional.check import shape_error, whole_numbers
+from gpunet.functional.geometry import Numbers, numbers
 from gpunet.functional.pooling import AvgPool, MaxPool
 from gpunet.functional.positions import check_indices, check_range
-from gpunet.functional.windows import Numbers, adaptive, numbers, spatial
+from gpunet.functional.windows import adaptive, spatial
 
 Sizes = int | Sequence[int | None] | None
 

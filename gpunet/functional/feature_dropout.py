@@ -11,7 +11,7 @@ from gpunet.backend import Array, Backend, random
 from gpunet.errors import ArgumentError
 from gpunet.functional.check import floating, shape_error
 
-LOWEST = 1.7580993408473766  # λα: SELU's values end at its negative, which "dropped" means there
+_LOWEST = 1.7580993408473766  # λα: SELU's values end at its negative, which "dropped" means there
 
 
 class FeatureDropout(Op):
@@ -111,8 +111,8 @@ def _keeping_moments(
     if not training or p == 0.0:
         return x
     shape = (*x.shape[:leading], *[1] * (x.ndim - leading))
-    scale = 1.0 / math.sqrt((LOWEST**2 * p + 1.0) * (1.0 - p)) if p < 1.0 else 0.0
-    op = FeatureDropout(p, shape, scale, -LOWEST * scale, LOWEST * scale * p)
+    scale = 1.0 / math.sqrt((_LOWEST**2 * p + 1.0) * (1.0 - p)) if p < 1.0 else 0.0
+    op = FeatureDropout(p, shape, scale, -_LOWEST * scale, _LOWEST * scale * p)
     y = apply(op, x)
     return x.assign(operation, y) if inplace else y
 

@@ -18,7 +18,7 @@ from gpunet.functional.pooling import AvgPool
 from gpunet.functional.power import pow
 from gpunet.functional.promotion import cast
 
-EPSILON = {"float16": 2.0**-23, "float32": 2.0**-23, "float64": 2.0**-52}  # rms_norm's default
+_EPSILON = {"float16": 2.0**-23, "float32": 2.0**-23, "float64": 2.0**-52}  # rms_norm's default
 
 
 def _statistics(be: Backend, count: int, x: Array) -> tuple[Array, Array]:
@@ -288,7 +288,7 @@ def rms_norm(
     Source: Zhang & Sennrich, arXiv:1910.07467, eq. 4.
     """
     rows, columns = _last_axes("rms_norm", x, normalized_shape, weight=weight)
-    eps = EPSILON[str(x.dtype)] if eps is None else eps
+    eps = _EPSILON[str(x.dtype)] if eps is None else eps
     return apply(RowNorm(rows, columns, 1, eps, centred=False), x, weight, None)
 
 

@@ -14,9 +14,10 @@ from gpunet.backend import Array, Backend, dtypes
 from gpunet.backend.windows import Axes
 from gpunet.errors import ArgumentError
 from gpunet.functional.check import whole_number
+from gpunet.functional.geometry import Numbers, numbers
 from gpunet.functional.power import pow
 from gpunet.functional.promotion import cast
-from gpunet.functional.windows import Numbers, numbers, sliding
+from gpunet.functional.windows import sliding
 
 
 class MaxPool(Op):

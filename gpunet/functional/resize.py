@@ -18,13 +18,13 @@ from gpunet.functional.adaptive_pooling import (
     adaptive_avg_pool3d,
 )
 from gpunet.functional.check import floating, is_tensor, one_of, shape_error, whole_number
+from gpunet.functional.geometry import numbers
 from gpunet.functional.shape import permute, reshape
-from gpunet.functional.windows import numbers
 
-LINEAR = {1: "linear", 2: "bilinear", 3: "trilinear"}
-AREA = {1: adaptive_avg_pool1d, 2: adaptive_avg_pool2d, 3: adaptive_avg_pool3d}
-MODES = ("nearest", "nearest-exact", "linear", "bilinear", "trilinear", "bicubic", "area")
-CUBIC = -0.75  # the slope of the cubic kernel at 1, as in PyTorch
+_LINEAR = {1: "linear", 2: "bilinear", 3: "trilinear"}
+_AREA = {1: adaptive_avg_pool1d, 2: adaptive_avg_pool2d, 3: adaptive_avg_pool3d}
+_MODES = ("nearest", "nearest-exact", "linear", "bilinear", "trilinear", "bicubic", "area")
+_CUBIC = -0.75  # the slope of the cubic kernel at 1, as in PyTorch
 
 
 class Taps:
@@ -71,7 +71,7 @@ def _single(x: float) -> float:
 
 def _cubic(d: float) -> float:
     """Keys' kernel at distance d (IEEE TASSP 29(6), 1981, eq. 4)."""
-    a = CUBIC
+    a = _CUBIC
     if d <= 1:
         return ((a + 2) * d - (a + 3)) * d * d + 1
     return ((a * d - 5 * a) * d + 8 * a) * d - 4 * a if d < 2 else 0.0
@@ -147,10 +147,10 @@ def interpolate(
     if x.ndim not in (3, 4, 5):
         rule = f"x must have shape (N, C, L), (N, C, H, W) or (N, C, D, H, W), got {x.shape}"
         shape_error(name, rule, x=x)
-    one_of(name, "mode", mode, MODES)
+    one_of(name, "mode", mode, _MODES)
     axes = x.ndim - 2
-    usual = {"bicubic": "bicubic"}.get(mode, LINEAR[axes])
-    between = mode in (*LINEAR.values(), "bicubic")
+    usual = {"bicubic": "bicubic"}.get(mode, _LINEAR[axes])
+    between = mode in (*_LINEAR.values(), "bicubic")
     if between and (mode != usual or (mode == "bicubic" and axes != 2)):
         rule = f"mode must be for {axes} axes, got {mode!r}"
         raise ArgumentError(name, rule, f"x is {x.shape}")
@@ -162,7 +162,7 @@ def interpolate(
     if 0 in before or 0 in wanted:
         shape_error(name, f"x and the result must have elements, got lengths {wanted}", x=x)
     if mode == "area":
-        return AREA[axes](x, wanted)
+        return _AREA[axes](x, wanted)
     half, single = x.dtype == "float16" and between, x.dtype != "float64"
     y = x if not half else x.to("float32")
     for i, (n, m, factor) in enumerate(zip(before, wanted, factors, strict=True)):
@@ -170,7 +170,7 @@ def interpolate(
             step = (n - 1) / (m - 1) if m > 1 else 0.0
         else:
             step = n / m if factor is None else 1.0 / factor
-        if n != m or (step != 1.0 and mode not in LINEAR.values()):  # as in PyTorch
+        if n != m or (step != 1.0 and mode not in _LINEAR.values()):  # as in PyTorch
             y = apply(Interpolate(i + 2, _taps(n, m, mode, bool(align_corners), step, single)), y)
     if half:
         y = y.to("float16")

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from typing import Any
 
 from gpunet.autograd.tensor import Tensor
 from gpunet.backend.windows import Axes, Windows
 from gpunet.errors import ArgumentError
-from gpunet.functional.check import floating, shape_error, whole_numbers
-
-Numbers = int | Sequence[int]  # one for each axis, or one for all
+from gpunet.functional.check import floating, shape_error
+from gpunet.functional.geometry import Numbers, numbers
 
 LETTERS = {1: "L", 2: "H, W", 3: "D, H, W"}
 
@@ -30,18 +28,6 @@ def spatial(operation: str, x: Tensor, axes: int) -> tuple[int, ...]:
         rule = f"x must have less than 2^31 elements in a plane, got {math.prod(sizes)}"
         shape_error(operation, rule, x=x)
     return sizes
-
-
-def numbers(operation: str, name: str, value: Any, axes: int, least: int) -> tuple[int, ...]:
-    """A whole number for each axis."""
-    given = whole_numbers(operation, name, (value,))
-    if len(given) == 1:
-        given *= axes
-    if len(given) != axes or min(given) < least:
-        many = f", or {axes} of them" if axes > 1 else ""
-        rule = f"{name} must be a whole number from {least}{many}, got {value!r}"
-        raise ArgumentError(operation, rule)
-    return given
 
 
 def sliding(

@@ -1,7 +1,8 @@
 """Activation functions as layers.
 
 `inplace=True` means what it means in PyTorch: the result is written into the layer's input, too. In
-`Sequential`, an activation after a `Linear` writes no memory of its own in any case.
+`Sequential`, an activation after a `Linear` or a convolution writes no memory of its own in any
+case.
 """
 
 from __future__ import annotations

@@ -180,12 +180,10 @@ class _InstanceNorm(_ChannelNorm):
             rule = f"x must have num_features = {self.num_features} channels, got {channels}"
             shape_error(type(self).__name__, rule, x=x)
         own = self.training or self.running_mean is None
-        if self.training and self.num_batches_tracked is not None:
-            self.num_batches_tracked.array += 1
         running = self.running_mean, self.running_var
         parameters = self.weight, self.bias
-        samples = x.reshape(1, *x.shape) if alone else x
-        y = F.instance_norm(samples, *running, *parameters, own, self.momentum, self.eps)
+        samples, momentum = x.reshape(1, *x.shape) if alone else x, self.momentum or 0.0
+        y = F.instance_norm(samples, *running, *parameters, own, momentum, self.eps)
         return y.reshape(x.shape) if alone else y
 
 
@@ -197,7 +195,7 @@ class InstanceNorm1d(_InstanceNorm):
 
     Args:
         momentum: how far the running statistics move in training. track_running_stats: whether
-            there are any; in evaluation they are then used.
+            there are any; in evaluation they are then used. Batches are not counted, as in PyTorch.
         affine: whether there is a weight and, with `bias`, a bias.
     """
 

@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 from gpunet import functional as F
 from gpunet.autograd.tensor import Tensor
 from gpunet.functional.adaptive_pooling import Sizes
-from gpunet.functional.windows import Numbers
+from gpunet.functional.geometry import Numbers
 from gpunet.nn.module import Module
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from gpunet import functional as F
 from gpunet.autograd.tensor import Tensor
@@ -21,8 +22,8 @@ class Upsample(Module):
         recompute_scale_factor: bool | None = None,
     ):
         self.size = tuple(size) if isinstance(size, (tuple, list)) else size
-        several = isinstance(scale_factor, (tuple, list))
-        self.scale_factor = tuple(scale_factor) if several else scale_factor
+        many = isinstance(scale_factor, (tuple, list))
+        self.scale_factor: Any = tuple(scale_factor) if many else scale_factor  # type: ignore[arg-type]
         self.mode, self.align_corners = mode, align_corners
         self.recompute_scale_factor = recompute_scale_factor
 

@@ -26,7 +26,7 @@ def _refusals(axes):
     yield Invalid([normal(3), 2], ShapeError, "x must have shape (N, C, ")
     rule = "output_size must be a whole number from 0"
     yield Invalid([x, -1], ArgumentError, rule)
-    yield Invalid([x, 1.5], DTypeError, "output_size must be integers")
+    yield Invalid([x, 1.5], ArgumentError, "output_size must be a whole number from 0")
     yield Invalid([x, (2,) * 4], ArgumentError, "output_size must be a number or ")
     empty = (2, 3, *[0] * axes)
     rule = f"x must have elements along its last axes, got {empty}"

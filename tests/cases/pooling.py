@@ -126,7 +126,7 @@ def _refusals(axes, first=()):
     yield Invalid([x, *first, 0], ArgumentError, "kernel_size must be a whole number from 1")
     yield Invalid([x, *first, 2, 0], ArgumentError, "stride must be a whole number from 1")
     yield Invalid([x, *first, (2,) * 4], ArgumentError, "kernel_size must be a whole number from 1")
-    yield Invalid([x, *first, 1.5], DTypeError, "kernel_size must be integers, got (1.5,)")
+    yield Invalid([x, *first, 1.5], ArgumentError, "kernel_size must be a whole number from 1")
 
 
 def _max_rows(axes):

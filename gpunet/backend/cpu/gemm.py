@@ -127,6 +127,14 @@ def _multiply(a, b, c, add, taken, me):
         packed = top
 
 
+def multiply(a: Array, b: Array, out: Array, add: bool = False) -> None:
+    """out = a·b or out += a·b by this thread alone, for work that is shared out already.
+
+    Shapes and dtypes as for `gemm`; a and b each run along one of their axes.
+    """
+    _multiply[out.dtype](a, b, out, add, np.zeros(1, np.int64), 0)
+
+
 def gemm(a: Array, b: Array, out: Array) -> Array:
     """out = a·b; returns out.
 
@@ -146,13 +154,12 @@ def gemm(a: Array, b: Array, out: Array) -> Array:
         a = np.ascontiguousarray(a)
     if dtype.itemsize not in b.strides:
         b = np.ascontiguousarray(b)
-    multiply = _multiply[dtype]
     if m * n * k < SHARED_WORK:
-        multiply(a, b, out, False, np.zeros(1, np.int64), 0)
+        multiply(a, b, out)
         return out
     for start in range(0, k, CHUNK):
         chunk = slice(start, start + CHUNK)
         taken = np.zeros(threads.count(), np.int64)
         product = a[:, chunk], b[chunk], out, start > 0, taken
-        threads.run([(multiply, (*product, me)) for me in range(taken.size)])
+        threads.run([(_multiply[dtype], (*product, me)) for me in range(taken.size)])
     return out

@@ -169,17 +169,17 @@ def _positions(axes: Axes) -> tuple[Any, ...]:
     """
     a = windows.three(axes)
     none = np.empty(0, "int32")
-    if prod(w.count for w in a) < FEW or not all(w.kernel for w in a):
+    if prod(w.outputs for w in a) < FEW or not all(w.kernel for w in a):
         return none, none, none, (0, 0, 0)
-    reach = [(w.count - 1) * w.stride + w.dilation * (w.kernel - 1) + 1 for w in a]
+    reach = [(w.outputs - 1) * w.stride + w.dilation * (w.kernel - 1) + 1 for w in a]
     shape = tuple(max(r, w.padding + w.size) for w, r in zip(a, reach, strict=True))
     steps = np.array([shape[1] * shape[2], shape[2], 1])
 
-    def grid(counts: list[int], apart: list[int]) -> Array:
+    def grid(counts: list[int], apart: Array) -> Array:
         z, y, x = (np.arange(n) * s for n, s in zip(counts, apart * steps, strict=True))
         return (z[:, None, None] + y[:, None] + x).reshape(-1).astype("int32")
 
-    origins = grid([w.count for w in a], np.array([w.stride for w in a]))
+    origins = grid([w.outputs for w in a], np.array([w.stride for w in a]))
     taps = grid([w.kernel for w in a], np.array([w.dilation for w in a]))
     sizes = tuple(w.size for w in a)
     if sizes == shape:
@@ -197,7 +197,7 @@ def _planes(x: Array, axes: int) -> Array:
 
 
 def _result(x: Array, axes: Axes, dtype: Any) -> Array:
-    return cache.empty((*x.shape[: -len(axes)], *[w.count for w in axes]), np.dtype(dtype))
+    return cache.empty((*x.shape[: -len(axes)], *[w.outputs for w in axes]), np.dtype(dtype))
 
 
 def _run(kernel: Any, arrays: tuple[Array, ...], axes: Axes, *rest: Any) -> None:
@@ -212,7 +212,7 @@ def max_pool_fwd(x: Array, axes: Axes) -> tuple[Array, Array]:
     """The largest element of each window; of ties the first.
 
     Shapes: x (..., *sizes) C-contiguous, sizes at least 1.
-    Returns: y and where it comes from in its plane (int32), both (..., *counts); −inf and −1 for a
+    Returns: y and where it comes from in its plane (int32), both (..., *outputs); −inf and −1 for a
         window that lies outside of x.
     """
     y, index = _result(x, axes, x.dtype), _result(x, axes, "int32")
@@ -234,7 +234,7 @@ def max_pool_bwd(gy: Array, index: Array, axes: Axes) -> Array:
 def avg_pool_fwd(x: Array, axes: Axes, with_padding: bool, divisor: int) -> Array:
     """The sum of each window, divided by the number of its elements or by `divisor` if not 0.
 
-    Shapes: x (..., *sizes) C-contiguous, sizes at least 1; the result (..., *counts).
+    Shapes: x (..., *sizes) C-contiguous, sizes at least 1; the result (..., *outputs).
     """
     y = _result(x, axes, x.dtype)
     rest = windows.inside(axes), windows.lengths(axes, with_padding), divisor

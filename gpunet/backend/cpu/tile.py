@@ -116,6 +116,10 @@ class _Vectors:
         pointer = self.builder.bitcast(pointer, self.type.as_pointer())
         return self.builder.load(pointer, align=1)
 
+    def store_element(self, x: Value, pointer: Value) -> None:
+        pointer = self.builder.bitcast(pointer, self.element.as_pointer())
+        self.builder.store(x, pointer, align=self.itemsize)
+
     def store(self, vector: Value, pointer: Value) -> None:
         pointer = self.builder.bitcast(pointer, self.type.as_pointer())
         self.builder.store(vector, pointer, align=1)

@@ -52,7 +52,7 @@ class Pooling(Family):
         self.kernel(name, out.dtype)(*grid_stride(self.limits, out.size), *arguments)
 
     def _pooled(self, x: Array, axes: Axes) -> tuple[int, ...]:
-        return (*x.shape[: -len(axes)], *[w.count for w in axes])
+        return (*x.shape[: -len(axes)], *[w.outputs for w in axes])
 
     def _unpooled(self, gy: Array, axes: Axes) -> Array:
         return self.empty((*gy.shape[: -len(axes)], *[w.size for w in axes]), gy.dtype)
@@ -62,16 +62,15 @@ class Pooling(Family):
 
     def _table(self, make: Callable[..., Any], *of: Any) -> Array:
         """A table of `backend.windows` on the device, copied there once."""
-        found = self._tables.get((make, *of))
-        if found is None:
+        key = (make, *of)
+        if key not in self._tables:
             if len(self._tables) > 1000:
                 self._tables.clear()
-            found = self.backend.asarray(make(*of).astype("int64").reshape(-1))
-            self._tables[(make, *of)] = found
-        return found
+            self._tables[key] = self.backend.asarray(make(*of).astype("int64").reshape(-1))
+        return self._tables[key]
 
 
 def _sizes(x: Array, axes: Axes) -> list[int]:
     """Planes, then lengths and windows of three axes."""
     three = windows.three(axes)
-    return [prod(x.shape[: -len(axes)]), *[w.size for w in three], *[w.count for w in three]]
+    return [prod(x.shape[: -len(axes)]), *[w.size for w in three], *[w.outputs for w in three]]
