@@ -8,6 +8,7 @@ from types import FunctionType as _Function
 from types import ModuleType as _Module
 
 from gpunet.functional.activation import *
+from gpunet.functional.adaptive_pooling import *
 from gpunet.functional.arithmetic import *
 from gpunet.functional.classification import *
 from gpunet.functional.comparison import *
@@ -20,6 +21,7 @@ from gpunet.functional.einsum import *
 from gpunet.functional.elementwise import *
 from gpunet.functional.embedding import *
 from gpunet.functional.extrema import *
+from gpunet.functional.feature_dropout import *
 from gpunet.functional.gathering import *
 from gpunet.functional.gating import *
 from gpunet.functional.indexing import *
@@ -30,12 +32,15 @@ from gpunet.functional.margin import *
 from gpunet.functional.masking import *
 from gpunet.functional.metric import *
 from gpunet.functional.minmax import *
+from gpunet.functional.normalization import *
 from gpunet.functional.padding import *
 from gpunet.functional.piecewise import *
+from gpunet.functional.pooling import *
 from gpunet.functional.power import *
 from gpunet.functional.rank import *  # type: ignore[assignment]  # `mode`: not autograd's
 from gpunet.functional.rearranging import *
 from gpunet.functional.reduction import *
+from gpunet.functional.resize import *
 from gpunet.functional.rounding import *
 from gpunet.functional.scan import *
 from gpunet.functional.shape import *
@@ -44,7 +49,7 @@ from gpunet.functional.sorting import *
 from gpunet.functional.trigonometry import *
 
 # Modules for the others, not for users.
-_HELPERS = ("check", "criterion", "dims", "geometry", "positions", "promotion")
+_HELPERS = ("check", "criterion", "dims", "geometry", "positions", "promotion", "windows")
 
 
 def _public(value: object) -> bool:

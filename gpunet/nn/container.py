@@ -11,9 +11,10 @@ from gpunet.nn.activation import ActivationLayer
 from gpunet.nn.conv import Conv1d, Conv2d, Conv3d
 from gpunet.nn.linear import Linear
 from gpunet.nn.module import Module, Parameter
+from gpunet.nn.normalization import BatchNorm1d, BatchNorm2d, BatchNorm3d
 
 # Layers that take the activation after them along; none derived from them, which may do otherwise.
-FUSING = (Linear, Conv1d, Conv2d, Conv3d)
+FUSING = (Linear, Conv1d, Conv2d, Conv3d, BatchNorm1d, BatchNorm2d, BatchNorm3d)
 
 
 class _Numbered(Module):
@@ -88,7 +89,7 @@ class Sequential(_Numbered):
     """Layers one after another, named "0", "1", ... in `state_dict`, or as in the dict given.
 
     An activation that follows a `Linear` or a convolution is computed in the same sweep over memory
-    as the bias.
+    as the bias, a ReLU that follows a `BatchNorm` in the sweep that scales.
 
     >>> from gpunet import nn
     >>> nn.Sequential(nn.Linear(4, 8), nn.ReLU(), nn.Linear(8, 2))

@@ -16,7 +16,7 @@ class Dropout(Module):
 
     def __init__(self, p: float = 0.5, inplace: bool = False):
         if not 0.0 <= p <= 1.0:
-            raise ArgumentError("Dropout", f"p must be in [0, 1], got {p}")
+            raise ArgumentError(type(self).__name__, f"p must be in [0, 1], got {p}")
         self.p, self.inplace = p, inplace
 
     def forward(self, x: Tensor) -> Tensor:
