@@ -262,7 +262,7 @@ def test_ops(gpunet) -> None:
     assert evidence.startswith("CUDA kernels by evidence from a GPU")
     for name in names:
         assert sum(name in line.split()[:2] for line in lines[:-2]) >= 1, name
-    assert re.search(r" relu +relu_fwd/bwd +floating +Nair & Hinton, ICML 2010", done.out)
+    assert re.search(r" relu +relu_fwd/bwd +floating +none +Nair & Hinton, ICML 2010", done.out)
     assert "Clevert et al., arXiv:1511.07289, eq. 16\n" in re.sub(" +\n", "\n", done.out)
     assert re.search(r"matmul +composed +any", done.out)
 
