@@ -166,6 +166,7 @@ def test_summary_of_layers_that_do_not_fit(gpunet, config) -> None:
 
 
 def test_info(gpunet) -> None:
+    loader.writable_folder.cache_clear()  # other tests take the folder away
     done = gpunet("info")
     assert done.status == 0
     rows = dict(re.split(r" {2,}", line.strip(), maxsplit=1) for line in done.out.splitlines())
