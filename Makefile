@@ -1,19 +1,24 @@
 # gpunet: everything a fresh machine needs is Python (3.10 or later) and make.
 #
-#   make train    train a network on handwritten digits, and draw what it learned
-#   make test     run every test
-#   make bench    compare with PyTorch on the CPU (and the GPU where there is one)
-#   make check    what CI runs: style, types, tests
-#   make docs     build the documentation site into build/site
-#   make torch    install PyTorch beside it, for the tests and benchmarks that compare with it
-#   make fmt      put the sources into the project's style
+#   make train         train a network on handwritten digits, and draw what it learned
+#   make test          run every test
+#   make test-kernels  the CUDA kernels alone: compiled for every GPU, executed on the CPU
+#   make check-gpu     the tests that need a GPU; fails where there is none
+#   make bench         compare with PyTorch on the CPU (and the GPU where there is one)
+#   make check         what CI runs: style, types, tests
+#   make docs          build the documentation site into build/site
+#   make torch         install PyTorch beside it, for the tests and benchmarks that compare with it
+#   make nvrtc         install NVIDIA's compiler beside it, which needs no GPU
+#   make budget        write down what the compiled kernels take of a GPU
+#   make fmt           put the sources into the project's style
+
 
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
-.PHONY: train test bench check torch lint docs fmt clean
+.PHONY: train test test-kernels check-gpu bench check torch nvrtc budget lint docs fmt clean
 .DEFAULT_GOAL := help
 
 help:
@@ -42,13 +47,31 @@ $(VENV)/installed-torch: $(VENV)/installed-dev
 	@$(PIP) install -c constraints.txt -e '.[dev,torch]'
 	@touch $@
 
+# The compile gate of the kernels runs where this is installed.
+$(VENV)/installed-nvrtc: $(VENV)/installed-dev
+	@echo "installing NVIDIA's run-time compiler, which needs no GPU, into $(VENV)"
+	@$(PIP) install -c constraints.txt -e '.[dev,nvrtc]'
+	@touch $@
+
 torch: $(VENV)/installed-torch
+
+nvrtc: $(VENV)/installed-nvrtc
 
 train: $(VENV)/installed-plot
 	$(BIN)/gpunet train configs/digits.toml
 
 test: $(VENV)/installed-dev
 	$(BIN)/python -m pytest
+
+test-kernels: $(VENV)/installed-nvrtc
+	$(BIN)/python -m pytest tests/kernels
+
+# What is installed depends on the machine's CUDA: pip install -e '.[dev,cuda12]' or '.[dev,cuda13]'.
+check-gpu: $(VENV)/installed-dev
+	$(BIN)/python -m tests.gpu
+
+budget: $(VENV)/installed-nvrtc
+	$(BIN)/python -m tests.kernels.budget
 
 bench: $(VENV)/installed-dev
 	$(BIN)/python -m bench

@@ -25,8 +25,9 @@ torch = pytest.importorskip("torch", reason="PyTorch is not installed: NOT compa
 OTHERWISE: dict[str, list[Callable[..., Any]]] = {
     "getitem": [lambda x, key: x[key]],
     "dropout": [],  # the masks are other ones; tests/cases/dropout.py computes them
-    **dict.fromkeys(("dropout1d", "dropout2d", "dropout3d"), []),
-    **dict.fromkeys(("alpha_dropout", "feature_alpha_dropout"), []),
+    **{f"dropout{n}d": [] for n in (1, 2, 3)},
+    "alpha_dropout": [],
+    "feature_alpha_dropout": [],
     "gumbel_softmax": [],  # the noise is another one
     # Its own gradient is divided by 6 in float32, whatever the dtype.
     "hardsigmoid": [lambda x: torch.nn.functional.relu6(x + 3) / 6],

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import inspect
 import re
+from collections import Counter
 from types import FunctionType
 from typing import Any
 
@@ -12,6 +13,7 @@ from rich.table import Table
 
 from gpunet import functional
 from gpunet.autograd import Op
+from gpunet.backend.cuda import evidence, nvrtc
 from gpunet.backend.cuda.source import kernels
 from gpunet.cli.console import console
 
@@ -23,12 +25,13 @@ def run(options: Any) -> int:
         "operation",
         "kernels",
         "dtypes",
+        "on a GPU",
         "source",
         box=None,
         header_style="dim",
         padding=(0, 2, 0, 0),
     )
-    before = ""
+    states, before = evidence.states(evidence.read(), nvrtc.find()), ""
     for name, function in _public():
         family = function.__module__.rsplit(".", 1)[1]
         used = [name if name in in_cuda else f"{name} (cpu only)" for name in _kernels(function)]
@@ -38,6 +41,7 @@ def run(options: Any) -> int:
             name,
             _short(used) or "[dim]composed[/]",
             _field(doc, r"Dtypes: (.+?)(?:\.|$)") or "any",
+            _evidence(_kernels(function), states),
             _field(doc, r"Source: (.+?)\.?$"),
         )
         before = family
@@ -45,6 +49,11 @@ def run(options: Any) -> int:
     console.print(
         f"{len(_public())} operations. "
         "CPU kernels: gpunet/backend/cpu/FAMILY.py, CUDA: kernels/FAMILY.cu"
+    )
+    counts = Counter(states.values())
+    console.print(
+        "CUDA kernels by evidence from a GPU (kernels/evidence.json): "
+        + ", ".join(f"{counts[state]} {state}" for state in evidence.STATES if counts[state])
     )
     return 0
 
@@ -69,6 +78,12 @@ def _kernels(function: FunctionType) -> list[str]:
                 source = inspect.getsource(called)
                 found.update(dict.fromkeys(re.findall(r"be\.(?!xp)\w+\.(\w+)\(", source)))
     return list(found)
+
+
+def _evidence(used: list[str], states: dict[str, str]) -> str:
+    """What the evidence of an operation's CUDA kernels is worth: the words that apply."""
+    found = {states[name] for name in used if name in states}
+    return ", ".join(state for state in evidence.STATES if state in found)
 
 
 def _short(kernels: list[str]) -> str:

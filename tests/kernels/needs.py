@@ -11,6 +11,10 @@ compiler = pytest.mark.skipif(
     build.compiler() is None,
     reason="kernels were NOT EXECUTED: no C++ compiler (install g++, or name one in $CXX)",
 )
+sanitizers = pytest.mark.skipif(
+    not build.has_sanitizers(),
+    reason="kernels were NOT SANITIZED: no g++ with its sanitizers on Linux",
+)
 nvrtc_wheels = pytest.mark.skipif(
     nvrtc.compiler() is None,
     reason="kernels were NOT COMPILED for GPUs: pip install nvidia-cuda-nvrtc nvidia-cuda-runtime",

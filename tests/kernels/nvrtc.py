@@ -51,6 +51,12 @@ def compiler() -> nvrtc.Compiler | None:
     return next((c for c in found if c is not None and c.headers is not None), None)
 
 
+def version() -> list[int] | None:
+    """Major and minor version of the compiler's CUDA."""
+    found = compiler()
+    return None if found is None else list(found.version)
+
+
 def compile(text: str, dtype: DType, architecture: int) -> dict[str, Report]:
     """What NVRTC makes of a kernel source, by kernel, with the options of a user's machine.
 

@@ -31,10 +31,10 @@ from numba import types
 from numba.extending import intrinsic
 
 from gpunet.backend.base import Array
+from gpunet.backend.cpu import share as sharing
 from gpunet.backend.cpu.half import in_float32
 from gpunet.backend.cpu.jit import Kernel, T, kernel
 from gpunet.backend.cpu.memory import cache
-from gpunet.backend.cpu.share import WORTHWHILE, share
 
 RUN = 2048  # elements that go through the L1 cache together
 
@@ -72,8 +72,9 @@ def _sweep(function, gy, x, bias, out, in_place, columns, start, stop, parameter
         return
     run = columns * max(1, RUN // columns)
     memory = np.empty(run, T)
-    prepared = _at(memory, 0)
     for first in range(start, stop, run):
+        # Asked for anew each time: Numba frees an array after its last use by name.
+        prepared = _at(memory, 0)
         n = min(run, stop - first)
         x_run = _at(x, first)
         if bias.size == 0:
@@ -178,10 +179,10 @@ def _run(
     # A view by `ravel` is quicker than one by `reshape`: small networks live on microseconds.
     flat = gy.ravel(), x.ravel(), bias, out.ravel()
     arguments = loop[dtype].address, *flat, out is x, columns  # type: ignore[attr-defined]
-    if size < WORTHWHILE[dtype]:
+    if size < sharing.WORTHWHILE[dtype]:
         _sweep[dtype](*arguments, 0, rows, numbers)
     else:
-        share(_sweep[dtype], arguments, rows, columns, dtype, numbers)
+        sharing.share(_sweep[dtype], arguments, rows, columns, dtype, numbers)
 
 
 @functools.lru_cache(maxsize=256)

@@ -30,6 +30,16 @@ FLAGS = (
     "-fno-strict-aliasing",  # wide loads read T through another type, which device compilers allow
     "-fvisibility=hidden",  # or else equal names in two libraries become one variable
 )
+# What stops the program at the first fault, and says where; see sanitized.py.
+SANITIZERS = {
+    "": (),
+    "none": (),  # beside one: the scheduler has to keep to what its run-time library understands
+    "address": (
+        *("-fsanitize=address,undefined", "-fno-sanitize-recover=all"),
+        *("-g1", "-fno-omit-frame-pointer"),
+    ),
+    "thread": ("-fsanitize=thread", "-g1"),
+}
 _EXPORT = '__attribute__((visibility("default")))'
 
 
@@ -55,26 +65,41 @@ def compiler() -> str | None:
 
 
 @functools.cache
+def has_sanitizers() -> bool:
+    """Whether the compiler brings the run-time libraries of all sanitizers, as g++ does."""
+    names = ("libasan.so", "libubsan.so", "libtsan.so")
+    there = [
+        subprocess.run([cxx, f"-print-file-name={name}"], capture_output=True, text=True).stdout
+        for cxx in filter(None, [compiler()])
+        for name in names
+    ]
+    return len(there) == 3 and all("/" in path for path in there) and bool(shutil.which("setarch"))
+
+
+@functools.cache
 def load(family: str, dtype: DType, edit: Callable[[str], str] = str) -> dict[str, Kernel]:
     """The kernels of a family for a dtype. `edit` may change the source: how tests plant faults."""
     return load_text(edit(source.text(family)), dtype)
 
 
-def load_text(text: str, dtype: DType) -> dict[str, Kernel]:
-    """The kernels of a source text for a dtype."""
+def load_text(text: str, dtype: DType, sanitizer: str = "") -> dict[str, Kernel]:
+    """The kernels of a source text for a dtype, built with one of `SANITIZERS`."""
     kernels = source.signatures(text)
     lines = ['#include "device.hpp"', f"#define DTYPE {dtype.cuda}", text]
     for name, parameters in kernels.items():
         arguments = ", ".join(f"*({p.declared}*)a[{i}]" for i, p in enumerate(parameters))
         lines.append(f'extern "C" {_EXPORT} void run_{name}(void** a) {{ {name}({arguments}); }}')
-    library = ctypes.CDLL(str(_compile("\n".join(lines) + "\n", str(_scheduler()), "-shared")))
+    options = str(_scheduler(sanitizer)), "-shared", *SANITIZERS[sanitizer]
+    library = ctypes.CDLL(str(_compile("\n".join(lines) + "\n", *options)))
     library.launch.restype = ctypes.c_char_p
     return {name: Kernel(name, parameters, dtype, library) for name, parameters in kernels.items()}
 
 
 @functools.cache
-def _scheduler() -> Path:
-    return _compile((HERE / "scheduler.cpp").read_text(), "-c")
+def _scheduler(sanitizer: str) -> Path:
+    # Itself it is never instrumented: it works on what the sanitizers must not see.
+    flags = {"": (), "thread": ("-DSANITIZED", "-DRACES")}.get(sanitizer, ("-DSANITIZED",))
+    return _compile((HERE / "scheduler.cpp").read_text(), "-c", *flags)
 
 
 def _compile(text: str, *options: str) -> Path:

@@ -29,6 +29,10 @@ void wait_for_block(const char* place);
 
 // Gives `bits` to the other lanes named in `mask`, and returns what lane `source` gave.
 uint64_t exchange(unsigned mask, uint64_t bits, unsigned source);
+
+// Of the running thread: makes a fence, and whether it made one.
+void fence();
+bool fenced();
 }  // namespace host
 
 template <typename Value>
@@ -41,19 +45,23 @@ Value __shfl_xor_sync(unsigned mask, Value value, int distance) {
     return value;
 }
 
-// Fibres never interrupt one another: reading and then writing is one step. What a block writes
-// reaches the others in the order of the program here, so a missing fence does not show.
-inline void __threadfence() {}
+// Fibres never interrupt one another, so plain steps would do; the race detector knows these. An
+// atomic does not order what a thread did before it, unless there was a fence: so on the device, and
+// so here, where a fence makes a thread's later atomics publish.
+inline void __threadfence() { host::fence(); }
 
 inline unsigned long long atomicAdd(unsigned long long* at, unsigned long long value) {
-    const unsigned long long before = *at;
-    *at = before + value;
-    return before;
+    if (host::fenced()) return __atomic_fetch_add(at, value, __ATOMIC_ACQ_REL);
+    return __atomic_fetch_add(at, value, __ATOMIC_ACQUIRE);
 }
 
 inline unsigned long long atomicMin(unsigned long long* at, unsigned long long value) {
-    const unsigned long long before = *at;
-    *at = value < before ? value : before;
+    unsigned long long before = __atomic_load_n(at, __ATOMIC_ACQUIRE);
+    const int publish = __ATOMIC_ACQ_REL, keep = __ATOMIC_ACQUIRE;
+    while (value < before &&
+           !(host::fenced() ? __atomic_compare_exchange_n(at, &before, value, 0, publish, keep)
+                            : __atomic_compare_exchange_n(at, &before, value, 0, keep, keep))) {
+    }
     return before;
 }
 

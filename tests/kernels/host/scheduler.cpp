@@ -12,18 +12,18 @@
 //
 // each with the threads and blocks in forward, reverse or random order.
 //
-// A fibre lives on when its thread has ended, and takes a thread of the next block. makecontext only
-// gives it a stack; from then on it is entered and left by longjmp, which makes no system call.
+// A fibre lives on when its thread has ended, and takes a thread of the next block. How it is entered
+// and left is in fibre.hpp. Under ThreadSanitizer every CUDA thread of the grid counts as a thread of
+// its own, also those of blocks that ran one after the other, and only barriers order them.
 
 #include "device.hpp"
+#include "fibre.hpp"
 
 #include <algorithm>
-#include <csetjmp>
 #include <link.h>
 #include <memory>
 #include <random>
 #include <string>
-#include <ucontext.h>
 #include <vector>
 
 Index threadIdx, blockIdx, blockDim, gridDim;
@@ -32,7 +32,6 @@ namespace host {
 namespace {
 
 constexpr unsigned WARP = 32, MAX_THREADS = 256;
-constexpr size_t STACK = 64 * 1024;
 
 enum class State { READY, AT_BARRIER, IN_SHUFFLE, DONE };
 
@@ -42,14 +41,16 @@ struct Thread {
     const char* barrier;       // the source line of the one where it waits
     unsigned mask, source;     // of a shuffle: with whom, from whom,
     uint64_t given, received;  // what it gave and what it got
+    bool fenced;               // whether it made a memory fence
     bool has_fibre;            // which waits in `here` for its next turn
-    jmp_buf here;
+    Place here;
 };
 
 // One launch at a time; the fibres find it here.
 Thread threads[MAX_THREADS];
 const std::unique_ptr<char[]> stacks(new char[MAX_THREADS * STACK]);  // touched when first used
-jmp_buf scheduler;
+Place scheduler;
+Races races;
 unsigned running;  // number of the thread whose turn it is
 void (*kernel)(void** arguments);
 void** kernel_arguments;
@@ -59,12 +60,14 @@ std::string error;
 // A thread's side
 
 void switch_to_scheduler() {
-    if (!_setjmp(threads[running].here)) _longjmp(scheduler, 1);
+    races.enter_scheduler();
+    go(threads[running].here, scheduler);
 }
 
 void fibre() {
     for (;;) {
         kernel(kernel_arguments);
+        races.end_thread();
         threads[running].state = State::DONE;
         switch_to_scheduler();
     }
@@ -85,8 +88,13 @@ void wait_for_block(const char* place) {
     Thread& me = threads[running];
     me.state = State::AT_BARRIER;
     me.barrier = place;
+    races.arrive_at_barrier();
     switch_to_scheduler();
+    races.leave_barrier();
 }
+
+void fence() { threads[running].fenced = true; }
+bool fenced() { return threads[running].fenced; }
 
 uint64_t exchange(unsigned mask, uint64_t bits, unsigned source) {
     Thread& me = threads[running];
@@ -128,23 +136,15 @@ struct Schedule {
     }
 };
 
-void start_fibre(unsigned number) {
-    ucontext_t context;
-    getcontext(&context);
-    context.uc_stack.ss_sp = stacks.get() + number * STACK;
-    context.uc_stack.ss_size = STACK;
-    makecontext(&context, fibre, 0);
-    threads[number].has_fibre = true;
-    setcontext(&context);
-}
-
 // Returns when the thread has to wait, or has ended.
 void resume(unsigned number) {
     running = number;
-    threadIdx = threads[number].index;
-    if (_setjmp(scheduler)) return;
-    if (threads[number].has_fibre) _longjmp(threads[number].here, 1);
-    start_fibre(number);
+    Thread& thread = threads[number];
+    threadIdx = thread.index;
+    races.enter_thread(number);
+    if (thread.has_fibre) return go(scheduler, thread.here);
+    thread.has_fibre = true;
+    start(scheduler, thread.here, stacks.get() + number * STACK, fibre);
 }
 
 // Gives turns to threads [first, last) until all of them wait at a barrier, are done, or are stuck.
@@ -180,6 +180,7 @@ bool open_barrier(unsigned count) {
     }
     if (one.state == State::DONE) return false;
     for (unsigned i = 0; i < count; ++i) threads[i].state = State::READY;
+    races.open_barrier();
     return true;
 }
 
@@ -218,9 +219,11 @@ void run_block(Schedule& schedule, const Shared& shared) {
     for (unsigned i = 0; i < MAX_THREADS; ++i) {
         threads[i].state = i < count ? State::READY : State::DONE;
         threads[i].index = {i, 0, 0};
+        threads[i].fenced = false;
     }
+    races.start_block(count, shared.start, shared.size, stacks.get());
     // With NaN: a block must not find there what the one before left.
-    std::memset(shared.start, 0xff, shared.size);
+    for (size_t i = 0; i < shared.size; ++i) static_cast<volatile char*>(shared.start)[i] = -1;
     const unsigned group = schedule.depth_first ? WARP : count;
     do {
         // Warps are groups of depth-first schedules; otherwise the whole block is one group.
@@ -248,10 +251,12 @@ const char* launch(void (*entry)(void**), void** arguments, unsigned grid_x, uns
         blockIdx = {number % grid_x, number / grid_x, 0};
         run_block(schedule, shared);
         if (error.empty()) continue;
+        races.end_grid();
         for (Thread& thread : threads)  // those in the middle of the kernel are given up
             if (thread.state != State::DONE) thread.has_fibre = false;
         return error.c_str();
     }
+    races.end_grid();
     return nullptr;
 }
 
