@@ -134,7 +134,7 @@ def row_norm_bwd(
     eps: float,
     centred: bool,
     wanted: bool,
-) -> tuple[Array, Array | None, Array | None]:
+) -> tuple[Array, ...]:
     """Gradients of x, weight and bias, the last two only if `wanted`.
 
     gx = (g − mean(g) − x̂·mean(g·x̂)) / √(var + eps) with g = weight·gy and x̂ for x normalised; if
@@ -151,4 +151,4 @@ def row_norm_bwd(
         edges = [rows * part // parts for part in range(parts + 1)]
         call = loops.row_norm_bwd[x.dtype]
         threads.run([(call, (*flat, *edges[i : i + 2], *rest, gw[i], gb[i])) for i in range(parts)])
-    return gx, gw.sum(0) if wanted else None, gb.sum(0) if wanted else None
+    return (gx, gw.sum(0), gb.sum(0)) if wanted else (gx,)

@@ -1,4 +1,8 @@
-"""The loops of normalisation; see normalization.py."""
+"""The loops of normalisation; see normalization.py.
+
+No loop both writes an array and adds up in vector registers: whether such a loop becomes vector
+code depends on how far apart the arrays lie, and with it the order of the sum.
+"""
 
 from __future__ import annotations
 
@@ -29,18 +33,6 @@ def _products(g, x, mean):
     for j in range(x.size):
         total += g[j]
         products += g[j] * (x[j] - mean)
-    return total, products
-
-
-@kernel(inline=True, fastmath=FAST_SUM)
-def _weighted(gy, x, weight, g, mean):
-    """g = gy·weight, and the sums of g and of g·(x − mean)."""
-    total, products = T(0.0), T(0.0)
-    for j in range(x.size):
-        weighted = gy[j] * weight[j]
-        g[j] = weighted
-        total += weighted
-        products += weighted * (x[j] - mean)
     return total, products
 
 
@@ -279,7 +271,9 @@ def row_norm_bwd(gy, x, gx, start, stop, weight, mean, var, spread, eps, centred
         total, products = np.float64(0), np.float64(0)
         if spread == 1:
             w = weight[c : c + count]
-            a, b = _weighted(g_row, row, w, out, m)
+            for j in range(columns):
+                out[j] = g_row[j] * w[j]
+            a, b = _products(out, row, m)
             total += a
             products += b
             if gweight.size:
