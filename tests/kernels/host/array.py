@@ -37,6 +37,10 @@ class HostArray(np.ndarray[Any, Any]):
         result = getattr(ufunc, method)(*inputs, **keywords)
         return out[0] if out else wrapped(result, self.number)
 
+    def astype(self, *arguments: Any, **keywords: Any) -> Any:
+        with np.errstate(over="ignore", invalid="ignore"):  # a GPU says nothing of either
+            return super().astype(*arguments, **keywords)
+
     def __array_function__(self, function: Any, types: Any, arguments: Any, keywords: Any) -> Any:
         arguments, keywords = plain(arguments, self.number), plain(keywords, self.number)
         return wrapped(function(*arguments, **keywords), self.number)
