@@ -101,7 +101,9 @@ class RowNorm(Op):
         gx, *others = be.normalization.row_norm_bwd(*arguments)
         shaped = [
             g.reshape(shape) if need else None
-            for g, shape, need in zip(others, self.shapes, self.needs[1:], strict=True)
+            for g, shape, need in zip(
+                others or (None, None), self.shapes, self.needs[1:], strict=True
+            )
         ]
         return gx if self.needs[0] else None, *shaped
 

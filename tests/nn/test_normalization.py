@@ -12,6 +12,7 @@ import pytest
 import gpunet
 from gpunet import functional as F
 from gpunet import nn
+from gpunet.backend.cpu import normalization_loops as loops
 from gpunet.errors import ArgumentError, DTypeError, GradError, ShapeError
 from tests.process import python
 from tests.tolerance import EPS
@@ -202,6 +203,28 @@ def test_the_number_of_threads_changes_no_bit() -> None:
     found = [python("-c", code, GPUNET_NUM_THREADS=count) for count in ("1", "2", "5")]
     assert len(set(found[0].split())) == 4
     assert found[1:] == found[:1] * 2
+
+
+@pytest.mark.parametrize("columns", [5, 9, 20, 37])
+@pytest.mark.parametrize("name", ["row_norm_bwd", "batch_norm_bwd", "columns_bwd"])
+def test_where_arrays_lie_changes_no_bit(name, columns) -> None:
+    """Compiled loops look how far apart arrays lie, but must not add up in another order for it."""
+    draws = np.random.default_rng(0).standard_normal((3, columns)).astype("float32")
+    one, found = np.ones(columns, "float32"), set()
+    shape = (1, 1, columns) if name != "columns_bwd" else (1, columns)
+    for gap in range(2 * columns):
+        memory = np.zeros(4 * (columns + gap), "float32")
+        gy, x, w, gx = (memory[k * (columns + gap) :][:columns] for k in range(4))
+        gy[:], x[:], w[:] = draws
+        gw, gb = np.zeros((2, columns), "float32")
+        arrays = *(a.reshape(shape) for a in (gy, x, gx)), 0, 1
+        if name == "row_norm_bwd":
+            rest = w, one, one, 1, 1e-5, True, gw, gb
+        else:
+            rest = w, one, one, one, 1e-5, False, True, gw, gb
+        getattr(loops, name)[memory.dtype](*arrays, *rest)
+        found.add(b"".join(a.tobytes() for a in (gx, gw, gb)))
+    assert len(found) == 1
 
 
 # --- in a Sequential

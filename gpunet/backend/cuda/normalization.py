@@ -85,17 +85,17 @@ class Normalization(Family):
         eps: float,
         centred: bool,
         wanted: bool,
-    ) -> tuple[Array, Array | None, Array | None]:
+    ) -> tuple[Array, ...]:
         gx, rows = self.like(x), mean.size
         if not x.size:
             zeros = [self.backend.full((channels,), 0, x.dtype) for _ in range(2 * wanted)]
-            return gx, *(zeros or (None, None))
+            return gx, *zeros
         columns = x.size // rows
         launch = block_per_row(self.limits, rows, columns)
         kernel, sizes = self.kernel("row_norm_bwd", x.dtype), (rows, columns, channels, spread)
         kernel(*launch, gy, x, weight, mean, var, gx, *sizes, eps, centred)
         if not wanted:
-            return gx, None, None
+            return (gx,)
         width = channels * spread
         samples = x.size // width
         (tiles, chunks), threads = column_tiles(self.limits, samples, width)
