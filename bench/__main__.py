@@ -127,7 +127,7 @@ def _figures(rounds: list[dict[str, Any]]) -> dict[str, Any]:
     }
 
 
-def machine(rival_versions: dict[str, str]) -> dict[str, Any]:
+def machine(rival_versions: dict[str, str], workloads: list[str]) -> dict[str, Any]:
     """Where and with what the figures were measured."""
     own = {package: metadata.version(package) for package in ("gpunet", "numpy", "numba")}
     versions = {"python": platform.python_version(), **own, **rival_versions}
@@ -141,7 +141,7 @@ def machine(rival_versions: dict[str, str]) -> dict[str, Any]:
         "threads": THREADS,
         "versions": versions,
         "commit": commit.stdout.strip(),
-        "command": " ".join(["python -m bench", *sys.argv[1:]]),
+        "command": " ".join(["python -m bench", *workloads]),  # not where files lay
     }
 
 
@@ -229,7 +229,7 @@ def main() -> None:
     results = run(options.workloads, rivals, *((0.5, 1) if options.quick else (2.0, 3)))
     show(results)
     if options.json:
-        content = {"machine": machine(versions), "workloads": results}
+        content = {"machine": machine(versions, options.workloads), "workloads": results}
         options.json.write_text(json.dumps(content, indent=1) + "\n")
         console.print(f"written to {options.json}")
 
