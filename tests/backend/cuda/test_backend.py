@@ -14,7 +14,9 @@ pytestmark = needs.compiler
 
 def test_bfloat16(be) -> None:
     """Each result is that of float32 on the same numbers, rounded to eight bits."""
-    ml_dtypes = pytest.importorskip("ml_dtypes")
+    ml_dtypes = pytest.importorskip(
+        "ml_dtypes", reason="ml_dtypes is not installed: bfloat16 is NOT tried"
+    )
     bfloat16 = np.dtype(ml_dtypes.bfloat16)
     rounded = np.random.default_rng(0).normal(0, 1, (5, 33)).astype(bfloat16)
     x, wide = be.asarray(rounded), be.asarray(rounded.astype("float32"))
