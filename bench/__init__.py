@@ -13,3 +13,5 @@ Workloads (float32, whole steps, fixed batch, no data loading):
 Every framework runs in a process of its own (two thread pools in one process disturb each other),
 in turns with the others, several rounds each; the figure is the median over all rounds.
 """
+
+THREADS = 2  # of every framework

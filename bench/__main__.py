@@ -19,8 +19,7 @@ from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 
-from bench import conv, elementwise
-from bench.workloads import THREADS
+from bench import THREADS, conv, elementwise
 
 # In a file or a pipe the table keeps its width.
 console = Console(highlight=False, width=None if sys.stdout.isatty() else 120)

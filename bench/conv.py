@@ -11,6 +11,8 @@ from typing import Any
 
 import numpy as np
 
+from bench import THREADS
+
 # Batch, channels in and out, size of the picture and of the filter, stride, padding.
 SHAPES = (
     (64, 1, 32, 28, 3, 1, 0),
@@ -71,8 +73,6 @@ def _gpunet() -> tuple[Any, Any]:
 
 def _torch() -> tuple[Any, Any]:
     import torch
-
-    from bench.workloads import THREADS
 
     torch.set_num_threads(THREADS)
     return torch.nn.functional.conv2d, torch.from_numpy

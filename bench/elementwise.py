@@ -11,6 +11,8 @@ from typing import Any
 
 import numpy as np
 
+from bench import THREADS
+
 COLUMNS = 1024
 ELEMENTS = 1 << 24
 SOFTMAX_COLUMNS = 1000
@@ -77,8 +79,6 @@ def _gpunet(workload: str) -> Callable[[], object]:
 def _torch(workload: str) -> Callable[[], object]:
     import torch
     from torch.nn import functional as F
-
-    from bench.workloads import THREADS
 
     torch.set_num_threads(THREADS)
     x, gy, b = (torch.from_numpy(array) for array in _arrays(workload))

@@ -11,9 +11,8 @@ from itertools import pairwise
 
 import numpy as np
 
-from bench import conv, elementwise
+from bench import THREADS, conv, elementwise
 
-THREADS = 2
 NETWORKS = {"W1": (784, 512, 512, 10), "W1s": (784, 128, 10), "W7": (784, 512, 512, 10)}
 BATCH = {"W1": 128, "W1s": 32, "W7": 1}
 
