@@ -113,11 +113,10 @@ FIGURES = {
     f"functional.{family}": Figure(f"gpunet.functional.{family}", title, span, curve)
     for family, title, span, curve in [
         ("activation", "Activation functions", 4.0, _plain),
-        ("piecewise", "Activation functions made of straight pieces", 4.0, _plain),
+        ("piecewise", "Activation functions in pieces", 7.0, _plain),
         ("elementwise", "Functions of one number", 4.0, _plain),
         ("trigonometry", "Trigonometric and hyperbolic functions", 4.0, _plain),
         ("loss", "Losses of one prediction, target 1", 3.0, _loss),
         ("classification", "Losses of one score, target 1", 3.0, _loss),
-        ("metric", "Losses of one distance, target 1", 3.0, _loss),
     ]
 }
