@@ -24,7 +24,7 @@ from tests.kernels.dtypes import DTYPES
 from tests.kernels.host import build, cupy_names
 
 cupy = pytest.importorskip("cupy", reason="CuPy is not installed")
-# Another session's GPU must not be touched by a pretended runtime.
+# A pretended runtime must not touch a real GPU.
 pytestmark = [needs.compiler, pytest.mark.skipif(cupy.is_available(), reason="there is a GPU")]
 
 
