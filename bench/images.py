@@ -103,7 +103,7 @@ WORKLOADS = {
 }
 TEXT = {
     "W2": "PyTorch's MNIST example, batch 64, Adam: a training step",
-    "W2l": "LeNet-5 with ReLU and max pooling on 28×28, batch 128, SGD with momentum: a training step",
+    "W2l": "LeNet-5 with ReLU and max pooling, batch 128, SGD with momentum: a training step",
     "W3": "ResNet-20, option A, on 3×32×32, batch 32, SGD with momentum: a training step",
 }
 
