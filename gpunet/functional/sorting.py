@@ -353,6 +353,7 @@ def bincount(x: Tensor, weights: Tensor | None = None, minlength: int = 0) -> Te
 
     Shapes: x (n,) of integers of at least 0, weights (n,); the result (max(x) + 1,), at least
     `minlength`. It is int64, with weights float32 if they are, else float64.
+    Differs from PyTorch: `weights` has a gradient, there none.
 
     >>> import gpunet
     >>> gpunet.bincount(gpunet.tensor([1, 3, 1]))
