@@ -298,6 +298,7 @@ def silu(x: Tensor, inplace: bool = False) -> Tensor:
     """x·σ(x), also called swish. `inplace` writes the result into x, too.
 
     Shapes: any. Dtypes: floating. Source: Elfwing et al., arXiv:1702.03118, eq. 2.
+    Differs from PyTorch: the gradient at −∞ is 0, there NaN.
     """
     return SiLU().on("silu", x, inplace)
 
@@ -339,5 +340,6 @@ def mish(x: Tensor, inplace: bool = False) -> Tensor:
     """x·tanh(softplus(x)). `inplace` writes the result into x, too.
 
     Shapes: any. Dtypes: floating. Source: Misra, arXiv:1908.08681, eq. 1.
+    Differs from PyTorch: the gradient at ∞ is 1, there NaN.
     """
     return Mish().on("mish", x, inplace)

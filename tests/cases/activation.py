@@ -136,7 +136,10 @@ def gelu():
 
 
 def silu():
-    yield from _pointwise(lambda x: x / (1 + np.exp(-x)), slopes=(0, 1))
+    formula = lambda x: x / (1 + np.exp(-x))  # noqa: E731
+    yield from _pointwise(formula, slopes=(0, 1))
+    none = "its gradient is NaN at minus infinity"
+    yield Edge(formula, [INFINITE], gradient=lambda x: [0, np.nan], unlike_torch=none)
 
 
 def softplus():
@@ -156,4 +159,7 @@ def softplus():
 
 
 def mish():
-    yield from _pointwise(lambda x: x * np.tanh(np.log1p(np.exp(x))), slopes=(0, 1))
+    formula = lambda x: x * np.tanh(np.log1p(np.exp(x)))  # noqa: E731
+    yield from _pointwise(formula, slopes=(0, 1))
+    none = "its gradient is NaN at infinity"
+    yield Edge(formula, [INFINITE], gradient=lambda x: [np.nan, 1], unlike_torch=none)
