@@ -37,6 +37,7 @@ from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
 
 import tomli_w
 
+from gpunet import data
 from gpunet.errors import ConfigError
 
 if sys.version_info >= (3, 11):
@@ -62,6 +63,9 @@ Name = Annotated[
 ]
 Device = Annotated[
     str, Rule('"auto", "cpu", "cuda" or "cuda:N"', re.compile(r"auto|cpu|cuda(:[0-9]+)?").fullmatch)
+]
+Set = Annotated[
+    str, Rule(f"one of {', '.join(map(json.dumps, data.names()))}", data.names().__contains__)
 ]
 Positive = Annotated[int, Rule("at least 1", lambda value: value >= 1)]
 NotNegative = Annotated[int, Rule("at least 0", lambda value: value >= 0)]
@@ -92,21 +96,40 @@ class OptimizerConfig(Component):
 
 @dataclass(frozen=True)
 class AugmentConfig:
-    """Random changes of each training picture; see `data.augment.Affine` for the units."""
+    """Random changes of each training picture; see `data.transforms` for more on each.
 
+    Args:
+        mixup: the alpha of `MixUp`.
+        shift, rotate, zoom, shear: the amounts of `Affine`.
+        pad, crop: pixels of the border, and of the sides of the square cut out (0: as large as the
+            picture was), of `RandomCrop`.
+        flip, flip_vertical: whether every other picture is turned around, or upside down.
+        cutout: pixels of the sides of the square that `Cutout` sets to 0.
+    """
+
+    mixup: Amount = 0.0
     shift: Amount = 0.0
     rotate: Amount = 0.0
     zoom: Fraction = 0.0
     shear: Amount = 0.0
+    pad: NotNegative = 0
+    crop: NotNegative = 0
+    flip: bool = False
+    flip_vertical: bool = False
+    cutout: NotNegative = 0
 
 
 @dataclass(frozen=True)
 class DataConfig:
-    """The data set, the fraction of its training part held out to validate, and its changes."""
+    """The data set, the fraction of its training part held out to validate, and its changes.
 
-    set: Literal["digits", "mnist", "fashion_mnist"]
+    `workers` is how many threads make batches ahead of their use.
+    """
+
+    set: Set
     validation: Fraction = 0.0
     augment: AugmentConfig = AugmentConfig()
+    workers: NotNegative = 0
 
 
 @dataclass(frozen=True)
