@@ -9,7 +9,7 @@ from gpunet.autograd.op import Op, apply
 from gpunet.autograd.tensor import Tensor, method
 from gpunet.backend import Array, Backend, dtypes
 from gpunet.errors import ArgumentError, DTypeError
-from gpunet.functional.check import describe, is_tensor
+from gpunet.functional.check import describe, is_tensor, one_device
 from gpunet.functional.pointwise import Compare
 from gpunet.functional.promotion import binary, cast, meeting, number, together
 
@@ -100,6 +100,7 @@ def equal(x: Tensor, other: Tensor) -> bool:
     """
     is_tensor("equal", "x", x)
     is_tensor("equal", "other", other)
+    one_device("equal", x, other)
     if x.shape != other.shape:
         return False
     return bool(x.backend.xp.all(_compared("equal", "equal", x, other).array))

@@ -8,7 +8,7 @@ from gpunet.autograd.op import Op, apply
 from gpunet.autograd.tensor import Tensor, method
 from gpunet.backend import Array, Backend
 from gpunet.errors import ArgumentError, DTypeError
-from gpunet.functional.check import describe, is_tensor, shape_error, wrapped_axis
+from gpunet.functional.check import describe, is_tensor, one_device, shape_error, wrapped_axis
 from gpunet.functional.conversion import clone
 from gpunet.functional.indexing import ALL
 from gpunet.functional.positions import check_indices, check_range, fitting, sum_at, sum_rows
@@ -104,6 +104,7 @@ def _index_for(operation: str, x: Tensor, dim: int, index: Any) -> int:
     """The axis; checks that `index` fits x as gather and scatter read it."""
     is_tensor(operation, "x", x)
     check_indices(operation, "index", index)
+    one_device(operation, x, index)
     at = wrapped_axis(operation, x, dim)
     if not index.numel():
         return at
@@ -120,6 +121,7 @@ def _index_for(operation: str, x: Tensor, dim: int, index: Any) -> int:
 
 def _source_for(operation: str, x: Tensor, index: Tensor, src: Any) -> None:
     is_tensor(operation, "src", src)
+    one_device(operation, x, src)
     if src.dtype != x.dtype:
         problem = f"src must be {x.dtype} as x, got {src.dtype}"
         raise DTypeError(operation, problem, describe(x=x, src=src))

@@ -13,7 +13,14 @@ from gpunet.backend import Array, Backend, dtypes
 from gpunet.backend.windows import Windows
 from gpunet.errors import ArgumentError, DTypeError
 from gpunet.functional.activation import Activation, ReLU
-from gpunet.functional.check import describe, floating, same_dtype, shape_error, whole_numbers
+from gpunet.functional.check import (
+    describe,
+    floating,
+    one_device,
+    same_dtype,
+    shape_error,
+    whole_numbers,
+)
 from gpunet.functional.pooling import AvgPool
 from gpunet.functional.power import pow
 from gpunet.functional.promotion import cast
@@ -337,6 +344,7 @@ def _check_channels(
     bias: Tensor | None,
 ) -> None:
     """One of each for every channel; running statistics in x's dtype, or float32 beside a half."""
+    one_device(operation, x, running_mean, running_var, weight, bias)
     allowed = (x.dtype, dtypes.float32) if x.dtype == "float16" else (x.dtype,)
     for name, s in (("running_mean", running_mean), ("running_var", running_var)):
         if s is not None:

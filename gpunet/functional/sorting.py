@@ -9,7 +9,7 @@ from gpunet.autograd.op import Op, apply
 from gpunet.autograd.tensor import Tensor, method
 from gpunet.backend import Array, Backend, dtypes
 from gpunet.errors import ArgumentError, DTypeError, GradError
-from gpunet.functional.check import describe, floating, is_tensor, one_of, shape_error
+from gpunet.functional.check import describe, floating, is_tensor, one_device, one_of, shape_error
 from gpunet.functional.dims import Pick, Picked, one_axis, over_axes, ranked
 from gpunet.functional.promotion import cast, promoted, wide
 
@@ -293,6 +293,7 @@ def searchsorted(
         shape_error("searchsorted", rule)
     if sorter is not None:
         is_tensor("searchsorted", "sorter", sorter)
+        one_device("searchsorted", sorted_sequence, sorter)
         if sorter.shape != shape:
             rule = f"sorter must have the shape {shape} of sorted_sequence, got {sorter.shape}"
             shape_error("searchsorted", rule)

@@ -1,4 +1,7 @@
-"""Well-known networks, each in one file that reads from top to bottom; the paper is named there."""
+"""Whole models, each a plain `nn.Module` that reads from top to bottom, with its paper named.
+
+`kind = "NAME"` in the `[model]` of a configuration takes a class of this room.
+"""
 
 from gpunet.models.cnn import CNN
 from gpunet.models.lenet import LeNet5

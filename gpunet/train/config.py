@@ -33,6 +33,7 @@ import sys
 from collections.abc import Callable, Iterable
 from dataclasses import MISSING, dataclass, field, fields, is_dataclass
 from pathlib import Path
+from types import UnionType
 from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
 
 import tomli_w
@@ -94,6 +95,20 @@ class OptimizerConfig(Component):
     """The optimizer: a class of `gpunet.optim` and its arguments other than the parameters."""
 
 
+class LossConfig(Component):
+    """What is minimised, where it is not what the task has: a loss of `gpunet.nn`."""
+
+
+@dataclass(frozen=True)
+class ScheduleConfig(Component):
+    """The learning rate's way: a class of `gpunet.optim.lr_scheduler`, stepped once a `every`.
+
+    Lengths left out (`total_steps`, `T_max`) are the run's, and `max_lr` is the optimizer's rate.
+    """
+
+    every: Literal["batch", "epoch"] = "batch"
+
+
 @dataclass(frozen=True)
 class AugmentConfig:
     """Random changes of each training picture; see `data.transforms` for more on each.
@@ -134,21 +149,29 @@ class DataConfig:
 
 @dataclass(frozen=True)
 class ModelConfig:
-    """The layers in order, and how their weights are drawn; "default" leaves it to each layer."""
+    """The layers in order, or a class of `gpunet.models` and its arguments.
 
-    layers: Annotated[tuple[LayerConfig, ...], Rule("a list of at least one layer", len)]
+    `init` is how weights are drawn; "default" leaves it to each layer.
+    """
+
+    layers: Annotated[tuple[LayerConfig, ...], Rule("a list of at least one layer", len)] = ()
+    kind: str = ""
     init: Literal["default", "xavier_uniform", "kaiming_uniform", "kaiming_normal"] = "default"
+    arguments: dict[str, Any] = field(default_factory=dict, metadata=REST)
+
+    def __post_init__(self) -> None:
+        if bool(self.layers) == bool(self.kind):
+            raise ValueError("must have either layers, or the kind of a model of gpunet.models")
+        if self.layers and self.arguments:
+            raise ValueError(f"must have no {next(iter(self.arguments))} beside its layers")
 
 
 @dataclass(frozen=True)
 class TrainConfig:
-    """The loop; the learning rate rises over `warmup_epochs`, then follows `schedule`."""
+    """The loop."""
 
     epochs: Positive
     batch_size: Positive
-    label_smoothing: Fraction = 0.0
-    schedule: Literal["constant", "cosine"] = "constant"
-    warmup_epochs: NotNegative = 0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -156,11 +179,14 @@ class Config:
     """Everything that decides a training run, given the machine."""
 
     name: Name
+    task: str = "classification"
     seed: NotNegative = 1
     device: Device = "auto"
     data: DataConfig
     model: ModelConfig
+    loss: LossConfig | None = None
     optimizer: OptimizerConfig
+    schedule: ScheduleConfig | None = None
     train: TrainConfig
 
 
@@ -284,6 +310,8 @@ class _Reader:
 
     def read(self, kind: Any, value: Any, key: str) -> Any:
         """`value`, found at the dotted `key`, as a `kind`: a type as dataclass fields have them."""
+        if get_origin(kind) is UnionType:  # a table that may be left out
+            kind = get_args(kind)[0]
         if get_origin(kind) is Annotated:
             kind, rule = get_args(kind)
             result = self.read(kind, value, key)
@@ -323,7 +351,10 @@ class _Reader:
                 arguments[name] = self.read(types[name], table[name], f"{prefix}{name}")
             elif declared.default is MISSING and declared.default_factory is MISSING:
                 raise self.error(f"{prefix}{name}", "is missing")
-        return kind(**arguments)
+        try:
+            return kind(**arguments)
+        except ValueError as error:
+            raise self.error(key, str(error)) from None
 
     def error(self, key: str, problem: str, hint: str = "") -> ConfigError:
         """What is wrong at `key`, with the overrides that had a hand in it."""
@@ -366,5 +397,7 @@ def _plain(value: Any) -> Any:
     table: dict[str, Any] = {}
     for declared in fields(value):
         item = _plain(getattr(value, declared.name))
+        if item in (None, "", []):  # TOML has no word for what is not there
+            continue
         table.update(item if declared.metadata.get("rest") else {declared.name: item})
     return table
