@@ -2,3 +2,10 @@
 
 `kind = "NAME"` in the `[model]` of a configuration takes a class of this room.
 """
+
+from gpunet.models.cnn import CNN
+from gpunet.models.lenet import LeNet5
+from gpunet.models.resnet import ResNet, ResNet20
+from gpunet.models.unet import UNet
+
+__all__ = ["CNN", "LeNet5", "ResNet", "ResNet20", "UNet"]

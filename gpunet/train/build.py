@@ -5,13 +5,11 @@ Checks names and arguments against the classes.
 
 from __future__ import annotations
 
-from dataclasses import asdict
-
 from gpunet import data, models, nn, optim
 from gpunet.data import DataLoader, Dataset
-from gpunet.data.augment import Affine
+from gpunet.data import transforms as tf
 from gpunet.errors import ConfigError
-from gpunet.train.config import Component, Config, DataConfig
+from gpunet.train.config import AugmentConfig, Component, Config, DataConfig
 from gpunet.train.make import kinds_in, make
 from gpunet.train.schedule import build_schedule
 from gpunet.train.tasks import TASKS, Task
@@ -99,11 +97,33 @@ def build_data(config: DataConfig, seed: int) -> tuple[Dataset, str, Dataset]:
 
 def build_loader(config: Config, train: Dataset) -> DataLoader:
     """Shuffled batches of the training set, augmented as the configuration says."""
-    augment = Affine(**asdict(config.data.augment))
-    transform = None if augment == Affine() else augment
     return DataLoader(
-        train, config.train.batch_size, shuffle=True, seed=config.seed, transform=transform
+        train,
+        config.train.batch_size,
+        shuffle=True,
+        seed=config.seed,
+        transform=build_transform(config.data.augment, train),
+        workers=config.data.workers,
     )
+
+
+def build_transform(augment: AugmentConfig, train: Dataset) -> tf.Transform | None:
+    """The changes of training pictures that a configuration asks for, if any."""
+    affine = tf.Affine(augment.shift, augment.rotate, augment.zoom, augment.shear)
+    chosen: list[tf.Transform] = []
+    if augment.mixup:
+        chosen.append(tf.MixUp(train, augment.mixup))
+    if affine != tf.Affine():
+        chosen.append(affine)
+    if augment.pad or augment.crop:
+        chosen.append(tf.RandomCrop(augment.crop or train.inputs.shape[2:4], augment.pad))
+    if augment.flip:
+        chosen.append(tf.RandomHorizontalFlip())
+    if augment.flip_vertical:
+        chosen.append(tf.RandomVerticalFlip())
+    if augment.cutout:
+        chosen.append(tf.Cutout(augment.cutout))
+    return tf.Compose(chosen) if chosen else None
 
 
 def build_trainer(

@@ -93,21 +93,40 @@ class ScheduleConfig(Component):
 
 @dataclass(frozen=True)
 class AugmentConfig:
-    """Random changes of each training picture; see `data.augment.Affine` for the units."""
+    """Random changes of each training picture; see `data.transforms` for more on each.
 
+    Args:
+        mixup: the alpha of `MixUp`.
+        shift, rotate, zoom, shear: the amounts of `Affine`.
+        pad, crop: pixels of the border, and of the sides of the square cut out (0: as large as the
+            picture was), of `RandomCrop`.
+        flip, flip_vertical: whether every other picture is turned around, or upside down.
+        cutout: pixels of the sides of the square that `Cutout` sets to 0.
+    """
+
+    mixup: Amount = 0.0
     shift: Amount = 0.0
     rotate: Amount = 0.0
     zoom: Fraction = 0.0
     shear: Amount = 0.0
+    pad: NotNegative = 0
+    crop: NotNegative = 0
+    flip: bool = False
+    flip_vertical: bool = False
+    cutout: NotNegative = 0
 
 
 @dataclass(frozen=True)
 class DataConfig:
-    """The data set, the fraction of its training part held out to validate, and its changes."""
+    """The data set, the fraction of its training part held out to validate, and its changes.
+
+    `workers` is how many threads make batches ahead of their use.
+    """
 
     set: Set
     validation: Fraction = 0.0
     augment: AugmentConfig = AugmentConfig()
+    workers: NotNegative = 0
 
 
 @dataclass(frozen=True)

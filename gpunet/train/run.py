@@ -29,7 +29,7 @@ from gpunet.train.trainer import Trainer
 CONFIG, METRICS, CHECKPOINT = "config.toml", "metrics.jsonl", "checkpoint.safetensors"
 BEST = "best.safetensors"
 # A resumed run may be another in these: they decide nothing, or what is not yet computed.
-FREE = ("device ", "checkpoints.", "train.epochs ")
+FREE = ("device ", "checkpoints.", "data.workers ", "train.epochs ")
 
 
 class Run(Callback):

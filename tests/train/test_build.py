@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 import gpunet
-from gpunet import data, models, nn, optim
+from gpunet import models, nn, optim
+from gpunet.data import transforms as tf
 from gpunet.errors import ConfigError
 from gpunet.train.build import (
     build_data,
@@ -14,6 +15,7 @@ from gpunet.train.build import (
     build_model,
     build_optimizer,
     build_task,
+    build_transform,
 )
 from gpunet.train.config import (
     AugmentConfig,
@@ -209,6 +211,25 @@ def test_data() -> None:
 def test_loader(config, digits) -> None:
     loader = build_loader(config, digits[0])
     assert (loader.batch_size, loader.shuffle, loader.seed) == (32, True, 5)
-    assert loader.transform == data.augment.Affine(shift=1.0, rotate=10.0)
+    assert loader.transform == tf.Compose([tf.Affine(shift=1.0, rotate=10.0)])
     still = replace(config, data=replace(config.data, augment=AugmentConfig()))
     assert build_loader(still, digits[0]).transform is None
+
+
+@pytest.mark.parametrize(
+    ("augment", "transforms"),
+    [
+        ({"zoom": 0.1, "shear": 0.2}, [tf.Affine(zoom=0.1, shear=0.2)]),
+        ({"pad": 2}, [tf.RandomCrop((8, 8), 2)]),
+        ({"crop": 6}, [tf.RandomCrop(6)]),
+        ({"flip": True}, [tf.RandomHorizontalFlip()]),
+        ({"flip_vertical": True, "cutout": 3}, [tf.RandomVerticalFlip(), tf.Cutout(3)]),
+    ],
+)
+def test_transforms(augment, transforms, digits) -> None:
+    assert build_transform(AugmentConfig(**augment), digits[0]) == tf.Compose(transforms)
+
+
+def test_mixup_comes_first_and_draws_from_the_training_set(digits) -> None:
+    transform = build_transform(AugmentConfig(mixup=0.4, flip=True), digits[0])
+    assert transform == tf.Compose([tf.MixUp(digits[0], 0.4), tf.RandomHorizontalFlip()])

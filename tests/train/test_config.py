@@ -124,7 +124,7 @@ def test_defaults(tmp_path):
     file.write_text(MINIMAL)
     config = load(str(file))
     assert (config.seed, config.device) == (1, "auto")
-    assert config.data == DataConfig("mnist", 0.0, AugmentConfig(0.0, 0.0, 0.0, 0.0))
+    assert config.data == DataConfig("mnist", 0.0, AugmentConfig(), 0)
     assert config.model == ModelConfig((LayerConfig("Flatten"),), init="default")
     assert config.optimizer.arguments == {}
     assert (config.task, config.loss, config.schedule) == ("classification", None, None)
@@ -146,8 +146,9 @@ def test_written_text_has_every_default_and_one_line_a_layer(tmp_path):
     file.write_text(MINIMAL)
     assert to_toml(load(file, ['model.layers=[{kind="Flatten"}, {kind="ReLU"}]'])) == (
         'name = "least"\ntask = "classification"\nseed = 1\ndevice = "auto"\n'
-        '\n[data]\nset = "mnist"\nvalidation = 0.0\n'
-        "\n[data.augment]\nshift = 0.0\nrotate = 0.0\nzoom = 0.0\nshear = 0.0\n"
+        '\n[data]\nset = "mnist"\nvalidation = 0.0\nworkers = 0\n'
+        "\n[data.augment]\nmixup = 0.0\nshift = 0.0\nrotate = 0.0\nzoom = 0.0\nshear = 0.0\n"
+        "pad = 0\ncrop = 0\nflip = false\nflip_vertical = false\ncutout = 0\n"
         '\n[model]\nlayers = [\n    { kind = "Flatten" },\n    { kind = "ReLU" },\n]\n'
         'init = "default"\n'
         '\n[optimizer]\nkind = "SGD"\n'
@@ -319,7 +320,8 @@ seed = 7 -> seed = -7
     seed must be at least 0, got -7
 
 set = "digits" -> set = "minst"
-    data.set must be one of "digits", "fashion_mnist", "mnist", got "minst"
+    data.set must be one of "cifar10", "cifar10_subset", "digits", "fashion_mnist", "mnist",
+    "nuclei", got "minst"
 every = "epoch" -> every = "epochs"
     schedule.every must be one of "batch", "epoch", got "epochs"
 init = "kaiming_normal" -> kind = "LeNet5"

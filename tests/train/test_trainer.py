@@ -56,7 +56,7 @@ def test_figures_of_a_model_that_does_not_change(build, digits) -> None:
 def test_training_learns(build, digits) -> None:
     """150 pictures are learnt, and most others recognised; one in ten would be by chance."""
     optimizer = OptimizerConfig("AdamW", {"lr": 1e-2})
-    trainer = build(train=TrainConfig(60, 32), optimizer=optimizer, schedule=None)
+    trainer = build(train=TrainConfig(80, 32), optimizer=optimizer, schedule=None)
     trainer.fit()
     assert trainer.progress.history[0]["test_accuracy"] < 0.5
     assert trainer.evaluation.figures["accuracy"] > 0.7
