@@ -34,7 +34,8 @@ class Attention(Op):
 
     def forward(self, be: Backend, q: Array, k: Array, v: Array, mask: Array | None) -> Array:
         self.shapes = [None if x is None else x.shape for x in (q, k, v, mask)]
-        self.axes = max(3, *[len(shape) for shape in self.shapes if shape])
+        outer = max(q.ndim, k.ndim, v.ndim)  # axes of the result
+        self.axes = max(3, outer)
         q, k, v, mask = operands = self._operands(q, k, v, mask)
         lead = broadcast_shape(q.shape[:-2], k.shape[:-2], v.shape[:-2])
         assert lead is not None
@@ -47,7 +48,7 @@ class Attention(Op):
             weights = self._dropped(be, self._weights(be, q, k, mask, block), draw)
             out[first, ..., queries, :] = be.matmul(weights, _part(v, first, keys))
         self.saved = operands
-        return out.reshape(out.shape[self.axes - len(self._outer()) :])
+        return out.reshape(out.shape[self.axes - outer :])
 
     def backward(self, be: Backend, gy: Array) -> Any:
         q, k, v, mask = operands = self.saved
@@ -82,13 +83,6 @@ class Attention(Op):
         return [
             x if x is None else x.reshape((1,) * (self.axes - x.ndim) + x.shape) for x in operands
         ]
-
-    def _outer(self) -> tuple[int, ...]:
-        """The shape of the result."""
-        q, k, v, _ = self.shapes
-        lead = broadcast_shape(q[:-2], k[:-2], v[:-2])
-        assert lead is not None
-        return (*lead, q[-2], v[-1])
 
     def _cut(self, shape: tuple[int, ...]) -> Iterator[Block]:
         """Blocks of scores of this shape; a query that may see no key beyond it has none."""

@@ -25,6 +25,7 @@ from gpunet.nn.activation import (
     Tanhshrink,
     Threshold,
 )
+from gpunet.nn.attention import AdditiveAttention, MultiheadAttention
 from gpunet.nn.container import ModuleDict, ModuleList, ParameterDict, ParameterList, Sequential
 from gpunet.nn.conv import (
     Conv1d,
@@ -120,6 +121,7 @@ from gpunet.nn.pooling import (
     MaxUnpool2d,
     MaxUnpool3d,
 )
+from gpunet.nn.positional import LearnedPositionalEncoding, SinusoidalPositionalEncoding
 from gpunet.nn.resize import (
     PixelShuffle,
     PixelUnshuffle,
@@ -128,6 +130,13 @@ from gpunet.nn.resize import (
     UpsamplingNearest2d,
 )
 from gpunet.nn.softmax import LogSoftmax, Softmax, Softmax2d, Softmin
+from gpunet.nn.transformer import (
+    Transformer,
+    TransformerDecoder,
+    TransformerDecoderLayer,
+    TransformerEncoder,
+    TransformerEncoderLayer,
+)
 
 __all__ = [
     "CELU",
@@ -141,6 +150,7 @@ __all__ = [
     "AdaptiveMaxPool1d",
     "AdaptiveMaxPool2d",
     "AdaptiveMaxPool3d",
+    "AdditiveAttention",
     "AlphaDropout",
     "AvgPool1d",
     "AvgPool2d",
@@ -193,6 +203,7 @@ __all__ = [
     "LPPool3d",
     "LayerNorm",
     "LeakyReLU",
+    "LearnedPositionalEncoding",
     "Linear",
     "LocalResponseNorm",
     "LogSigmoid",
@@ -212,6 +223,7 @@ __all__ = [
     "MultiLabelMarginLoss",
     "MultiLabelSoftMarginLoss",
     "MultiMarginLoss",
+    "MultiheadAttention",
     "NLLLoss",
     "PReLU",
     "Parameter",
@@ -233,6 +245,7 @@ __all__ = [
     "Sequential",
     "SiLU",
     "Sigmoid",
+    "SinusoidalPositionalEncoding",
     "SmoothL1Loss",
     "SoftMarginLoss",
     "Softmax",
@@ -245,6 +258,11 @@ __all__ = [
     "Tanh",
     "Tanhshrink",
     "Threshold",
+    "Transformer",
+    "TransformerDecoder",
+    "TransformerDecoderLayer",
+    "TransformerEncoder",
+    "TransformerEncoderLayer",
     "TripletMarginLoss",
     "TripletMarginWithDistanceLoss",
     "Unflatten",
