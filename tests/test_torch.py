@@ -28,6 +28,7 @@ OTHERWISE: dict[str, list[Callable[..., Any]]] = {
     **{f"dropout{n}d": [] for n in (1, 2, 3)},
     "alpha_dropout": [],
     "feature_alpha_dropout": [],
+    **{name: [] for name in ("rnn", "lstm", "gru")},  # other arguments: tests/nn/test_recurrent.py
     "gumbel_softmax": [],  # the noise is another one
     # Its own gradient is divided by 6 in float32, whatever the dtype.
     "hardsigmoid": [lambda x: torch.nn.functional.relu6(x + 3) / 6],
