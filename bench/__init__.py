@@ -4,6 +4,10 @@ Workloads (float32, whole steps, fixed batch, no data loading):
 
 - W1: MLP 784-512-512-10, ReLU, batch 128, cross entropy, Adam: bound by matrix products.
 - W1s: MLP 784-128-10, ReLU, batch 32, cross entropy, SGD: bound by overhead.
+- W2: PyTorch's MNIST example, two convolutions and two dense layers, batch 64, Adam.
+- W2l: LeNet-5, batch 128, SGD with momentum. W3: ResNet-20, batch 32, likewise. Both, and W2, also
+  beside PyTorch with channels last (`images.py`).
+- conv: convolutions alone, forward or backward, and the memory they take (`conv.py`).
 - W6: activations on 16 Mi elements, forward and backward: bound by memory. GB/s are what must be
   moved (20 bytes an element), beside those of a copy in the same run.
 - W7: inference of one example through the network of W1: bound by reading its weights.

@@ -19,22 +19,29 @@ from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 
-from bench import THREADS, conv, elementwise
+from bench import THREADS, conv, elementwise, images
 
 # In a file or a pipe the table keeps its width.
 console = Console(highlight=False, width=None if sys.stdout.isatty() else 120)
 RIVALS = {
     "W1": ("torch", "torch-fused", "jax"),
     "W1s": ("torch", "jax"),
+    **dict.fromkeys(images.WORKLOADS, ("torch", "torch-channels-last")),
     "W7": ("torch", "jax"),
     "W9": ("torch", "jax"),
     **dict.fromkeys(conv.WORKLOADS, ("torch",)),
     **dict.fromkeys(elementwise.WORKLOADS, ("torch",)),
 }
-GOALS = {"W1": 1.8, "W1s": 1.8, "W7": 2.0, "W9": 4.0}  # PyTorch's time over gpunet's
+# PyTorch's time over gpunet's
+GOALS = {"W1": 1.8, "W1s": 1.8, "W2": 1.65, "W2l": 2.0, "W3": 1.25, "W7": 2.0, "W9": 4.0}
 GOALS |= dict.fromkeys(conv.WORKLOADS, 1.0)
 GOALS |= {workload: 2.5 for workload in elementwise.W6 if workload != "W6-copy"}
-PACKAGE = {"torch": "torch", "torch-fused": "torch", "jax": "jax"}
+PACKAGE = {
+    "torch": "torch",
+    "torch-fused": "torch",
+    "torch-channels-last": "torch",
+    "jax": "jax",
+}
 
 
 def measure(python: str, framework: str, workload: str, seconds: float) -> dict[str, Any]:
@@ -117,12 +124,14 @@ def find_rivals(python: str) -> tuple[dict[str, str], dict[str, str]]:
 
 def _figures(rounds: list[dict[str, Any]]) -> dict[str, Any]:
     medians = [statistics.median(found["ms"]) for found in rounds]
+    shares = [found["memory_share"] for found in rounds if "memory_share" in found]
     return {
         "median_ms": statistics.median(medians),
         "fastest_round_ms": min(medians),
         "slowest_round_ms": max(medians),
         "steps": sum(len(found["ms"]) for found in rounds),
         "peak_mib": max(found["peak_mib"] for found in rounds),
+        **({"memory_share": max(shares)} if shares else {}),
     }
 
 
@@ -176,6 +185,12 @@ def bandwidth(figures: dict[str, Any]) -> str:
     return f"{figures['gb_per_s']:.0f}{share}"
 
 
+def memory(figures: dict[str, Any]) -> str:
+    """Peak memory of the process; of a convolution also that of a pass, in inputs and outputs."""
+    share = f" ({figures['memory_share']:.2f}×)" if "memory_share" in figures else ""
+    return f"{figures['peak_mib']:.0f}{share}"
+
+
 def show(results: dict[str, Any]) -> None:
     """The table: times, ratios to gpunet, and the goal."""
     table = Table(box=None, header_style="dim", padding=(0, 2, 0, 0))
@@ -193,16 +208,18 @@ def show(results: dict[str, Any]) -> None:
                 name,
                 milliseconds(figures["median_ms"]),
                 spread(figures),
-                f"{figures['peak_mib']:.0f}",
+                memory(figures),
                 bandwidth(figures),
                 "" if name == "gpunet" else f"[{colour}]{ratio:.2f}[/]",
-                "" if goal is None else f"{goal:.1f}",
+                "" if goal is None else f"{goal}",
             )
         table.add_section()
     console.print(table)
     console.print(
         "[dim]ratio: the rival's time over gpunet's, above 1 gpunet is faster. "
-        "GB/s: of what must be moved; in brackets, of what a copy reaches[/]"
+        "GB/s: of what must be moved; in brackets, of what a copy reaches. Memory: of the process; "
+        "in brackets, of a convolution, its peak over its inputs and outputs "
+        f"(goal: at most {conv.MEMORY_GOAL})[/]"
     )
 
 

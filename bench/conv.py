@@ -1,12 +1,13 @@
 """Convolutions alone, forward and backward, at shapes of small networks.
 
-`prepare(framework, workload)` returns a step, as in `workloads.py`. The gradient of a first layer's
-input is not asked for, as in training.
+`prepare(framework, workload)` returns a step, as in `workloads.py`; `memory_share` measures what a
+pass takes of memory. The gradient of a first layer's input is not asked for, as in training.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -26,43 +27,91 @@ SHAPES = (
     (32, 32, 64, 16, 3, 2, 1),
     (32, 64, 64, 8, 3, 1, 1),
 )
+PASSES = ("forward", "backward")
 WORKLOADS = {
-    f"conv-{c_in}-{c_out}-{size}" + (f"-s{stride}" if stride > 1 else ""): (
+    f"conv-{c_in}-{c_out}-{size}" + (f"-s{stride}" if stride > 1 else "") + f"-{direction}": (
         *(batch, c_in, c_out, size, kernel, stride, padding),
+        direction,
     )
     for batch, c_in, c_out, size, kernel, stride, padding in SHAPES
+    for direction in PASSES
 }
+MEMORY_GOAL = 1.5
 
 
 def text(workload: str) -> str:
     """What a workload is."""
-    batch, c_in, c_out, size, kernel, stride, padding = WORKLOADS[workload]
+    batch, c_in, c_out, size, kernel, stride, padding, direction = WORKLOADS[workload]
     moves = f"stride {stride}, padding {padding}"
     channels = f"{c_in} to {c_out} channels of {size}×{size}"
-    return f"conv2d {kernel}×{kernel}, {channels}, {moves}, batch {batch}, forward + backward"
+    return f"conv2d {kernel}×{kernel}, {channels}, {moves}, batch {batch}: {direction}"
 
 
 def prepare(framework: str, workload: str) -> Callable[[], object]:
     """A function that does one step of a workload and returns when it is finished."""
-    batch, c_in, c_out, size, kernel, stride, padding = WORKLOADS[workload]
+    *shape, stride, padding, direction = WORKLOADS[workload]
+    return _pass(framework, _arrays(*shape, stride, padding), stride, padding, direction)
+
+
+def memory_share(framework: str, workload: str) -> float:
+    """Memory at the peak of a process's first pass, over that of its inputs and outputs.
+
+    It grows from the inputs alone; a small convolution has loaded all code before.
+    """
+    batch, c_in, c_out, size, *moves, direction = WORKLOADS[workload]
+    for before in PASSES:
+        small = _arrays(2, c_in, c_out, 8, *moves)
+        _pass(framework, small, *moves[1:], before)()
+    arrays = _arrays(batch, c_in, c_out, size, *moves)
+    run = _pass(framework, arrays, *moves[1:], direction)
+    Path("/proc/self/clear_refs").write_text("5")  # the peak begins anew
+    rest = _status("VmRSS")
+    outputs = 4 * sum(y.numel() for y in run())
+    inputs = sum(x.nbytes for x in (arrays if direction == "backward" else arrays[:2]))
+    return (inputs + _status("VmHWM") - rest) / (inputs + outputs)
+
+
+def _status(name: str) -> int:
+    """A figure of this process's memory, in bytes."""
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) << 10 for line in lines if line.startswith(name))
+
+
+def _arrays(
+    batch: int, c_in: int, c_out: int, size: int, kernel: int, stride: int, padding: int
+) -> tuple[np.ndarray, ...]:
+    """x, the filters, and the gradient of y."""
     generator = np.random.default_rng(0)
-    x = generator.standard_normal((batch, c_in, size, size), np.float32)
-    w = generator.standard_normal((c_out, c_in, kernel, kernel), np.float32)
     out = (size + 2 * padding - kernel) // stride + 1
-    gy = generator.standard_normal((batch, c_out, out, out), np.float32)
+    shapes = (batch, c_in, size, size), (c_out, c_in, kernel, kernel), (batch, c_out, out, out)
+    return tuple(generator.standard_normal(shape, np.float32) for shape in shapes)
+
+
+def _pass(
+    framework: str, arrays: tuple[np.ndarray, ...], stride: int, padding: int, direction: str
+) -> Callable[[], list[Any]]:
+    """A function that does one pass and returns its results."""
     convolve, tensor = _FRAMEWORKS[framework]()
-    x, w, gy = map(tensor, (x, w, gy))
+    x, w = map(tensor, arrays[:2])
     w.requires_grad_()
-    if c_in > 3:  # fewer come from pictures
-        x.requires_grad_()
+    leaves = [w]
+    if x.shape[1] > 3:  # fewer channels come from pictures
+        leaves.append(x.requires_grad_())
 
-    def step() -> object:
-        x.grad = w.grad = None
-        y = convolve(x, w, None, stride, padding)
-        y.backward(gy)
-        return y
+    def forward() -> list[Any]:
+        return [convolve(x, w, None, stride, padding)]
 
-    return step
+    if direction == "forward":
+        return forward
+    (y,), gy = forward(), tensor(arrays[2])
+
+    def backward() -> list[Any]:
+        for leaf in leaves:
+            leaf.grad = None
+        y.backward(gy, retain_graph=True)
+        return [leaf.grad for leaf in leaves]
+
+    return backward
 
 
 def _gpunet() -> tuple[Any, Any]:
@@ -75,7 +124,7 @@ def _torch() -> tuple[Any, Any]:
     import torch
 
     torch.set_num_threads(THREADS)
-    return torch.nn.functional.conv2d, torch.from_numpy
+    return torch.nn.functional.conv2d, torch.tensor
 
 
 _FRAMEWORKS = {"gpunet": _gpunet, "torch": _torch}

@@ -6,8 +6,8 @@ import json
 from pathlib import Path
 from typing import Any
 
-from bench import conv
-from bench.__main__ import bandwidth, goal_of, milliseconds, spread
+from bench import conv, images
+from bench.__main__ import bandwidth, goal_of, memory, milliseconds, spread
 from bench.elementwise import OVERHEAD, W6
 
 ROOT = Path(__file__).parent.parent
@@ -16,11 +16,13 @@ NAMES = {
     "gpunet": "gpunet",
     "torch": "PyTorch, eager",
     "torch-fused": "PyTorch, fused Adam",
+    "torch-channels-last": "PyTorch, channels last",
     "jax": "JAX, jit",
 }
 WORKLOADS = {
     "W1": "MLP 784–512–512–10, batch 128, Adam: a training step",
     "W1s": "MLP 784–128–10, batch 32, SGD: a training step",
+    **images.TEXT,
     "W7": "the network of W1, inference of one example",
     **{workload: conv.text(workload) for workload in conv.WORKLOADS},
     "W6-copy": "a copy of 16 Mi float32 numbers",
@@ -64,10 +66,10 @@ def _section(machine: dict[str, Any], workloads: dict[str, Any], name: str) -> s
                 NAMES[framework],
                 milliseconds(figures["median_ms"]),
                 spread(figures),
-                f"{figures['peak_mib']:.0f}",
+                memory(figures),
                 bandwidth(figures),
                 "" if first else f"{figures['median_ms'] / own:.2f}",
-                "" if (goal := goal_of(workload, framework)) is None else f"{goal:.1f}",
+                "" if (goal := goal_of(workload, framework)) is None else f"{goal}",
             )
             lines.append(f"| {' | '.join(cells)} |")
     return "\n".join([*lines, ""])
@@ -81,6 +83,10 @@ Every framework runs in a process of its own, in turns with the others, three ro
 each; a figure is the median of the rounds' medians. **Ratio** is the framework's time over gpunet's
 of the same run: above 1, gpunet is faster. Times of one machine at one hour; compare ratios, not
 milliseconds.
+
+Peak memory is the process's. In brackets stands that of a convolution: the growth of the process
+from its inputs alone to the peak of its first pass, inputs included, over the size of its inputs
+and outputs (`VmHWM` of Linux, begun anew before the pass). The goal is 1.5 at most.
 
 There is no GPU figure yet: no kernel has been timed on one.
 """

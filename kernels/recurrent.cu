@@ -78,7 +78,7 @@ KERNEL(rnn_bwd)(const T* gy, const T* product, const T* y, const long long* leng
             gz[i] = T(0);
             continue;
         }
-        const acc_t h = acc_t(y[i]), slope = relu ? acc_t(h > 0) : 1 - h * h;
+        const acc_t h = acc_t(y[i]), slope = relu ? acc_t(!(h <= 0)) : 1 - h * h;
         gz[i] = T((g + or_zero(gy, i)) * slope);
         gh[i] = 0;
     }

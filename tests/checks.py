@@ -17,12 +17,16 @@ import pytest
 import gpunet
 from gpunet import backend
 from gpunet.autograd import Tensor, engine
+from gpunet.backend.cpu import CPUBackend
 from gpunet.backend.random import random
-from gpunet.errors import DTypeError
-from tests.cases.case import SEED, Array, Case, Edge, Invalid
+from gpunet.errors import DeviceError, DTypeError
+from tests.cases.case import SEED, Array, Case, Draw, Edge, Invalid
 from tests.tolerance import EPS, assert_close, of_gradient, of_results
 
 Function = Callable[..., Any]
+
+ELSEWHERE = CPUBackend()  # a second device, as far as an operation can tell
+ELSEWHERE.device = "cuda:7"
 
 
 # --- one call of a row
@@ -273,6 +277,29 @@ def check_refusal(function: Function, case: Invalid) -> None:
         case.call(function, tensors)
     assert str(caught.value).startswith(f"{function.__name__}: "), str(caught.value)
     assert case.message in str(caught.value), str(caught.value)
+
+
+def check_mixed_devices(function: Function, case: Case) -> None:
+    """Each tensor that is not where the others are is refused, in the methods in place, too."""
+    arrays = case.arrays("float64")
+    in_place = in_place_forms(function) if isinstance(case.inputs[0], Draw) else []
+    for form in (function, *in_place):
+        for alone in range(len(arrays)):
+            homes = [ELSEWHERE if i == alone else backend.cpu for i in range(len(arrays))]
+            try:
+                case.call(form, list(map(Tensor, arrays, homes)))
+            except DeviceError as error:
+                text = str(error)
+                assert text.startswith(f"{function.__name__}: all tensors must be on one dev"), text
+                assert {"cpu", "cuda:7"} <= set(text.split()), text
+            else:
+                pytest.fail(f"{form.__name__} takes array {alone} from another device")
+
+
+def in_place_forms(function: Function) -> list[Function]:
+    """The methods that write what a function computes into the tensor itself."""
+    methods = {f for f in vars(Tensor).values() if getattr(f, "__wrapped__", None) is function}
+    return sorted(methods, key=lambda f: f.__name__)
 
 
 def check_that_raw_arrays_are_refused(function: Function, case: Case) -> None:

@@ -126,6 +126,19 @@ def test_refusal(function):
     at_every_row(checks.check_refusal, function, lambda row: isinstance(row, Invalid))
 
 
+def takes_several(row: Any) -> bool:
+    return isinstance(row, Case) and len(row.draws) > 1
+
+
+@pytest.mark.parametrize(
+    "function",
+    [f for f in public().values() if any(map(takes_several, rows_of(f)))],
+    ids=lambda f: f.__name__,
+)
+def test_mixed_devices(function):
+    at_every_row(checks.check_mixed_devices, function, takes_several)
+
+
 @every_function
 @pytest.mark.parametrize(
     "check", [checks.check_that_raw_arrays_are_refused, checks.check_dtypes], ids=["raw", "dtypes"]

@@ -20,7 +20,8 @@ import pytest
 import gpunet
 from gpunet.backend.base import Backend
 from gpunet.backend.cuda import source
-from tests.cases import family, public, tables
+from tests.cases import family, public, rows_of, tables
+from tests.cases.case import Case, draws_in
 
 PACKAGE = Path(gpunet.__file__).parent
 CASES = sorted((Path(__file__).parent / "cases").glob("[!_]*.py"))
@@ -41,6 +42,24 @@ def test_text(function):
             )
 
 
+DIFFERS = "Differs from PyTorch: "
+
+
+def check_differences(function: Any, rows: Iterable[Any]) -> None:
+    """Where a row is not compared with PyTorch, the text of the function says what differs."""
+    marked = [row.unlike_torch for row in rows if isinstance(row, Case) and row.unlike_torch]
+    told = (inspect.getdoc(function) or "").count(f"\n{DIFFERS}")
+    name = function.__name__
+    assert told or not marked, f"{name}: the docstring must say '{DIFFERS}...' ({marked[0]})"
+    assert marked or not told, f"{name}: no row shows what '{DIFFERS}...' says"
+    assert told <= 1, f"{name}: the docstring says '{DIFFERS}...' twice"
+
+
+@pytest.mark.parametrize("function", public().values(), ids=lambda function: function.__name__)
+def test_differences(function):
+    check_differences(function, rows_of(function))
+
+
 def check_tables(functions: Mapping[str, Any], found: Iterable[tuple[str, str]]) -> None:
     """Every function has a case table, and every case table a function."""
     wanted, found = {(family(f), name) for name, f in functions.items()}, set(found)
@@ -52,6 +71,23 @@ def check_tables(functions: Mapping[str, Any], found: Iterable[tuple[str, str]])
 
 def test_tables():
     check_tables(public(), tables())
+
+
+def check_tensors(function: Any, rows: Iterable[Any]) -> None:
+    """Every parameter that may be a tensor is one in some row."""
+    parameters = inspect.signature(function).parameters
+    wanted = {n for n, p in parameters.items() if re.match(r"(int \| )?Tensors?\b", p.annotation)}
+    for row in rows:
+        names = {"axis": "dim", "keepdims": "keepdim"}
+        kwargs = {names.get(name, name): value for name, value in row.kwargs.items()}
+        given = inspect.signature(function).bind(*row.inputs, **kwargs).arguments
+        wanted -= {name for name, value in given.items() if draws_in(value)}
+    assert not wanted, f"{function.__name__}: no row has a tensor as {', '.join(sorted(wanted))}"
+
+
+@pytest.mark.parametrize("function", public().values(), ids=lambda function: function.__name__)
+def test_tensors(function):
+    check_tensors(function, [row for row in rows_of(function) if isinstance(row, Case)])
 
 
 @pytest.mark.parametrize("table", tables().values(), ids=lambda table: table.__name__)

@@ -282,6 +282,37 @@ def test_wrong_refusal(function, error):
         checks.check_refusal(function, row)
 
 
+def test_mixed_devices_that_are_not_noticed():
+    class Sum(Op):
+        def forward(self, be: Any, x: Any, y: Any) -> Any:
+            return x + y
+
+    def blind(x: Any, y: Any) -> Any:
+        return Tensor(x.array + y.array, x.backend)
+
+    def half_blind(x: Any, y: Any) -> Any:
+        return double(x) if y.device != "cpu" else gpunet.functional.add(x, y)
+
+    case = Case(np.add, [normal(3), normal(3)])
+    checks.check_mixed_devices(gpunet.functional.add, case)
+    with pytest.raises(pytest.fail.Exception, match="blind takes array 0 from another device"):
+        checks.check_mixed_devices(blind, case)
+    half_blind.__name__ = "add"
+    with pytest.raises(pytest.fail.Exception, match="add takes array 1 from another device"):
+        checks.check_mixed_devices(half_blind, case)
+    with pytest.raises(AssertionError, match=r"^Sum: all tensors"):
+        checks.check_mixed_devices(lambda x, y: apply(Sum(), x, y), case)
+
+
+def test_tensor_that_no_row_has():
+    def scaled(x: Tensor, factor: Tensor | float = 1.0) -> Any:
+        pass
+
+    sources.check_tensors(scaled, [Case(np.add, [normal(3), normal(3)])])
+    with pytest.raises(AssertionError, match="scaled: no row has a tensor as factor"):
+        sources.check_tensors(scaled, [Case(np.add, [normal(3), 2.0])])
+
+
 def test_tensors_and_dtypes_that_are_not_checked():
     def careless(x: Any) -> Any:
         """Dtypes: float32, float64."""
@@ -328,6 +359,21 @@ def test_text_that_says_too_little():
 
     with pytest.raises(AssertionError, match="scaled: nothing is said of factor"):
         sources.test_text(scaled)
+
+
+def test_differences_that_are_not_told():
+    def told(x: Any) -> Any:
+        """Shapes: any.
+        Differs from PyTorch: it is shorter.
+        """
+
+    like, unlike = Case(abs, [normal(3)]), Case(abs, [normal(3)], unlike_torch="it is longer")
+    sources.check_differences(told, [like, unlike])
+    with pytest.raises(AssertionError, match=r"told: no row shows what 'Differs from PyTorch: "):
+        sources.check_differences(told, [like])
+    sources.check_differences(new_function, [like])
+    with pytest.raises(AssertionError, match=r"new_function: .* must say .* \(it is longer\)"):
+        sources.check_differences(new_function, [like, unlike])
 
 
 @pytest.mark.parametrize("line", ["import gpunet", "from gpunet.functional import relu"])

@@ -1,14 +1,14 @@
 """Side by side with PyTorch: every row of every case table, through its function of the same name.
 
-Results, their dtypes, and the gradient of every input are compared, in float32 and float64. What
-PyTorch does not have, or takes otherwise, is said in `OTHERWISE` with the reason; everything else
-must agree.
+Results, their dtypes, and the gradient of every input are compared, in float32 and float64. All
+must agree but for the rows that say why not (`unlike_torch`), whose functions say so in their text.
 """
 
 from __future__ import annotations
 
 import warnings
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -21,29 +21,62 @@ from tests.tolerance import EPS, assert_close, of_results
 
 torch = pytest.importorskip("torch", reason="PyTorch is not installed: NOT compared with it")
 
-# Functions that PyTorch has under another name, or whose results cannot be the same.
-OTHERWISE: dict[str, list[Callable[..., Any]]] = {
-    "getitem": [lambda x, key: x[key]],
-    "dropout": [],  # the masks are other ones; tests/cases/dropout.py computes them
-    **{f"dropout{n}d": [] for n in (1, 2, 3)},
-    "alpha_dropout": [],
-    "feature_alpha_dropout": [],
-    **{name: [] for name in ("rnn", "lstm", "gru")},  # other arguments: tests/nn/test_recurrent.py
-    "gumbel_softmax": [],  # the noise is another one
+
+def recurrent(kind: str) -> Callable[..., Any]:
+    """PyTorch's layer as one direction of it: the second of two, for the reverse."""
+
+    def call(
+        x: Any, w: Any, u: Any, b: Any = None, d: Any = None, h_0: Any = None, c_0: Any = None,
+        p: Any = None, *, nonlinearity: str = "tanh", lengths: Any = None, reverse: bool = False,
+    ) -> Any:  # fmt: skip
+        layer = getattr(torch, f"{kind}_{nonlinearity}" if kind == "rnn" else kind)
+        b, d = (torch.zeros(len(u), dtype=x.dtype) if v is None else v for v in (b, d))
+        weights = [w, u, b, d] + ([] if p is None else [p])
+        units = len(u) // {"rnn": 1, "gru": 3, "lstm": 4}[kind]
+        states = [(h_0, u.shape[1]), (c_0, units)][: 1 + (kind == "lstm")]
+        hx = [x.new_zeros(x.shape[1], n) if s is None else s for s, n in states]
+        hx = [torch.stack([s] * (1 + reverse)) for s in hx]
+        first = hx[0] if kind != "lstm" else hx
+        how = weights * (1 + reverse), True, 1, 0.0, False, reverse
+        if lengths is None:
+            y, *last = layer(x, first, *how, False)
+        else:
+            ends = torch.as_tensor(lengths)
+            packed = torch.nn.utils.rnn.pack_padded_sequence(x, ends, enforce_sorted=False)
+            order, back = packed.sorted_indices, packed.unsorted_indices
+            sorted_hx = [s[:, order] for s in hx]
+            first = sorted_hx[0] if kind != "lstm" else sorted_hx
+            data, *last = layer(packed.data, packed.batch_sizes, first, *how)
+            y = torch.nn.utils.rnn.pad_packed_sequence(
+                packed._replace(data=data), False, 0.0, len(x)
+            )
+            y, last = y[0], [s[:, back] for s in last]
+        return y[..., -u.shape[1] :], *[s[-1] for s in last]
+
+    return call
+
+
+# Functions that are written otherwise in PyTorch.
+WRITTEN: dict[str, Callable[..., Any]] = {
+    "getitem": lambda x, key: x[key],
+    **{kind: recurrent(kind) for kind in ("rnn", "lstm", "gru")},
     # Its own gradient is divided by 6 in float32, whatever the dtype.
-    "hardsigmoid": [lambda x: torch.nn.functional.relu6(x + 3) / 6],
+    "hardsigmoid": lambda x: torch.nn.functional.relu6(x + 3) / 6,
 }
 
 
 def counterparts(name: str) -> list[Callable[..., Any]]:
     """PyTorch's functions of a name, of which the first is taken that accepts a call."""
-    if name in OTHERWISE:
-        return OTHERWISE[name]
+    if name in WRITTEN:
+        return [WRITTEN[name]]
     homes = (torch.nn.functional, torch, torch.Tensor, torch.special, torch.linalg)
     return [getattr(home, name) for home in homes if hasattr(home, name)]
 
 
 def call_theirs(functions: list[Callable[..., Any]], case: Case, tensors: list[Any]) -> Any:
+    if "dtype" in case.kwargs:
+        kwargs = {**case.kwargs, "dtype": getattr(torch, case.kwargs["dtype"])}
+        case = replace(case, kwargs=kwargs)
     refusal: TypeError | None = None
     for function in functions:
         try:

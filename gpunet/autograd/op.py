@@ -15,6 +15,8 @@ what it keeps by putting it into `self.saved`: keep the cheaper of input and out
 
 from __future__ import annotations
 
+import inspect
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -88,10 +90,7 @@ def apply(op: Op, *inputs: Any) -> Any:
         if isinstance(x, Tensor):
             if x.backend is not be:
                 if be is not None:
-                    raise DeviceError(
-                        op.name,
-                        f"all tensors must be on one device, got {be.device} and {x.device}",
-                    )
+                    raise different_devices(op.name, be, x.backend)
                 be = x.backend
             arrays.append(x.array)
             needs.append(x.requires_grad)
@@ -100,7 +99,7 @@ def apply(op: Op, *inputs: Any) -> Any:
             needs.append(False)
     if be is None:
         got = ", ".join(type(x).__name__ for x in inputs)
-        raise DTypeError(op.name, f"needs a gpunet.Tensor, got {got}")
+        raise DTypeError(_called(op.name), f"needs a gpunet.Tensor, got {got}")
 
     recorded = mode.recording and True in needs
     if recorded:
@@ -127,3 +126,29 @@ def _output(y: Array, op: Op, index: int) -> Tensor:
             op.view = id(shown)
     home = op.target or op.backend
     return Tensor(y, home, True, (op, index)) if y.dtype.kind == "f" else Tensor(y, home)
+
+
+def different_devices(operation: str, one: Backend, other: Backend) -> DeviceError:
+    """The error for tensors that are not on one device."""
+    got = f"{one.device} and {other.device}"
+    return DeviceError(_called(operation), f"all tensors must be on one device, got {got}")
+
+
+FUNCTIONS = "gpunet.functional"
+
+
+def _called(operation: str) -> str:
+    """The public function that was called, for a message; `operation` if there is none.
+
+    A function may be made of others, so it is the outermost of them on the stack. Looked up when
+    a call has failed, it costs the others nothing.
+    """
+    public = vars(sys.modules[FUNCTIONS]) if FUNCTIONS in sys.modules else {}
+    frame = inspect.currentframe()
+    while frame is not None:
+        code = frame.f_code
+        known = public.get(code.co_name)
+        if known is not None and getattr(inspect.unwrap(known), "__code__", None) is code:
+            operation = code.co_name
+        frame = frame.f_back
+    return operation

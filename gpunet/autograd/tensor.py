@@ -15,7 +15,7 @@ from gpunet.autograd.hooks import Handle, at_output, on_gradient
 from gpunet.autograd.memory import check_writable, owner, written
 from gpunet.autograd.mode import mode
 from gpunet.backend import Array, Backend
-from gpunet.errors import ArgumentError, DTypeError, GradError, ShapeError
+from gpunet.errors import ArgumentError, DeviceError, DTypeError, GradError, ShapeError
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -181,7 +181,7 @@ class Tensor:
         return int(self.item())
 
     def __contains__(self, value: Any) -> bool:
-        return bool((self.array == getattr(value, "array", value)).any())
+        return bool(self.eq(value).any())
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> Any:
         host = self.numpy()
@@ -213,7 +213,7 @@ class Tensor:
         Raises:
             GradError: nothing here requires a gradient, or the graph was already freed.
             ShapeError: `gradient` is missing or has another shape.
-            DTypeError: it is no tensor, or of another dtype.
+            DTypeError: it is no tensor, or of another dtype. DeviceError: it is elsewhere.
 
         >>> import gpunet
         >>> x = gpunet.tensor([1.0, 2.0, 3.0], requires_grad=True)
@@ -377,7 +377,7 @@ def weights_of(operation: str, y: Tensor, gradient: Tensor | None) -> Array:
     """Weights of the elements of `y` for a backward pass from it: `gradient`, or 1 of one element.
 
     Raises:
-        GradError, ShapeError, DTypeError: see `Tensor.backward`.
+        GradError, ShapeError, DTypeError, DeviceError: see `Tensor.backward`.
     """
     if not y.requires_grad:
         raise GradError(operation, "must require a gradient, got a tensor that does not")
@@ -392,6 +392,8 @@ def weights_of(operation: str, y: Tensor, gradient: Tensor | None) -> Array:
     if not isinstance(gradient, Tensor) or gradient.dtype != y.dtype:
         got = gradient.dtype if isinstance(gradient, Tensor) else type(gradient).__name__
         raise DTypeError(operation, f"gradient must be a gpunet.Tensor of {y.dtype}, got {got}")
+    if gradient.backend is not y.backend:
+        raise DeviceError(operation, f"gradient must be on {y.device}, got {gradient.device}")
     if gradient.shape != y.shape:
         raise ShapeError(operation, f"gradient must have shape {y.shape}, got {gradient.shape}")
     return gradient.array

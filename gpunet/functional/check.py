@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from operator import index
 from typing import Any, NoReturn
 
+from gpunet.autograd.op import different_devices
 from gpunet.autograd.tensor import Tensor
 from gpunet.errors import ArgumentError, DTypeError, ShapeError
 
@@ -75,6 +76,17 @@ def one_dtype(operation: str, **tensors: Any) -> None:
 def shape_error(operation: str, rule: str, **tensors: Any) -> NoReturn:
     """Raises a ShapeError with the shapes of all tensors as its context."""
     raise ShapeError(operation, rule, describe(**tensors))
+
+
+def one_device(operation: str, *values: Any) -> None:
+    """The tensors among `values` must be on one device.
+
+    `apply` sees to that by itself; this is for tensors that it is not given, or not always.
+    """
+    tensors = [x for x in values if isinstance(x, Tensor)]
+    for x in tensors[1:]:
+        if x.backend is not tensors[0].backend:
+            raise different_devices(operation, tensors[0].backend, x.backend)
 
 
 def axis(operation: str, x: Tensor, dim: int) -> int:

@@ -17,6 +17,7 @@ from gpunet.errors import ArgumentError, DTypeError
 from gpunet.functional.check import (
     axis,
     is_tensor,
+    one_device,
     one_dtype,
     shape_error,
     tensors_of,
@@ -233,6 +234,7 @@ def tensordot(a: Tensor, b: Tensor, dims: Any = 2) -> Tensor:
     Shapes: the result has the remaining axes of a, then those of b.
     """
     one_dtype("tensordot", a=a, b=b)
+    one_device("tensordot", a, b, dims)
     if isinstance(dims, Tensor) and dims.ndim:
         dims = dims.tolist()
     if isinstance(dims, (tuple, list)):

@@ -9,7 +9,14 @@ from gpunet.autograd.op import Op, apply
 from gpunet.autograd.tensor import Tensor
 from gpunet.backend import Array, Backend
 from gpunet.errors import ArgumentError, DTypeError
-from gpunet.functional.check import describe, floating, is_tensor, shape_error, whole_number
+from gpunet.functional.check import (
+    describe,
+    floating,
+    is_tensor,
+    one_device,
+    shape_error,
+    whole_number,
+)
 from gpunet.functional.indexing import getitem
 from gpunet.functional.positions import check_indices, check_range, sum_rows
 
@@ -65,6 +72,7 @@ def embedding(
     """
     check_indices("embedding", "x", x)
     is_tensor("embedding", "weight", weight)
+    one_device("embedding", x, weight)
     if weight.ndim != 2:
         rule = f"weight must have shape (num_embeddings, C), got {weight.shape}"
         shape_error("embedding", rule, x=x)

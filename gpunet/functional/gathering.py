@@ -8,7 +8,7 @@ from gpunet.autograd.op import Op, apply
 from gpunet.autograd.tensor import Tensor, method
 from gpunet.backend import Array, Backend
 from gpunet.errors import ArgumentError, DTypeError
-from gpunet.functional.check import describe, is_tensor, shape_error, wrapped_axis
+from gpunet.functional.check import describe, is_tensor, one_device, shape_error, wrapped_axis
 from gpunet.functional.conversion import clone
 from gpunet.functional.indexing import ALL
 from gpunet.functional.positions import check_indices, check_range, fitting, sum_at, sum_rows
@@ -104,6 +104,7 @@ def _index_for(operation: str, x: Tensor, dim: int, index: Any) -> int:
     """The axis; checks that `index` fits x as gather and scatter read it."""
     is_tensor(operation, "x", x)
     check_indices(operation, "index", index)
+    one_device(operation, x, index)
     at = wrapped_axis(operation, x, dim)
     if not index.numel():
         return at
@@ -120,6 +121,7 @@ def _index_for(operation: str, x: Tensor, dim: int, index: Any) -> int:
 
 def _source_for(operation: str, x: Tensor, index: Tensor, src: Any) -> None:
     is_tensor(operation, "src", src)
+    one_device(operation, x, src)
     if src.dtype != x.dtype:
         problem = f"src must be {x.dtype} as x, got {src.dtype}"
         raise DTypeError(operation, problem, describe(x=x, src=src))
@@ -159,6 +161,7 @@ def take_along_dim(x: Tensor, indices: Tensor, dim: int | None = None) -> Tensor
 
     Without `dim`, x and indices are taken as flat.
     Shapes: x (n, m), indices (n, k), dim 1; the result (n, k).
+    Differs from PyTorch: negative indices are taken without `dim`, too.
     """
     is_tensor("take_along_dim", "x", x)
     check_indices("take_along_dim", "indices", indices)
@@ -193,6 +196,7 @@ def scatter(
     one position the last is taken, on the CPU.
     Shapes: x any, index and src with as many axes; index nowhere longer than src, nor than x but
     along `dim`; the result like x.
+    Differs from PyTorch: where a gradient is wanted `src` may be larger than index, too.
     """
     at = _index_for("scatter", x, dim, index)
     if (src is None) == (value is None):
@@ -213,6 +217,7 @@ def scatter_add(x: Tensor, dim: int, index: Tensor, src: Tensor) -> Tensor:
 
     Repeated positions add up, in order.
     Shapes: as `scatter`.
+    Differs from PyTorch: where a gradient is wanted `src` may be larger than index, too.
 
     >>> import gpunet
     >>> index = gpunet.tensor([0, 1, 0])

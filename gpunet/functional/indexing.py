@@ -13,11 +13,19 @@ from typing import Any
 from gpunet.autograd.broadcast import unbroadcast
 from gpunet.autograd.memory import check_writable, written
 from gpunet.autograd.mode import mode
-from gpunet.autograd.op import Op, apply
+from gpunet.autograd.op import Op, apply, different_devices
 from gpunet.autograd.tensor import Tensor, method
 from gpunet.backend import Array, Backend
 from gpunet.errors import GpunetError, ShapeError
-from gpunet.functional.check import axis, describe, is_tensor, shape_error, whole_number
+from gpunet.functional.check import (
+    axis,
+    describe,
+    is_tensor,
+    one_device,
+    shape_error,
+    whole_number,
+)
+from gpunet.functional.conversion import Move
 from gpunet.functional.positions import check_indices, check_range, sum_at, sum_rows
 from gpunet.functional.promotion import cast
 
@@ -88,11 +96,13 @@ class SetIndex(Op):
 
 @method("__getitem__")
 def getitem(x: Tensor, key: Any) -> Tensor:
-    """x[key], as in PyTorch; slices may also have negative steps, as in NumPy.
+    """The elements of x at a key, as in PyTorch.
 
     A key holds integers, slices, None, `...`, and integer and boolean arrays, lists or tensors.
-    Integers, slices and None make a view. A list is one array, uint8 is a type of positions.
+    Integers, slices and None make a view.
     Shapes: x any; the result as PyTorch's.
+    Differs from PyTorch: slices may have negative steps, a list is always one array, and uint8 is a
+    type of positions, there of masks.
 
     >>> import gpunet
     >>> x = gpunet.arange(6).reshape(2, 3)
@@ -123,6 +133,7 @@ def _setitem(x: Tensor, key: Any, value: Tensor | float) -> None:
 def _write(
     operation: str, x: Tensor, basic: tuple[Any, ...], arrays: tuple[Any, ...] | None, value: Any
 ) -> None:
+    one_device(operation, x, value)
     if isinstance(value, Tensor):
         value = cast(value, x.dtype)
     try:
@@ -146,7 +157,7 @@ def _write(
 def _in_two(operation: str, x: Tensor, key: Any) -> tuple[tuple[Any, ...], tuple[Any, ...] | None]:
     """A key as the part that makes a view of x, and the arrays that pick from that view."""
     try:
-        items = [_item(x.backend, k) for k in (key if type(key) is tuple else (key,))]
+        items = [_item(operation, x.backend, k) for k in (key if type(key) is tuple else (key,))]
     except (IndexError, ValueError) as error:
         raise ShapeError(operation, f"key must fit the shape: {error}", describe(x=x)) from None
     used = sum([_axes_of(k) for k in items])
@@ -182,12 +193,14 @@ def _axes_of(k: Any) -> int:
     return k.ndim if hasattr(k, "dtype") and k.dtype.kind == "b" else 1
 
 
-def _item(be: Backend, k: Any) -> Any:
+def _item(operation: str, be: Backend, k: Any) -> Any:
     """A part of a key: None, `...`, a slice, an int, or an array of integers or booleans."""
     if k is None or k is Ellipsis or type(k) is slice or type(k) is int:
         return k
     if isinstance(k, Tensor):
-        k = k.array if k.backend is be else be.asarray(k.backend.to_host(k.array))
+        if k.backend is not be:
+            raise different_devices(operation, be, k.backend)
+        k = k.array
     elif isinstance(k, (list, tuple, range)):
         k = be.asarray([_number(n) for n in k] or be.full((0,), 0, "int64"))
     elif isinstance(k, bool):
@@ -229,8 +242,13 @@ def _zero_(x: Tensor) -> Tensor:
 
 @method("copy_")
 def _copy_(x: Tensor, src: Tensor) -> Tensor:
-    """Writes the elements of `src`, broadcast and cast to x's dtype, into x, and returns it."""
+    """Writes the elements of `src`, broadcast and cast to x's dtype, into x, and returns it.
+
+    `src` may be on another device.
+    """
     is_tensor("copy_", "src", src)
+    if src.backend is not x.backend:
+        src = apply(Move(x.backend), src)
     _write("copy_", x, (...,), None, src)
     return x
 

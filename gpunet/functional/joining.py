@@ -15,6 +15,7 @@ from gpunet.functional.check import (
     axis,
     is_tensor,
     new_axis,
+    one_device,
     one_of,
     shape_error,
     tensors_of,
@@ -178,6 +179,8 @@ def block_diag(*tensors: Tensor) -> Tensor:
     """A matrix of zeros with the tensors as blocks along its diagonal.
 
     Shapes: each (n_k, m_k), (m_k,) for one row, or (); the result (Σ n_k, Σ m_k).
+    Differs from PyTorch: beside a tensor of shape (0,) the gradients of the others are right, there
+    shifted by a row.
     """
     given = promoted(*tensors_of("block_diag", tensors))
     for x in given:
@@ -240,6 +243,7 @@ def tensor_split(
     Shapes: x (..., n, ...); the results (..., n_k, ...).
     """
     is_tensor("tensor_split", "x", x)
+    one_device("tensor_split", x, indices_or_sections)
     at, where = axis("tensor_split", x, dim), indices_or_sections
     n = x.shape[at]
     if isinstance(where, Tensor) and where.ndim == 1:
@@ -274,6 +278,7 @@ def broadcast_tensors(*tensors: Tensor) -> tuple[Tensor, ...]:
     if not tensors:
         return ()
     given = tensors_of("broadcast_tensors", tensors)
+    one_device("broadcast_tensors", *given)
     reach = max([x.ndim for x in given])
     shape = [1] * reach
     for x in given:
@@ -301,6 +306,7 @@ def meshgrid(*tensors: Any, indexing: str = "ij") -> tuple[Tensor, ...]:
     """
     inside = tensors[0] if len(tensors) == 1 and isinstance(tensors[0], (tuple, list)) else tensors
     given = tensors_of("meshgrid", inside)
+    one_device("meshgrid", *given)
     one_of("meshgrid", "indexing", indexing, ("ij", "xy"))
     _vectors("meshgrid", given)
     lengths = [x.numel() for x in given]

@@ -11,7 +11,7 @@ from gpunet.autograd.tensor import Tensor, method
 from gpunet.backend import Array, Backend
 from gpunet.errors import ArgumentError
 from gpunet.functional.activation import Activation
-from gpunet.functional.check import axis, is_tensor, one_dtype, same_dtype, shape_error
+from gpunet.functional.check import axis, is_tensor, one_device, one_dtype, same_dtype, shape_error
 from gpunet.functional.rearranging import roll
 
 
@@ -164,6 +164,7 @@ def baddbmm(
 
 
 def _added(operation: str, x: Tensor, product: Tensor, beta: float, alpha: float) -> Tensor:
+    one_device(operation, product, x)
     if product.array.dtype.kind != "f":  # as PyTorch does, silently
         beta, alpha = int(beta), int(alpha)
     reach = product.ndim - x.ndim

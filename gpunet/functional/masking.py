@@ -10,7 +10,7 @@ from gpunet.autograd.op import Op, apply
 from gpunet.autograd.tensor import Tensor, method
 from gpunet.backend import Array, Backend, dtypes
 from gpunet.errors import ArgumentError, DTypeError
-from gpunet.functional.check import describe, is_tensor, shape_error
+from gpunet.functional.check import describe, is_tensor, one_device, shape_error
 from gpunet.functional.indexing import getitem
 from gpunet.functional.positions import fitting
 from gpunet.functional.promotion import promoted
@@ -130,6 +130,7 @@ def masked_select(x: Tensor, mask: Tensor) -> Tensor:
     """
     is_tensor("masked_select", "x", x)
     _boolean("masked_select", "mask", mask)
+    one_device("masked_select", x, mask)
     shape = _common_shape("masked_select", x=x, mask=mask)
     if not shape:
         x, mask, shape = x.reshape(1), mask.reshape(1), (1,)

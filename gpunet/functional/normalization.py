@@ -13,7 +13,14 @@ from gpunet.backend import Array, Backend, dtypes
 from gpunet.backend.windows import Windows
 from gpunet.errors import ArgumentError, DTypeError
 from gpunet.functional.activation import Activation, ReLU
-from gpunet.functional.check import describe, floating, same_dtype, shape_error, whole_numbers
+from gpunet.functional.check import (
+    describe,
+    floating,
+    one_device,
+    same_dtype,
+    shape_error,
+    whole_numbers,
+)
 from gpunet.functional.pooling import AvgPool
 from gpunet.functional.power import pow
 from gpunet.functional.promotion import cast
@@ -231,6 +238,7 @@ def group_norm(
         weight, bias: 1 and 0 if None.
         eps: keeps the root away from 0.
     Source: Wu & He, arXiv:1803.08494, section 3.
+    Differs from PyTorch: there may be a bias without a weight, too.
     """
     name = "group_norm"
     same_dtype(name, x=x, weight=weight, bias=bias)
@@ -263,6 +271,7 @@ def layer_norm(
         weight, bias: 1 and 0 if None.
         eps: keeps the root away from 0.
     Source: Ba et al., arXiv:1607.06450, eq. 4.
+    Differs from PyTorch: `normalized_shape` may be one number, there only in the layer.
 
     >>> import gpunet
     >>> x = gpunet.tensor([[1.0, 3.0], [10.0, 14.0]])
@@ -337,6 +346,7 @@ def _check_channels(
     bias: Tensor | None,
 ) -> None:
     """One of each for every channel; running statistics in x's dtype, or float32 beside a half."""
+    one_device(operation, x, running_mean, running_var, weight, bias)
     allowed = (x.dtype, dtypes.float32) if x.dtype == "float16" else (x.dtype,)
     for name, s in (("running_mean", running_mean), ("running_var", running_var)):
         if s is not None:

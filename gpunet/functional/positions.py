@@ -9,7 +9,7 @@ from typing import Any
 from gpunet.autograd.tensor import Tensor
 from gpunet.backend import Array, Backend
 from gpunet.errors import ArgumentError, DTypeError, ShapeError
-from gpunet.functional.check import describe, is_tensor
+from gpunet.functional.check import describe, is_tensor, one_device
 from gpunet.functional.promotion import cast
 
 
@@ -53,6 +53,7 @@ def fitting(operation: str, name: str, value: Any, x: Tensor) -> Any:
     Fractions are cut off where x is whole; a number beyond the range of its dtype is refused.
     """
     if isinstance(value, Tensor):
+        one_device(operation, x, value)
         if value.ndim:
             problem = f"{name} must be one number, got shape {value.shape}"
             raise ShapeError(operation, problem, describe(x=x))

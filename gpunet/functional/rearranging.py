@@ -13,6 +13,7 @@ from gpunet.functional.check import (
     axis,
     is_tensor,
     once,
+    one_device,
     shape_error,
     whole_number,
     whole_numbers,
@@ -118,6 +119,7 @@ def repeat_interleave(
     tensor([5, 5, 7])
     """
     is_tensor("repeat_interleave", "x", x)
+    one_device("repeat_interleave", x, repeats)
     be = x.backend
     if repeats is None:
         if x.ndim != 1:

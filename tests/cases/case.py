@@ -112,7 +112,7 @@ class Row:
     @property
     def draws(self) -> list[Draw]:
         """The array inputs in order, also those inside tuples."""
-        return list(_draws([*self.inputs, *self.kwargs.values()]))
+        return draws_in((*self.inputs, *self.kwargs.values()))
 
     def arrays(self, dtype: str) -> list[Array]:
         """Their values, the same at each call."""
@@ -126,12 +126,11 @@ class Row:
         return function(*args, **{name: _filled(x, rest) for name, x in self.kwargs.items()})
 
 
-def _draws(values: Any) -> Iterator[Draw]:
-    for x in values:
-        if isinstance(x, Draw):
-            yield x
-        elif isinstance(x, tuple):
-            yield from _draws(x)
+def draws_in(value: Any) -> list[Draw]:
+    """The array inputs in what may be one, or a tuple of such things."""
+    if isinstance(value, tuple):
+        return [draw for part in value for draw in draws_in(part)]
+    return [value] if isinstance(value, Draw) else []
 
 
 def _filled(x: Any, values: Iterator[Any]) -> Any:

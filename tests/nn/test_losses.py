@@ -10,7 +10,8 @@ import pytest
 import gpunet
 from gpunet import functional as F
 from gpunet import nn
-from gpunet.errors import ArgumentError
+from gpunet.errors import ArgumentError, DeviceError
+from tests.checks import ELSEWHERE
 from tests.tolerance import EPS
 
 rng = np.random.default_rng(0)
@@ -119,6 +120,20 @@ def called(loss: Callable[..., Any], inputs: list[Any]) -> tuple[bytes, bytes]:
     y = loss(x.requires_grad_(), *rest)
     y.sum().backward()
     return y.detach().numpy().tobytes(), x.grad.numpy().tobytes()
+
+
+@every_loss
+def test_mixed_devices(module, function, inputs, options) -> None:
+    """The function refuses them; weights of classes are tensors of the module."""
+    words = rf"^{function.__name__}: all tensors must be on one device, got .*cuda:7"
+    given = {name: tensor(value) for name, value in options.items()}
+    loss = module(**given)
+    tensors = [*map(tensor, inputs), *loss.buffers()]
+    for x in tensors:
+        x.backend = ELSEWHERE
+        with pytest.raises(DeviceError, match=words):
+            loss(*tensors[: len(inputs)])
+        x.backend = gpunet.backend.cpu
 
 
 @every_loss

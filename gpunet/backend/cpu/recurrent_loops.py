@@ -252,7 +252,7 @@ def _rnn_cell_bwd(gh, y, gz, relu):
     if relu:
         for j in range(y.size):
             g = gh[j]
-            gz[j] = g if y[j] > 0.0 else 0.0
+            gz[j] = 0.0 if y[j] <= 0.0 else g
     else:
         for j in range(y.size):
             gz[j] = gh[j] * (1.0 - y[j] * y[j])
