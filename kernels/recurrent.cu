@@ -6,9 +6,10 @@
 //     gru     r, u = sigmoid of the first two parts of a;  q = the third part of the product and
 //             its bias;  n = tanh(the third part of z + bias + r q);  h = (1 - u) n + u h
 //
-// a = z + product + bias. The products are cuBLAS's: z = x W_ih' of all steps is made at once before
-// the first step, product = h W_hh' of one step before its cell. A cell is all that is left between
-// two products, one launch; the gradients of the weights are one product each, after the last step.
+// a = z + product + bias. The products are cuBLAS's: z = x W_ih' of all steps is made at once
+// before the first step, product = h W_hh' of one step before its cell. A cell is all that is left
+// between two products, one launch; the gradients of the weights are one product each, after the
+// last step.
 //
 //     z, gates      (batch, G units), G = 1, 4 or 3 parts; the gates take the place of z
 //     product       like z, or null: 0. Backward it is gz W_hh of the step that came just before,
@@ -161,8 +162,8 @@ KERNEL(gru_fwd)(T* z, const T* product, const T* bias, const long long* lengths,
 KERNEL(gru_bwd)(const T* gy, const T* product, const T* gates, const T* q, const T* before,
                 const T* h_0, const long long* lengths, acc_t* gh, T* gz, T* back, long long t,
                 long long earlier, long long batch, long long units) {
-    // before: y of step `earlier`, null if this step is the first of all; h_0: the first state, null
-    // for zeros; back: (batch, 3 units), the parts of gz that the next product takes: r, u and q.
+    // before: y of step `earlier`, null if this step is the first of all; h_0: the first state,
+    // null for zeros; back: (batch, 3 units), what the next product takes of gz: r, u and q.
     GRID_STRIDE(i, batch * units) {
         const Unit unit(i, units, 3), four(i, units, 4);
         const acc_t g_all = gh[i] + or_zero(product, i);

@@ -16,6 +16,7 @@ from gpunet.functional.check import (
     describe,
     integers_of,
     is_tensor,
+    one_device,
     one_of,
     same_dtype,
     shape_error,
@@ -289,6 +290,7 @@ def _checked(
     is_tensor(operation, "weight_ih", weight_ih)
     is_tensor(operation, "weight_hh", weight_hh)
     same_dtype(operation, x=x, **given)
+    one_device(operation, x, *given.values())
     if x.ndim != 3 or not x.shape[0]:
         shape_error(operation, f"x must have shape (T, N, I) with T > 0, got {x.shape}", x=x)
     if weight_hh.ndim != 2 or weight_hh.shape[0] % gates:

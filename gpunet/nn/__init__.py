@@ -120,7 +120,8 @@ from gpunet.nn.pooling import (
     MaxUnpool2d,
     MaxUnpool3d,
 )
-from gpunet.nn.recurrent import GRU, LSTM, RNN, GRUCell, LSTMCell, RNNCell
+from gpunet.nn.recurrent import GRU, LSTM, RNN
+from gpunet.nn.recurrent_cells import GRUCell, LSTMCell, RNNCell
 from gpunet.nn.resize import (
     PixelShuffle,
     PixelUnshuffle,

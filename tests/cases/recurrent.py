@@ -99,7 +99,7 @@ def _rows(formula, gates, states, sizes=SIZES, **options):
     full = [*inputs, normal(gates * h), normal(gates * h), *[normal(n, h)] * states]
     for reverse in (False, True):
         yield Case(formula, full, dict(**options, lengths=ENDS, reverse=reverse))
-        yield Case(formula, inputs, dict(**options, lengths=exactly([4, 4, 2]), reverse=reverse))
+        yield Case(formula, inputs, dict(**options, lengths=(4, 4, 2), reverse=reverse))
     yield Case(formula, [normal(2, 0, 3), _small(gates * 2, 3), _small(gates * 2, 2)], options)
 
 

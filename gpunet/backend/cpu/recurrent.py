@@ -27,6 +27,7 @@ from gpunet.backend.cpu import threads
 from gpunet.backend.cpu.gemm import DEPTH, ITEM, LANES, PANEL, SHARED_WORK, STRIP, even
 from gpunet.backend.cpu.half import half
 from gpunet.backend.cpu.memory import cache
+from gpunet.backend.cpu.recurrent_product import FEW, pack, product
 from gpunet.backend.cpu.tile import CACHE_LINE, TILE_ROWS
 
 ROWS = 64  # of a batch that go through time together: what a step touches stays in the L2 cache
@@ -45,7 +46,7 @@ class _Sequences:
         edges = [-(-batch * i // pieces // TILE_ROWS) * TILE_ROWS for i in range(pieces)] + [batch]
         self.slices = [(i, min(j, batch)) for i, j in pairwise(edges) if i < j]
         self.rows = max((j - i for i, j in self.slices), default=0)
-        self.few = self.rows <= loops.FEW
+        self.few = self.rows <= FEW
         self.dtype = dtype
 
     def panels(self, b: Array) -> Array:
@@ -57,7 +58,7 @@ class _Sequences:
         step, count = even.function(k, DEPTH, LANES[dtype]), -(-n // panel)
         size = -(-k // step) * count * (step * panel * ITEM[dtype] + CACHE_LINE)
         out = cache.empty((size + CACHE_LINE,), np.uint8)
-        call = loops.pack[dtype]
+        call = pack[dtype]
         tasks = 1 if b.size < SHARED_WORK // TILE_ROWS else threads.count()
         edges = [count * task // tasks for task in range(tasks + 1)]
         threads.run([(call, (b, out, *edges[task : task + 2])) for task in range(tasks)])
@@ -74,8 +75,8 @@ class _Sequences:
 
     def run(self, call: Callable[..., Any], depth: int, arguments: Callable[[Array], Any]) -> None:
         """Calls a loop for each slice; `arguments(strips)` are all but where it begins and ends."""
-        product = loops.product[self.dtype].address
-        tasks = [(product, *arguments(self.strips(depth)), *cut) for cut in self.slices]
+        by = product[self.dtype].address
+        tasks = [(by, *arguments(self.strips(depth)), *cut) for cut in self.slices]
         threads.run([(call, task) for task in tasks])
 
 
