@@ -4,7 +4,7 @@ runs/digits/
     config.toml             the configuration as used; `gpunet train` takes it again
     metrics.jsonl           a line an epoch
     checkpoint.safetensors  the state after the last epoch, or where it was stopped
-    learning_curve.png  confusion_matrix.png  predictions.png
+    learning_curve.png ...  the task's pictures
 """
 
 from __future__ import annotations
