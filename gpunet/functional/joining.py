@@ -179,6 +179,8 @@ def block_diag(*tensors: Tensor) -> Tensor:
     """A matrix of zeros with the tensors as blocks along its diagonal.
 
     Shapes: each (n_k, m_k), (m_k,) for one row, or (); the result (Σ n_k, Σ m_k).
+    Differs from PyTorch: beside a tensor of shape (0,) the gradients of the others are right, there
+    shifted by a row.
     """
     given = promoted(*tensors_of("block_diag", tensors))
     for x in given:
