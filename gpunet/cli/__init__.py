@@ -19,6 +19,7 @@ EXAMPLES = """examples:
   gpunet compare runs/digits runs/digits-2         their curves in one picture
   gpunet predict runs/digits seven.png             what is on this picture?
   gpunet summary configs/digits.toml               layers, shapes, parameters, multiply-adds
+  gpunet verify-resume configs/digits.toml         does a stop change a bit?
   gpunet info                                      versions, devices, and why no GPU
   gpunet warmup                                    compile the CUDA kernels ahead of training
   gpunet ops                                       every operation and its kernels
@@ -59,11 +60,13 @@ def _parser() -> argparse.ArgumentParser:
     add_device(train)
 
     evaluate = command("eval", "measure a trained network on the test set")
-    evaluate.add_argument("run", help="folder of a run, e.g. runs/digits")
+    evaluate.add_argument(
+        "run", help="folder of a run, e.g. runs/digits, or one of its checkpoints"
+    )
     add_device(evaluate)
 
     predict = command("predict", "show what a trained network makes of something new")
-    predict.add_argument("run", help="folder of a run, e.g. runs/digits")
+    predict.add_argument("run", help="folder of a run, e.g. runs/digits, or one of its checkpoints")
     predict.add_argument("inputs", nargs="+", metavar="INPUT", help="picture files of any size")
     add_device(predict)
 
@@ -75,6 +78,12 @@ def _parser() -> argparse.ArgumentParser:
     summary.add_argument("config", help="a .toml file")
     add_settings(summary)
 
+    verify = command("verify-resume", "prove that stopping and resuming changes no bit of a run")
+    verify.add_argument("config", help="a .toml file")
+    verify.add_argument("--steps", type=int, default=30, help="how far to train, twice; default 30")
+    add_settings(verify)
+    add_device(verify)
+
     command("info", "show versions, devices, the kernel cache, and why there is no GPU")
     command("warmup", "compile every CUDA kernel for this machine's GPU")
     command("ops", "list every operation, its kernels, dtypes and source")
@@ -84,7 +93,7 @@ def _parser() -> argparse.ArgumentParser:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs the command line; returns the exit status: 0, 1 after an error, 130 after Ctrl-C."""
     options: Any = _parser().parse_args(arguments)
-    module = importlib.import_module(f"gpunet.cli.{options.command}")
+    module = importlib.import_module(f"gpunet.cli.{options.command.replace('-', '_')}")
     try:
         return module.run(options)
     except GpunetError as error:
