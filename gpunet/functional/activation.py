@@ -298,7 +298,6 @@ def silu(x: Tensor, inplace: bool = False) -> Tensor:
     """x·σ(x), also called swish. `inplace` writes the result into x, too.
 
     Shapes: any. Dtypes: floating. Source: Elfwing et al., arXiv:1702.03118, eq. 2.
-    Differs from PyTorch: the gradient at −∞ is 0, there NaN.
     """
     return SiLU().on("silu", x, inplace)
 

@@ -108,7 +108,7 @@ class SmoothL1(_OfDifference):
 
     def of(self, be: Backend, d: Array) -> tuple[Array, Array]:
         losses, near = _huber(be, d, self.beta)
-        return be.xp.divide(losses, self.beta), near
+        return losses if self.beta == 1 else be.xp.divide(losses, self.beta), near
 
     def sloped(self, be: Backend, near: Array, g: Array) -> Array:
         return be.xp.multiply(near, g / self.beta)

@@ -136,10 +136,7 @@ def gelu():
 
 
 def silu():
-    formula = lambda x: x / (1 + np.exp(-x))  # noqa: E731
-    yield from _pointwise(formula, slopes=(0, 1))
-    none = "its gradient is NaN at minus infinity"
-    yield Edge(formula, [INFINITE], gradient=lambda x: [0, np.nan], unlike_torch=none)
+    yield from _pointwise(lambda x: x / (1 + np.exp(-x)), slopes=(0, 1))
 
 
 def softplus():
