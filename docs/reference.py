@@ -8,6 +8,7 @@ function, layer or module has its page at the next build. Functions of one varia
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -30,6 +31,27 @@ PAGES = {  # further pages: title, and the modules on it
         ["autograd.gradient", "autograd.gradcheck", "autograd.mode", "autograd.op"],
     ),
 }
+
+
+# What differs in more than one function; the page goes on with what the functions say themselves.
+EVERYWHERE = """# Differences from PyTorch
+
+Names, arguments, defaults, shapes, dtypes and results are PyTorch's, and so are the gradients at
+kinks and ties: the tests run their cases through PyTorch, too. What is meant to differ stands here.
+"There" is in PyTorch.
+
+## Everywhere
+
+- The first tensor argument of a function, `input` there, is called `x`.
+- A dtype is a `numpy.dtype` (`gpunet.float32`), and may be given by name.
+- `state_dict` holds NumPy arrays.
+- The dtypes are float16, float32, float64, int8, int16, int32, int64, uint8 and bool.
+- Where NumPy and PyTorch disagree on the dtype in which operands meet, it is PyTorch's here, too:
+  int64 and float32 make float32, where NumPy makes float64.
+- Tensors of different devices are refused even if one has no axes; only `copy_` and `to` cross.
+- Gradients of gradients (`create_graph`) are not computed.
+- There is no `out=`; the methods in place (`x.exp_()`) are there.
+"""
 
 
 def public_names(source: Path) -> list[str]:
@@ -58,6 +80,27 @@ def pages() -> Iterator[tuple[str, str]]:
             yield f"reference/{module}.md", text + _shown(module.replace("/", "."), filters)
 
 
+DIFFERS = re.compile(r"^Differs from PyTorch: (.*?)(?:\n\n|\Z)", re.M | re.S)
+
+
+def differences() -> str:
+    """The page of what is not as in PyTorch: what the docstrings of functions say of it."""
+    families = []
+    for file in sorted((PACKAGE / "functional").glob("[!_]*.py")):
+        told = []
+        for node in ast.parse(file.read_text()).body:
+            if isinstance(node, ast.FunctionDef):
+                found = DIFFERS.search(ast.get_docstring(node) or "")
+                if found:
+                    name, text = node.name, " ".join(found[1].split())
+                    page = f"reference/functional/{file.stem}.md"
+                    address = f"{page}#gpunet.functional.{file.stem}.{name}"
+                    told.append(f"- [`{name}`]({address}): {text}\n")
+        if told:
+            families.append(f"\n## {file.stem.replace('_', ' ').capitalize()}\n\n{''.join(told)}")
+    return EVERYWHERE + "".join(families)
+
+
 def _shown(module: str, filters: str = '["!^_"]') -> str:
     return f"::: gpunet.{module}\n    options:\n      filters: {filters}\n"
 
@@ -66,6 +109,7 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
     """Adds the pages and the pictures to what MkDocs found in docs/."""
     for path, text in pages():
         files.append(File.generated(config, path, content=text))
+    files.append(File.generated(config, "differences.md", content=differences()))
     for name, figure in curves.FIGURES.items():
         path = f"reference/images/{name.rpartition('.')[2]}.png"
         files.append(File.generated(config, path, content=figure.png()))

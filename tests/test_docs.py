@@ -44,6 +44,14 @@ def test_every_name_is_on_a_page(site, package) -> None:
     assert names - shown == set()
 
 
+def test_every_difference_is_on_its_page(site) -> None:
+    text = unescape((site / "differences" / "index.html").read_text())
+    listed = set(re.findall(r'href="[^"]*#gpunet\.functional\.\w+\.(\w+)"', text))
+    functions = {name: getattr(functional, name) for name in functional.__all__}
+    told = {n for n, f in functions.items() if "Differs from PyTorch: " in (f.__doc__ or "")}
+    assert listed == told
+
+
 def test_pictures_are_there(site) -> None:
     for name in ("activation", "loss"):
         assert (site / "reference" / "images" / f"{name}.png").stat().st_size > 10_000

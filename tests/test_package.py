@@ -30,7 +30,7 @@ OWN = """Tensor bool double enable_grad float float16 float32 float64 functional
     [
         (gpunet, [*OWN.split(), *creation.__all__, *functional.__all__]),
         (data, "DataLoader Dataset describe load names read_image".split()),
-        (train, "Callback Evaluation Run Trainer evaluate".split()),
+        (train, "Callback Evaluation Run Task Trainer".split()),
         (viz, "choose confusion_matrix learning_curve prediction_page".split()),
     ],
     ids=lambda value: getattr(value, "__name__", ""),

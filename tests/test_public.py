@@ -42,6 +42,24 @@ def test_text(function):
             )
 
 
+DIFFERS = "Differs from PyTorch: "
+
+
+def check_differences(function: Any, rows: Iterable[Any]) -> None:
+    """Where a row is not compared with PyTorch, the text of the function says what differs."""
+    marked = [row.unlike_torch for row in rows if isinstance(row, Case) and row.unlike_torch]
+    told = (inspect.getdoc(function) or "").count(f"\n{DIFFERS}")
+    name = function.__name__
+    assert told or not marked, f"{name}: the docstring must say '{DIFFERS}...' ({marked[0]})"
+    assert marked or not told, f"{name}: no row shows what '{DIFFERS}...' says"
+    assert told <= 1, f"{name}: the docstring says '{DIFFERS}...' twice"
+
+
+@pytest.mark.parametrize("function", public().values(), ids=lambda function: function.__name__)
+def test_differences(function):
+    check_differences(function, rows_of(function))
+
+
 def check_tables(functions: Mapping[str, Any], found: Iterable[tuple[str, str]]) -> None:
     """Every function has a case table, and every case table a function."""
     wanted, found = {(family(f), name) for name, f in functions.items()}, set(found)

@@ -16,7 +16,7 @@ TOP = Path(__file__).parent.parent
 # From left to right. The kernels hold no Python; the version number belongs to no room.
 ROOMS = [
     *({"errors"}, {"backend"}, {"autograd"}, {"functional"}, {"nn"}, {"optim"}),
-    *({"gpunet"}, {"data"}, {"train", "viz"}, {"cli"}),
+    *({"gpunet"}, {"data", "models"}, {"viz"}, {"train"}, {"cli"}),
 ]
 RANK = {room: rank for rank, rooms in enumerate(ROOMS) for room in rooms}
 WITHOUT_ARRAY_MODULES = ("autograd", "functional", "nn", "optim")  # they get a backend instead
@@ -82,7 +82,8 @@ def test_every_room_has_its_place() -> None:
         ("nn", "def f():\n    from gpunet.train.run import Run", ["gpunet.train.run"]),
         ("backend", "import gpunet", ["gpunet"]),
         ("backend", "from gpunet import Tensor", ["gpunet.Tensor"]),
-        ("train", "import gpunet.viz.style", ["gpunet.viz.style"]),
+        ("models", "import gpunet.data.loader", ["gpunet.data.loader"]),
+        ("train", "from gpunet import viz", []),
         ("errors", "import numpy, gpunet.backend as b", ["gpunet.backend"]),
         ("backend", "from gpunet import __version__", []),
         ("nn", "from gpunet import backend, nn\nfrom gpunet.nn import init\nimport math", []),

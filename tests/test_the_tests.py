@@ -361,6 +361,21 @@ def test_text_that_says_too_little():
         sources.test_text(scaled)
 
 
+def test_differences_that_are_not_told():
+    def told(x: Any) -> Any:
+        """Shapes: any.
+        Differs from PyTorch: it is shorter.
+        """
+
+    like, unlike = Case(abs, [normal(3)]), Case(abs, [normal(3)], unlike_torch="it is longer")
+    sources.check_differences(told, [like, unlike])
+    with pytest.raises(AssertionError, match=r"told: no row shows what 'Differs from PyTorch: "):
+        sources.check_differences(told, [like])
+    sources.check_differences(new_function, [like])
+    with pytest.raises(AssertionError, match=r"new_function: .* must say .* \(it is longer\)"):
+        sources.check_differences(new_function, [like, unlike])
+
+
 @pytest.mark.parametrize("line", ["import gpunet", "from gpunet.functional import relu"])
 def test_oracle_that_is_not_independent(line):
     with pytest.raises(AssertionError, match="gpunet"):

@@ -1,14 +1,14 @@
 """Side by side with PyTorch: every row of every case table, through its function of the same name.
 
-Results, their dtypes, and the gradient of every input are compared, in float32 and float64. What
-PyTorch does not have, or takes otherwise, is said in `OTHERWISE` with the reason; everything else
-must agree.
+Results, their dtypes, and the gradient of every input are compared, in float32 and float64. All
+must agree but for the rows that say why not (`unlike_torch`), whose functions say so in their text.
 """
 
 from __future__ import annotations
 
 import warnings
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -21,28 +21,26 @@ from tests.tolerance import EPS, assert_close, of_results
 
 torch = pytest.importorskip("torch", reason="PyTorch is not installed: NOT compared with it")
 
-# Functions that PyTorch has under another name, or whose results cannot be the same.
-OTHERWISE: dict[str, list[Callable[..., Any]]] = {
-    "getitem": [lambda x, key: x[key]],
-    "dropout": [],  # the masks are other ones; tests/cases/dropout.py computes them
-    **{f"dropout{n}d": [] for n in (1, 2, 3)},
-    "alpha_dropout": [],
-    "feature_alpha_dropout": [],
-    "gumbel_softmax": [],  # the noise is another one
+# Functions that are written otherwise in PyTorch.
+WRITTEN: dict[str, Callable[..., Any]] = {
+    "getitem": lambda x, key: x[key],
     # Its own gradient is divided by 6 in float32, whatever the dtype.
-    "hardsigmoid": [lambda x: torch.nn.functional.relu6(x + 3) / 6],
+    "hardsigmoid": lambda x: torch.nn.functional.relu6(x + 3) / 6,
 }
 
 
 def counterparts(name: str) -> list[Callable[..., Any]]:
     """PyTorch's functions of a name, of which the first is taken that accepts a call."""
-    if name in OTHERWISE:
-        return OTHERWISE[name]
+    if name in WRITTEN:
+        return [WRITTEN[name]]
     homes = (torch.nn.functional, torch, torch.Tensor, torch.special, torch.linalg)
     return [getattr(home, name) for home in homes if hasattr(home, name)]
 
 
 def call_theirs(functions: list[Callable[..., Any]], case: Case, tensors: list[Any]) -> Any:
+    if "dtype" in case.kwargs:
+        kwargs = {**case.kwargs, "dtype": getattr(torch, case.kwargs["dtype"])}
+        case = replace(case, kwargs=kwargs)
     refusal: TypeError | None = None
     for function in functions:
         try:

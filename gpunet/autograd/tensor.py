@@ -376,8 +376,7 @@ def _unpickled(kind: type[Tensor], host: Any, be: Backend, requires_grad: bool) 
 def weights_of(operation: str, y: Tensor, gradient: Tensor | None) -> Array:
     """Weights of the elements of `y` for a backward pass from it: `gradient`, or 1 of one element.
 
-    Raises:
-        GradError, ShapeError, DTypeError, DeviceError: see `Tensor.backward`.
+    It raises what `Tensor.backward` says.
     """
     if not y.requires_grad:
         raise GradError(operation, "must require a gradient, got a tensor that does not")

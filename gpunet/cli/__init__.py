@@ -15,7 +15,7 @@ EXAMPLES = """examples:
   gpunet train configs/digits.toml                 train, and write runs/digits/
   gpunet train configs/digits.toml --set train.epochs=3 --set optimizer.lr=1e-3
   gpunet train --resume runs/digits                go on where a run was stopped
-  gpunet eval runs/digits                          accuracy on the test set, class by class
+  gpunet eval runs/digits                          the figures of the test set, in detail
   gpunet predict runs/digits seven.png             what is on this picture?
   gpunet summary configs/digits.toml               layers, shapes, parameters, multiply-adds
   gpunet info                                      versions, devices, and why no GPU
@@ -61,9 +61,9 @@ def _parser() -> argparse.ArgumentParser:
     evaluate.add_argument("run", help="folder of a run, e.g. runs/digits")
     add_device(evaluate)
 
-    predict = command("predict", "classify pictures of any size")
+    predict = command("predict", "show what a trained network makes of something new")
     predict.add_argument("run", help="folder of a run, e.g. runs/digits")
-    predict.add_argument("images", nargs="+", metavar="IMAGE", help="picture files")
+    predict.add_argument("inputs", nargs="+", metavar="INPUT", help="picture files of any size")
     add_device(predict)
 
     summary = command("summary", "show layers, output shapes, parameters and multiply-adds")

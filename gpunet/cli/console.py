@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from typing import Any
 
 from rich.console import Console
@@ -41,30 +42,26 @@ class TrainingBars(Callback):
         self.batches = self.bars.add_task("batch", total=len(trainer.loader), figures="")
         self.bars.update(self.epochs, completed=trainer.loader.epoch)
         self.bars.start()
-        self.drawn = 0.0
-        name = trainer.held_out_name
-        console.print(
-            f"[dim]{'epoch':>7}  {'train loss':>10}  {'accuracy':>8}"
-            f"   {name + ' loss':>15}  {'accuracy':>8}   {'samples/s':>9}[/]"
-        )
+        self.drawn, self.headed = 0.0, False
 
     def on_batch(self, trainer: Trainer) -> None:
         now = time.perf_counter()
         if now - self.drawn < REFRESH:
             return
-        self.drawn, progress = now, trainer.progress
-        loss, accuracy = progress.loss_sum / progress.seen, progress.correct / progress.seen
-        rate = progress.seen / progress.seconds
-        figures = f"loss {loss:.4f}  accuracy {accuracy:.2%}  {rate:,.0f} samples/s"
+        self.drawn, progress, show = now, trainer.progress, trainer.task.show
+        shown = [f"{name} {show(name, value)}" for name, value in progress.means().items()]
+        figures = "  ".join([*shown, f"{progress.seen / progress.seconds:,.0f} samples/s"])
         self.bars.update(self.batches, completed=trainer.loader.position, figures=figures)
         self.bars.refresh()
 
     def on_epoch(self, trainer: Trainer, record: dict[str, Any]) -> None:
-        name = trainer.held_out_name
+        columns = self._columns(trainer, record)
+        if not self.headed:
+            titles = "".join(title for title, _ in columns)
+            console.print(f"[dim]{'epoch':>7}{titles}   samples/s[/]")
+            self.headed = True
         console.print(
-            f"{record['epoch']:>3}/{trainer.config.epochs:<3}"
-            f"  {record['train_loss']:>10.4f}  {record['train_accuracy']:>8.2%}"
-            f"   {record[name + '_loss']:>15.4f}  [bold]{record[name + '_accuracy']:>8.2%}[/]"
+            f"{record['epoch']:>3}/{trainer.config.epochs:<3}{''.join(text for _, text in columns)}"
             f"   {record['samples_per_second']:>9,.0f}"
         )
         self.bars.update(self.epochs, completed=trainer.loader.epoch)
@@ -72,13 +69,27 @@ class TrainingBars(Callback):
     def on_end(self, trainer: Trainer) -> None:
         self.bars.stop()
 
+    def _columns(self, trainer: Trainer, record: dict[str, Any]) -> list[tuple[str, str]]:
+        """Title and text of each figure, in line: those of the training set, then the others."""
+        columns, held_out = [], trainer.held_out_name
+        for part in ("train", held_out):
+            names = [key.removeprefix(f"{part}_") for key in record if key.startswith(f"{part}_")]
+            for i, name in enumerate(names):
+                title = name if i else f"{part} {name}"  # the part is said once
+                width = max(8, len(title)) + (2 if i else 3)
+                text = f"{trainer.task.show(name, record[f'{part}_{name}']):>{width}}"
+                if (part, name) == (held_out, trainer.task.figure):
+                    text = f"[bold]{text}[/]"
+                columns.append((f"{title:>{width}}", text))
+        return columns
 
-def probability_bars(probabilities: Any, classes: tuple[str, ...], most: int = 10) -> list[str]:
-    """A line a class, likeliest first: name, bar, percent."""
-    order = sorted(range(len(classes)), key=lambda k: -probabilities[k])[:most]
-    width = max(len(classes[k]) for k in order)
+
+def probability_bars(probabilities: Mapping[str, float], most: int = 10) -> list[str]:
+    """A line an answer, likeliest first: name, bar, percent."""
+    likeliest = sorted(probabilities, key=probabilities.__getitem__, reverse=True)[:most]
+    width = max(map(len, likeliest), default=0)
     lines = []
-    for k in order:
-        bar = BAR * round(30 * float(probabilities[k]))
-        lines.append(f"{classes[k]:>{width}}  {bar:<30} {probabilities[k]:>7.2%}")
+    for name in likeliest:
+        bar = BAR * round(30 * probabilities[name])
+        lines.append(f"{name:>{width}}  {bar:<30} {probabilities[name]:>7.2%}")
     return lines

@@ -1,4 +1,4 @@
-"""`gpunet eval`: accuracy of a trained network on the test set, class by class."""
+"""`gpunet eval`: the figures of a trained network on the test set, in detail."""
 
 from __future__ import annotations
 
@@ -9,26 +9,22 @@ from rich.table import Table
 from gpunet import data
 from gpunet.cli.console import console
 from gpunet.cli.restore import restore
-from gpunet.train.metrics import evaluate
+from gpunet.train.build import build_task
 
 
 def run(options: Any) -> int:
     model, config, be = restore(options.run, options.device)
-    test = data.load(config.data.set, "test")
-    result = evaluate(model, test, be)
-    table = Table("class", box=None, header_style="dim")
-    for column in ("examples", "recall", "precision"):
-        table.add_column(column, justify="right")
-    for k, name in enumerate(test.classes):
-        of_class, said = test.targets == k, result.predictions == k
-        right = int((of_class & said).sum())
-        recall = f"{right / of_class.sum():.2%}" if of_class.any() else "none"
-        precision = f"{right / said.sum():.2%}" if said.any() else "never said"
-        table.add_row(name, f"{of_class.sum():,}", recall, precision)
+    task, test = build_task(config), data.load(config.data.set, "test")
+    result = task.evaluate(model, test, be)
+    details = task.table(result, test)
+    table = Table(box=None, header_style="dim")
+    for i, column in enumerate(details.columns):
+        table.add_column(column, justify="right" if i else "left")
+    for row in details.rows:
+        table.add_row(*row)
     console.print(table)
-    wrong = round(len(test) * (1 - result.accuracy))
-    console.print(
-        f"{config.data.set} test set: accuracy [bold green]{result.accuracy:.2%}[/] "
-        f"({wrong:,} of {len(test):,} wrong), loss {result.loss:.4f}"
-    )
+    figures = {name: task.show(name, value) for name, value in result.figures.items()}
+    figures[task.figure] = f"[bold green]{figures[task.figure]}[/]"
+    shown = ", ".join(f"{name} {text}" for name, text in figures.items())
+    console.print(f"{config.data.set} test set: {shown} ({details.summary})")
     return 0

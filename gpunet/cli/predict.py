@@ -1,4 +1,4 @@
-"""`gpunet predict`: the class of pictures of any size, with the probability of each."""
+"""`gpunet predict`: what a trained network makes of something new, such as a picture."""
 
 from __future__ import annotations
 
@@ -6,22 +6,18 @@ from typing import Any
 
 from rich.markup import escape
 
-from gpunet import data
-from gpunet import functional as F
-from gpunet.autograd import Tensor, no_grad
 from gpunet.cli.console import console, probability_bars
 from gpunet.cli.restore import restore
+from gpunet.train.build import build_task
 
 
-@no_grad()
 def run(options: Any) -> int:
     model, config, be = restore(options.run, options.device)
-    description = data.describe(config.data.set)
-    for image in options.images:
-        x = Tensor(be.asarray(data.read_image(image, description.shape, description.framing)), be)
-        probabilities = be.to_host(F.softmax(model(x), 1).array)[0]
-        answer = description.classes[int(probabilities.argmax())]
-        console.print(f"{escape(image)}: [bold green]{escape(answer)}[/]", soft_wrap=True)
-        for line in probability_bars(probabilities, description.classes):
+    task = build_task(config)
+    for source in options.inputs:
+        prediction = task.predict(model, config.data.set, source, be)
+        answer = f"[bold green]{escape(prediction.answer)}[/]"
+        console.print(f"{escape(source)}: {answer}", soft_wrap=True)
+        for line in probability_bars(prediction.probabilities):
             console.print("  " + line, markup=False)
     return 0

@@ -14,12 +14,11 @@ import gpunet
 from gpunet import backend
 from gpunet.cli.console import TrainingBars, console
 from gpunet.errors import ArgumentError, MissingPackageError
-from gpunet.train.build import build_data, build_loader, build_model, build_optimizer
+from gpunet.train.build import build_data, build_model, build_trainer
 from gpunet.train.config import Config, load
 from gpunet.train.run import Run
 from gpunet.train.trainer import Trainer
 
-PICTURES = 32  # on the page of predictions
 _LITERAL: Any = {"markup": False, "soft_wrap": True}  # how paths are printed
 
 
@@ -43,15 +42,12 @@ def run(options: Any) -> int:
     be, reason = backend.resolve(options.device or config.device)
     gpunet.manual_seed(config.seed)
     model = build_model(config).to(be.device)
-    optimizer = build_optimizer(config, model)
     parameters = sum(p.numel() for p in model.parameters())
     train, name, held_out = build_data(config.data, config.seed)
+    trainer = build_trainer(config, model, train, (name, held_out))
     if not options.resume:
         folder = Run.create(_folder(options.out, config), config, 4 * parameters)
-    loader = build_loader(config, train)
-    trainer = Trainer(
-        model, optimizer, loader, (name, held_out), config.train, be, [TrainingBars(), folder]
-    )
+    trainer.callbacks = [TrainingBars(), folder]
     if options.resume:
         folder.restore(trainer)
 
@@ -79,10 +75,9 @@ def _train(trainer: Trainer, folder: Run, config: Config, started: float) -> int
         already = f"{folder.folder} is already trained to epoch {config.train.epochs}"
         console.print(already, **_LITERAL)
         return 0
-    accuracy, name = trainer.evaluation.accuracy, trainer.held_out_name
-    console.print(
-        f"\n{name} accuracy [bold green]{accuracy:.2%}[/] in {time.perf_counter() - started:.1f} s"
-    )
+    task, name = trainer.task, f"{trainer.held_out_name} {trainer.task.figure}"
+    figure = task.show(task.figure, trainer.evaluation.figures[task.figure])
+    console.print(f"\n{name} [bold green]{figure}[/] in {time.perf_counter() - started:.1f} s")
     console.print(
         f"written to {folder.folder}/: config.toml, metrics.jsonl, checkpoint.safetensors",
         **_LITERAL,
@@ -123,16 +118,12 @@ def _stop_on_interrupt(trainer: Trainer) -> Iterator[None]:
 
 def _pictures(trainer: Trainer, folder: Path) -> list[str]:
     """Draws what was learned; returns the files' names."""
-    from gpunet import viz
-
     assert trainer.evaluation is not None
-    data, result = trainer.held_out, trainer.evaluation
-    targets, probabilities, classes = data.targets, result.probabilities, data.classes
-    sections = viz.choose(targets, probabilities, PICTURES, trainer.loader.seed)
-    page, matrix = folder / "predictions.png", folder / "confusion_matrix.png"
-    written = [
-        viz.learning_curve(trainer.progress.history, folder / "learning_curve.png"),
-        viz.confusion_matrix(targets, result.predictions, classes, matrix),
-        viz.prediction_page(data.inputs, targets, probabilities, classes, page, sections=sections),
-    ]
+    written = trainer.task.pictures(
+        trainer.evaluation,
+        trainer.held_out,
+        trainer.progress.history,
+        folder,
+        trainer.loader.seed,
+    )
     return [path.name for path in written]

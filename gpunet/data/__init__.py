@@ -7,10 +7,21 @@
 ((32, 1, 8, 8), (32,))
 """
 
+from gpunet.data import transforms
 from gpunet.data.catalogue import describe, names
 from gpunet.data.dataset import Dataset
 from gpunet.data.datasets import load
+from gpunet.data.folder import image_folder
 from gpunet.data.image import read_image
 from gpunet.data.loader import DataLoader
 
-__all__ = ["DataLoader", "Dataset", "describe", "load", "names", "read_image"]
+__all__ = [
+    "DataLoader",
+    "Dataset",
+    "describe",
+    "image_folder",
+    "load",
+    "names",
+    "read_image",
+    "transforms",
+]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Literal
 
 from gpunet.data.image import Framing
 from gpunet.errors import ArgumentError
@@ -18,8 +19,10 @@ class Description:
         white: the value in the files that becomes 1.0; 0 stays 0.
         classes: the names that the labels 0..K-1 stand for.
         framing: how a glyph lies in its frame, for `read_image`; None for pictures of other things.
-        digests: file name to SHA-256.
-        mirrors: addresses that hold the files; none where they are part of the package.
+        digests: file name to SHA-256; images before labels, those to train on before the others.
+        mirrors: addresses that hold the files; none where nobody does.
+        format: how they are read: as one file of the package, MNIST's files, or CIFAR's records.
+        folder: their folder, if it is not named as the set.
     """
 
     shape: tuple[int, int, int]
@@ -28,6 +31,8 @@ class Description:
     framing: Framing | None
     digests: Mapping[str, str]
     mirrors: tuple[str, ...] = ()
+    format: Literal["package", "idx", "cifar"] = "idx"
+    folder: str = ""
 
 
 # MNIST and those made in its likeness come as these four files.
@@ -38,7 +43,37 @@ IDX_FILES = (
     "t10k-labels-idx1-ubyte.gz",
 )
 
+CIFAR_CLASSES = (
+    *("airplane", "automobile", "bird", "cat", "deer"),
+    *("dog", "frog", "horse", "ship", "truck"),
+)
+
 CATALOGUE: Mapping[str, Description] = {
+    "cifar10": Description(
+        shape=(3, 32, 32),
+        white=255,
+        classes=CIFAR_CLASSES,
+        framing=None,
+        digests={
+            "cifar-10-binary.tar.gz": (
+                "c4a38c50a1bc5f3a1c5537f2155ab9d68f9f25eb1ed8d9ddda3db29a59bca1dd"
+            )
+        },
+        mirrors=("https://www.cs.toronto.edu/~kriz/",),
+        format="cifar",
+    ),
+    # The first records of data_batch_1 and test_batch: what a laptop trains on in minutes.
+    "cifar10_subset": Description(
+        shape=(3, 32, 32),
+        white=255,
+        classes=CIFAR_CLASSES,
+        framing=None,
+        digests={
+            "train_5000.bin": "25c919756e77f926c2ce5d52f3af2a33de8d75ff7868e4fcd0fa499745217b8d",
+            "test_1000.bin": "8314c96d7cd65618193bab23acdd5d4c4af15bf6dd00a1781d55beedf3be1ef5",
+        },
+        format="cifar",
+    ),
     "digits": Description(
         shape=(1, 8, 8),
         white=16,
@@ -48,6 +83,7 @@ CATALOGUE: Mapping[str, Description] = {
         # counts 4 x 4 of those. The limit to the stretch keeps a plain bar from filling the frame.
         framing=Framing(box=(8, 5.5), stretch=2, upright=True),
         digests={"digits.npz": "e9355b56286ec609ffdc8a3c6fc7f04eea8b3a586ba6f8e9c87b99ab2304e565"},
+        format="package",
     ),
     "fashion_mnist": Description(
         shape=(1, 28, 28),
@@ -93,6 +129,32 @@ CATALOGUE: Mapping[str, Description] = {
             "https://storage.googleapis.com/cvdf-datasets/mnist/",
         ),
     ),
+    # Of the 2018 Data Science Bowl's first training pictures, those of 256 × 256 pixels by name:
+    # 160 to train on, the next 40 to test. Label maps count the nuclei of a picture.
+    "nuclei": Description(
+        shape=(1, 256, 256),
+        white=255,
+        classes=("background", "nucleus"),
+        framing=None,
+        digests=dict(
+            zip(
+                (
+                    "train-images-idx3-ubyte.gz",
+                    "train-labels-idx3-ubyte.gz",
+                    "test-images-idx3-ubyte.gz",
+                    "test-labels-idx3-ubyte.gz",
+                ),
+                (
+                    "482d95fbfa0326ac43fe69d6238d6e5243b654bc5158207a9a19938d8192cd1e",
+                    "63733fe274338c9eecb793207f68de50a74e9abf31afe052116ed4c9e0b62592",
+                    "f39c35015dc7ef5e209cacaa02c5acbc92960cb0d7c8f5823fcccbd17804cc33",
+                    "d50a92b94f86b4fb307cbfbcee0d7be027fda8571be2b099cd48d0d48118be62",
+                ),
+                strict=True,
+            )
+        ),
+        folder="nuclei_dsb2018",
+    ),
 }
 
 
@@ -100,7 +162,7 @@ def names() -> tuple[str, ...]:
     """The names that `load` and `describe` know.
 
     >>> names()
-    ('digits', 'fashion_mnist', 'mnist')
+    ('cifar10', 'cifar10_subset', 'digits', 'fashion_mnist', 'mnist', 'nuclei')
     """
     return tuple(CATALOGUE)
 

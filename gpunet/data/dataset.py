@@ -23,7 +23,8 @@ class Dataset:
     Args:
         name: what messages call the set.
         inputs: (N, ...) float32, every value finite; images are (N, C, H, W) in [0, 1].
-        targets: (N,) int64, each in 0..K-1.
+        targets: (N, ...) int64, each in 0..K-1: one label an example, or one for each of its
+            places; those of the pixels of images are (N, H, W).
         classes: the K names that the labels stand for.
 
     Raises:
@@ -108,13 +109,14 @@ class Dataset:
         return f"data set {self.name!r}"
 
     def _check_lengths(self) -> None:
-        if self.inputs.ndim == 0 or self.targets.shape != self.inputs.shape[:1]:
-            raise DataError(
-                "Dataset",
-                f"targets must have shape (N,) for inputs (N, ...), got {self.targets.shape} for "
-                f"{self.inputs.shape}",
-                self._whose,
-            )
+        shapes = f"got {self.targets.shape} for {self.inputs.shape}"
+        if not self.inputs.ndim or self.targets.shape[:1] != self.inputs.shape[:1]:
+            rule = "targets must have shape (N, ...) for inputs (N, ...)"
+            raise DataError("Dataset", f"{rule}, {shapes}", self._whose)
+        fits = self.targets.ndim == 1 or self.targets.shape[1:] == self.inputs.shape[2:]
+        if self.inputs.ndim == 4 and not fits:
+            rule = "targets of images (N, C, H, W) must have shape (N,) or (N, H, W)"
+            raise DataError("Dataset", f"{rule}, {shapes}", self._whose)
         if self.inputs.size == 0:
             raise DataError(
                 "Dataset",
@@ -125,11 +127,12 @@ class Dataset:
     def _check_labels(self) -> None:
         outside = (self.targets < 0) | (self.targets >= len(self.classes))
         if outside.any():
-            at = int(outside.argmax())
+            at = np.unravel_index(int(outside.argmax()), outside.shape)
+            where = ", ".join(map(str, at))
             raise DataError(
                 "Dataset",
                 f"labels must be in 0..{len(self.classes) - 1}, "
-                f"got {self.targets[at]} at index {at}",
+                f"got {self.targets[at]} at index {where}",
                 self._whose,
             )
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import os
+import tarfile
 from pathlib import Path
 
 import numpy as np
@@ -18,19 +19,28 @@ from gpunet.errors import ArgumentError, DataError
 
 Bytes = NDArray[np.uint8]
 
+CIFAR_RECORD = 1 + 3 * 32 * 32  # bytes
+SUBSET = {"train": 5_000, "test": 1_000}  # records of the whole set
+
 
 def load(name: str, split: str) -> Dataset:
     """A data set of real pictures, scaled to [0, 1].
 
     "digits" is a part of the package. The others are read from `$GPUNET_DATA/NAME/`, else from the
     user's cache (`$XDG_CACHE_HOME/gpunet/data/NAME/`, by default in `~/.cache`), where the files
-    that are missing are downloaded to.
+    that are missing are downloaded to. "cifar10_subset" is cut out of "cifar10" where it has no
+    files of its own; those of "nuclei", in the folder `nuclei_dsb2018`, nobody offers in this form.
 
     | name | training | test | shape | source |
     | --- | --- | --- | --- | --- |
+    | cifar10 | 50,000 | 10,000 | (3, 32, 32) | Krizhevsky, technical report, Toronto 2009 |
+    | cifar10_subset | 5,000 | 1,000 | (3, 32, 32) | the first of them |
     | digits | 3,823 | 1,797 | (1, 8, 8) | Alpaydin, Kaynak 1998, doi:10.24432/C50P49 |
     | fashion_mnist | 60,000 | 10,000 | (1, 28, 28) | Xiao, Rasul, Vollgraf, arXiv:1708.07747 |
     | mnist | 60,000 | 10,000 | (1, 28, 28) | LeCun, Bottou, Bengio, Haffner, Proc. IEEE 86, 1998 |
+    | nuclei | 160 | 40 | (1, 256, 256) | Caicedo et al., Nature Methods 16, 2019, BBBC038v1 |
+
+    Targets are a label for each picture, those of "nuclei" one for each pixel.
 
     Args:
         name: one of `names()`.
@@ -46,7 +56,9 @@ def load(name: str, split: str) -> Dataset:
     description = describe(name)
     if split not in ("train", "test"):
         raise ArgumentError("load", f'split must be "train" or "test", got {split!r}')
-    images, labels = (_packed if name == "digits" else _idx)(name, split)
+    images, labels = {"package": _packed, "idx": _idx, "cifar": _cifar}[description.format](
+        name, split
+    )
     pixels = images.reshape(-1, *description.shape)
     return Dataset(
         name,
@@ -63,10 +75,39 @@ def _packed(name: str, split: str) -> tuple[Bytes, Bytes]:
 
 
 def _idx(name: str, split: str) -> tuple[Bytes, Bytes]:
-    stem = {"train": "train", "test": "t10k"}[split]
-    images = idx.parse(*_read(name, f"{stem}-images-idx3-ubyte.gz"), ndim=3)
-    labels = idx.parse(*_read(name, f"{stem}-labels-idx1-ubyte.gz"), ndim=1)
-    return images, labels
+    begins = ("train-",) if split == "train" else ("t10k-", "test-")
+    image_file, label_file = (f for f in describe(name).digests if f.startswith(begins))
+    images = idx.parse(*_read(name, image_file), ndim=3)
+    maps = "idx3" in label_file
+    labels = idx.parse(*_read(name, label_file), ndim=3 if maps else 1)
+    return images, (labels > 0).astype(np.uint8) if maps else labels
+
+
+def _cifar(name: str, split: str) -> tuple[Bytes, Bytes]:
+    """Records of a label, then the red, the green and the blue pixels of a picture, row by row."""
+    if name == "cifar10":
+        content = _official_cifar(split)
+    else:
+        file = {"train": "train_5000.bin", "test": "test_1000.bin"}[split]
+        content = _subset_of_cifar(name, split, file)
+    records = np.frombuffer(content, np.uint8).reshape(-1, CIFAR_RECORD)
+    return records[:, 1:], records[:, 0]
+
+
+def _official_cifar(split: str) -> bytes:
+    """The records in the archive of the data set's author."""
+    content, _ = _read("cifar10", "cifar-10-binary.tar.gz")
+    parts = [f"data_batch_{n}" for n in range(1, 6)] if split == "train" else ["test_batch"]
+    with tarfile.open(fileobj=io.BytesIO(content)) as archive:
+        members = [archive.extractfile(f"cifar-10-batches-bin/{part}.bin") for part in parts]
+        return b"".join(member.read() for member in members if member)
+
+
+def _subset_of_cifar(name: str, split: str, file: str) -> bytes:
+    """The first records of the set, from their own file or from the whole set."""
+    if any(path.is_file() for path in _places(name, file)):
+        return _read(name, file)[0]
+    return _official_cifar(split)[: SUBSET[split] * CIFAR_RECORD]
 
 
 def _read(name: str, file: str) -> tuple[bytes, Path]:
@@ -76,30 +117,41 @@ def _read(name: str, file: str) -> tuple[bytes, Path]:
     content = path.read_bytes()
     digest = hashlib.sha256(content).hexdigest()
     if digest != description.digests[file]:
+        remedy = "put the right file in its place"
+        if description.format == "package":
+            remedy = "install gpunet again"
+        elif description.mirrors:
+            remedy = f"delete it to have it downloaded again, or {remedy}"
         raise DataError(
             "load",
             f"{path} must have SHA-256 {description.digests[file]}, got {digest} "
             f"({len(content):,} bytes)",
-            "it is truncated or corrupted: "
-            + (
-                "delete it to have it downloaded again, or put the right file in its place"
-                if description.mirrors
-                else "install gpunet again"
-            ),
+            f"it is truncated or corrupted: {remedy}",
         )
     return content, path
 
 
 def _find(name: str, file: str, description: Description) -> Path:
     """Where a file of a set lies, after a download if need be."""
-    if not description.mirrors:
+    if description.format == "package":
         return Path(__file__).with_name(file)
-    given = os.environ.get("GPUNET_DATA")
-    cache = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    cached = Path(cache) / "gpunet" / "data" / name / file
-    places = [Path(given) / name / file, cached] if given else [cached]
+    places = _places(name, file)
     for path in places:
         if path.is_file():
             return path
+    if not description.mirrors:
+        folders = " or ".join(str(path.parent) for path in places)
+        rule = f"{file} must lie in {folders}, got no such file"
+        raise DataError("load", rule, "no public server offers it; $GPUNET_DATA names a folder")
+    cached = places[-1]
     fetch([mirror + file for mirror in description.mirrors], cached, description.digests[file])
     return cached
+
+
+def _places(name: str, file: str) -> list[Path]:
+    """Where a file may lie, in the order of preference; the last is in the user's cache."""
+    given = os.environ.get("GPUNET_DATA")
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    homes = [Path(given)] if given else []
+    folder = describe(name).folder or name
+    return [home / folder / file for home in (*homes, cache / "gpunet" / "data")]

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections import deque
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from gpunet.data.dataset import Dataset
+from gpunet.data.draws import Draws
+from gpunet.data.transforms import Transform
 from gpunet.errors import ArgumentError, CheckpointError
 
-Transform = Callable[[NDArray[np.float32], np.random.Generator], NDArray[np.float32]]
-Batch = tuple[NDArray[np.float32], NDArray[np.int64]]
+Batch = tuple[NDArray[np.float32], NDArray[Any]]
+
+AHEAD = 2  # batches a worker that are ready or being made while another one is in use
 
 
 class DataLoader:
@@ -27,15 +33,17 @@ class DataLoader:
         shuffle: draw a new order for every epoch; otherwise keep the set's own order.
         drop_last: leave out the last batch where it is smaller than the others.
         seed: of the orders, at least 0. Epoch e is shuffled by Philox seeded with (seed, e).
-        transform: changes the inputs of a batch, as `augment.Affine` does; called with them and a
-            generator seeded with (seed, epoch, number of the batch).
+        transform: changes the inputs and targets of a batch, as those of `data.transforms` do;
+            called with both and with `Draws`, where each example has its own random numbers.
+        workers: threads that make batches ahead of their use; with 0 each is made when it is asked
+            for. Batches are the same. An error of a transform is raised where its batch is due.
 
     Attributes:
         epoch: the epoch under way, or the one that comes next between two passes.
         position: how many batches of it have been handed out.
 
     Raises:
-        ArgumentError: batch_size or seed is too small, or drop_last would leave no batch at all.
+        ArgumentError: batch_size, seed or workers is too small, or drop_last would leave no batch.
 
     >>> data = Dataset("ten", np.ones((10, 3), np.float32), np.zeros(10, np.int64), ("one",))
     >>> loader = DataLoader(data, batch_size=4, shuffle=True)
@@ -53,11 +61,14 @@ class DataLoader:
         drop_last: bool = False,
         seed: int = 0,
         transform: Transform | None = None,
+        workers: int = 0,
     ):
         if batch_size < 1:
             raise ArgumentError("DataLoader", f"batch_size must be at least 1, got {batch_size}")
         if seed < 0:
             raise ArgumentError("DataLoader", f"seed must be at least 0, got {seed}")
+        if workers < 0:
+            raise ArgumentError("DataLoader", f"workers must be at least 0, got {workers}")
         if drop_last and batch_size > len(dataset):
             raise ArgumentError(
                 "DataLoader",
@@ -66,7 +77,7 @@ class DataLoader:
             )
         self.dataset, self.batch_size = dataset, batch_size
         self.shuffle, self.drop_last, self.seed = shuffle, drop_last, seed
-        self.transform = transform
+        self.transform, self.workers = transform, workers
         self.epoch = self.position = 0
         self._resume_at = 0
         # `take` copies an array that is not contiguous as a whole, every time: do it once.
@@ -81,10 +92,9 @@ class DataLoader:
     def __iter__(self) -> Iterator[Batch]:
         epoch, first = self.epoch, self._resume_at
         self._resume_at = 0
-        order = self._order(epoch)
-        for number in range(first, len(self)):
-            self.position = number + 1
-            yield self._batch(order, epoch, number)
+        for number, batch in enumerate(self._batches(epoch, first), first + 1):
+            self.position = number
+            yield batch
         self.epoch, self.position = epoch + 1, 0
 
     def state_dict(self) -> dict[str, int]:
@@ -107,21 +117,36 @@ class DataLoader:
         self.epoch, self.position = epoch, position
         self._resume_at = position
 
+    def _batches(self, epoch: int, first: int) -> Iterator[Batch]:
+        """The batches of an epoch from number `first` on."""
+        order = self._order(epoch)
+        if not self.workers:
+            for number in range(first, len(self)):
+                yield self._batch(order, epoch, number)
+            return
+        pool = ThreadPoolExecutor(self.workers, "gpunet-loader")
+        waiting: deque[Future[Batch]] = deque()
+        try:
+            for number in range(first, len(self)):
+                waiting.append(pool.submit(self._batch, order, epoch, number))
+                if len(waiting) > AHEAD * self.workers:
+                    yield waiting.popleft().result()
+            while waiting:
+                yield waiting.popleft().result()
+        finally:  # also where the caller leaves its loop, or an error its batch
+            pool.shutdown(cancel_futures=True)
+
     def _order(self, epoch: int) -> NDArray[np.int64]:
         if not self.shuffle:
             return np.arange(len(self.dataset))
-        return self._generator(epoch).permutation(len(self.dataset))
-
-    def _generator(self, *key: int) -> np.random.Generator:
         # As a spawn key, and not in the seed, where (seed, 0) would repeat the stream of seed.
-        return np.random.Generator(
-            np.random.Philox(np.random.SeedSequence(self.seed, spawn_key=key))
-        )
+        sequence = np.random.SeedSequence(self.seed, spawn_key=(epoch,))
+        return np.random.Generator(np.random.Philox(sequence)).permutation(len(self.dataset))
 
     def _batch(self, order: NDArray[np.int64], epoch: int, number: int) -> Batch:
         """Batch `number` of an epoch; depends on its arguments alone, so any thread may make it."""
         chosen = order[number * self.batch_size : (number + 1) * self.batch_size]
-        inputs, targets = self._inputs.take(chosen, axis=0), self._targets.take(chosen)
+        inputs, targets = self._inputs.take(chosen, axis=0), self._targets.take(chosen, axis=0)
         if self.transform is not None:
-            inputs = self.transform(inputs, self._generator(epoch, number))
+            inputs, targets = self.transform(inputs, targets, Draws(self.seed, epoch, chosen))
         return inputs, targets

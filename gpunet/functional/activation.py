@@ -247,6 +247,7 @@ def softsign(x: Tensor) -> Tensor:
     """x / (1 + |x|).
 
     Shapes: any. Dtypes: floating. Source: Turian et al., ICML 2009.
+    Differs from PyTorch: the gradient at ±∞ is 0, there NaN.
     """
     return Softsign().on("softsign", x)
 
@@ -275,6 +276,8 @@ def gelu(x: Tensor, approximate: str = "none") -> Tensor:
     """x·Φ(x), Φ the normal distribution function; with `approximate="tanh"` the tanh formula.
 
     Shapes: any. Dtypes: floating. Source: Hendrycks & Gimpel, arXiv:1606.08415, section 2.
+    Differs from PyTorch: the gradient of the tanh formula stays finite where x³ overflows, there it
+    is NaN.
     """
     one_of("gelu", "approximate", approximate, ("none", "tanh"))
     op = GELU() if approximate == "none" else GELUTanh()
@@ -336,5 +339,6 @@ def mish(x: Tensor, inplace: bool = False) -> Tensor:
     """x·tanh(softplus(x)). `inplace` writes the result into x, too.
 
     Shapes: any. Dtypes: floating. Source: Misra, arXiv:1908.08681, eq. 1.
+    Differs from PyTorch: the gradient at ∞ is 1, there NaN.
     """
     return Mish().on("mish", x, inplace)

@@ -266,7 +266,11 @@ def _rdiv(other: Tensor, x: Number) -> Tensor:
 
 @method("floor_divide", "floor_divide_", "__floordiv__", "__ifloordiv__")
 def floor_divide(x: Tensor | Number, other: Tensor | Number) -> Tensor:
-    """x / other rounded down, elementwise, with gradient 0. Shapes: any two that broadcast."""
+    """x / other rounded down, elementwise, with gradient 0.
+
+    Shapes: any two that broadcast.
+    Differs from PyTorch: the result takes part in differentiation, with gradient 0.
+    """
     op = DivideRounded("floor_divide", "floor")
     return binary("floor_divide", op, x, other, numeric=True, wide=True)
 
@@ -281,6 +285,7 @@ def remainder(x: Tensor | Number, other: Tensor | Number) -> Tensor:
     """x − other · ⌊x / other⌋, which has the sign of `other`, as Python's `%`.
 
     Shapes: any two that broadcast.
+    Differs from PyTorch: where x is a number `other` has a gradient, too, there none.
 
     >>> import gpunet
     >>> gpunet.tensor([-3.0, 3.5]) % 2
@@ -300,6 +305,7 @@ def fmod(x: Tensor | Number, other: Tensor | Number) -> Tensor:
     """x − other · trunc(x / other), which has the sign of x, as C's `fmod`.
 
     Shapes: any two that broadcast.
+    Differs from PyTorch: x may be a number.
 
     >>> import gpunet
     >>> gpunet.fmod(gpunet.tensor([-3.0, 3.5]), 2)

@@ -346,9 +346,10 @@ class SoftMargin(Loss):
 def soft_margin_loss(x: Tensor, target: Tensor, reduction: str = "mean") -> Tensor:
     """log(1 + e^(−target·x)), the logistic loss of labels −1 and 1.
 
-    Its slope in x is −t·(1 − σ(t·x)). Computed without overflow, which PyTorch's is not.
+    Its slope in x is −t·(1 − σ(t·x)). Computed without overflow.
     Shapes: x any, target broadcasts to it; the result () or, with reduction="none", x's.
     Dtypes: floating; target any, its values are not checked.
+    Differs from PyTorch: large scores do not overflow, there the loss is infinite.
     """
     operation = "soft_margin_loss"
     check_reduction(operation, reduction)
@@ -367,13 +368,12 @@ def multilabel_soft_margin_loss(
 ) -> Tensor:
     """The mean of `binary_cross_entropy_with_logits` over the classes of each row.
 
-    (A score of −∞ gives NaN, PyTorch's formula ∞ where the target is not 0.)
-
     Shapes: x (..., C), target and weight broadcast to it; the result () or, with
     reduction="none", (...).
     Dtypes: floating; target and weight any, they meet as in x − target.
     Args:
         weight: of each class, or each element.
+    Differs from PyTorch: a score of −∞ gives NaN, there ∞ where the target is not 0.
     """
     operation = "multilabel_soft_margin_loss"
     check_reduction(operation, reduction)

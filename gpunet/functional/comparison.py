@@ -121,6 +121,7 @@ def isclose(
     Args:
         rtol, atol: allowed difference, relative and absolute, not negative.
         equal_nan: two NaN are close, too.
+    Differs from PyTorch: `other` may be a number.
     """
     return _close("isclose", x, other, rtol, atol, equal_nan)
 
@@ -136,6 +137,7 @@ def allclose(
     """Whether all elements are close, as one bool; `rtol`, `atol` and `equal_nan` as in `isclose`.
 
     Shapes: any two that broadcast.
+    Differs from PyTorch: `other` may be a number.
     """
     close = _close("allclose", x, other, rtol, atol, equal_nan)
     return bool(close.backend.xp.all(close.array))
@@ -189,19 +191,31 @@ def _truth(operation: str, name: str, x: Any) -> Any:
 
 @method("logical_and", "logical_and_")
 def logical_and(x: Tensor, other: Tensor | Number) -> Tensor:
-    """Whether neither is 0, elementwise. Shapes: any two that broadcast."""
+    """Whether neither is 0, elementwise.
+
+    Shapes: any two that broadcast.
+    Differs from PyTorch: `other` may be a number.
+    """
     return _logical("logical_and", x, other)
 
 
 @method("logical_or", "logical_or_")
 def logical_or(x: Tensor, other: Tensor | Number) -> Tensor:
-    """Whether not both are 0, elementwise. Shapes: any two that broadcast."""
+    """Whether not both are 0, elementwise.
+
+    Shapes: any two that broadcast.
+    Differs from PyTorch: `other` may be a number.
+    """
     return _logical("logical_or", x, other)
 
 
 @method("logical_xor", "logical_xor_")
 def logical_xor(x: Tensor, other: Tensor | Number) -> Tensor:
-    """Whether just one is 0, elementwise. Shapes: any two that broadcast."""
+    """Whether just one is 0, elementwise.
+
+    Shapes: any two that broadcast.
+    Differs from PyTorch: `other` may be a number.
+    """
     return _logical("logical_xor", x, other)
 
 

@@ -113,6 +113,8 @@ def vector_norm(
         ord: any number; ∞ for the largest |x|, −∞ for the smallest, 0 for the number of elements
             other than 0.
         dtype: x is cast to it before; floating.
+    Differs from PyTorch: an element that is NaN has gradient NaN for every `ord`, there 0 for 1 and
+    ∞.
 
     >>> import gpunet
     >>> gpunet.vector_norm(gpunet.tensor([3.0, -4.0]))
@@ -137,6 +139,7 @@ def norm(
     Args:
         p: a number as for `vector_norm`, or `"fro"` for 2.
         dtype: x is cast to it before; floating.
+    Differs from PyTorch: an element that is NaN has gradient NaN for every p, there 0 for 1 and ∞.
     """
     return _norm("norm", x, 2 if p == "fro" else p, dim, keepdim, dtype)
 

@@ -31,6 +31,7 @@ def dropout(x: Tensor, p: float = 0.5, training: bool = True, inplace: bool = Fa
 
     The identity if not `training`. `inplace` writes the result into x, too.
     Shapes: any. Dtypes: floating. Source: Srivastava et al., JMLR 15, 2014 (inverted form).
+    Differs from PyTorch: the same seed drops other elements.
     """
     floating("dropout", "x", x)
     if not 0.0 <= p <= 1.0:

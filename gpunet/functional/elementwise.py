@@ -226,6 +226,8 @@ def logit(x: Tensor, eps: float | None = None) -> Tensor:
 def logaddexp(x: Tensor, other: Tensor | Number) -> Tensor:
     """log(e^x + e^other), without overflow. Shapes: any two that broadcast.
 
+    Differs from PyTorch: a number may stand in place of either tensor.
+
     >>> import gpunet
     >>> gpunet.logaddexp(gpunet.tensor([1e4, -1e4]), gpunet.tensor([1e4, 1e4]))
     tensor([10000.693, 10000.   ], dtype=float32)
@@ -235,7 +237,11 @@ def logaddexp(x: Tensor, other: Tensor | Number) -> Tensor:
 
 @method()
 def logaddexp2(x: Tensor, other: Tensor | Number) -> Tensor:
-    """log₂(2^x + 2^other), without overflow. Shapes: any two that broadcast."""
+    """log₂(2^x + 2^other), without overflow.
+
+    Shapes: any two that broadcast.
+    Differs from PyTorch: a number may stand in place of either tensor.
+    """
     return binary("logaddexp2", LogAddExp2(), x, other, real=True, wide=True)
 
 

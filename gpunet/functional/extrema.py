@@ -88,6 +88,7 @@ def maximum(x: Tensor, other: Tensor | Number) -> Tensor:
     """The larger of x and other, NaN if either is; a tie gives half of the gradient to each.
 
     Shapes: any two that broadcast.
+    Differs from PyTorch: a number may stand in place of either tensor.
     """
     return binary("maximum", Larger(), x, other, wide=False)
 
@@ -97,6 +98,7 @@ def minimum(x: Tensor, other: Tensor | Number) -> Tensor:
     """The smaller of x and other, NaN if either is; a tie gives half of the gradient to each.
 
     Shapes: any two that broadcast.
+    Differs from PyTorch: a number may stand in place of either tensor.
     """
     return binary("minimum", Smaller(), x, other, wide=False)
 
@@ -106,6 +108,7 @@ def fmax(x: Tensor, other: Tensor | Number) -> Tensor:
     """The larger of x and other, NaN only if both are; a tie gives the gradient to x.
 
     Shapes: any two that broadcast.
+    Differs from PyTorch: a number may stand in place of either tensor.
 
     >>> import gpunet
     >>> gpunet.fmax(gpunet.tensor([float("nan"), 2.0]), gpunet.tensor(1.0))
@@ -119,6 +122,7 @@ def fmin(x: Tensor, other: Tensor | Number) -> Tensor:
     """The smaller of x and other, NaN only if both are; a tie gives the gradient to x.
 
     Shapes: any two that broadcast.
+    Differs from PyTorch: a number may stand in place of either tensor.
     """
     return binary("fmin", SmallerNumber(), x, other, wide=False)
 
@@ -135,6 +139,7 @@ def clamp(
 
     Args:
         min, max: bounds, at least one of them.
+    Differs from PyTorch: one bound may be a number and the other one a tensor.
 
     >>> import gpunet
     >>> gpunet.clamp(gpunet.tensor([-1.0, 0.5, 3.0]), 0, max=1)
@@ -150,6 +155,7 @@ def clip(
     """`clamp` by NumPy's name: x, but nowhere below `min` nor above `max`.
 
     Shapes: any that broadcast.
+    Differs from PyTorch: one bound may be a number and the other one a tensor.
     """
     return _clamped("clip", x, min, max)
 

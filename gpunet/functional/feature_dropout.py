@@ -75,6 +75,7 @@ def dropout1d(x: Tensor, p: float = 0.5, training: bool = True, inplace: bool = 
 
     The identity if not `training`. `inplace` writes the result into x, too.
     Shapes: x (N, C, L) or (C, L). Dtypes: floating. Source: Tompson et al., arXiv:1411.4280.
+    Differs from PyTorch: the same seed drops other channels.
     """
     _checked("dropout1d", x, p)
     _with_axes("dropout1d", x, (2, 3))
@@ -87,6 +88,7 @@ def dropout2d(x: Tensor, p: float = 0.5, training: bool = True, inplace: bool = 
     The identity if not `training`. `inplace` writes the result into x, too.
     Shapes: x (N, C, H, W), or (N, C, L) as in PyTorch: the samples must be there.
     Dtypes: floating. Source: Tompson et al., arXiv:1411.4280.
+    Differs from PyTorch: the same seed drops other channels.
     """
     _checked("dropout2d", x, p)
     _with_axes("dropout2d", x, (3, 4))
@@ -99,6 +101,7 @@ def dropout3d(x: Tensor, p: float = 0.5, training: bool = True, inplace: bool = 
     The identity if not `training`. `inplace` writes the result into x, too.
     Shapes: x (N, C, D, H, W) or (C, D, H, W). Dtypes: floating.
     Source: Tompson et al., arXiv:1411.4280.
+    Differs from PyTorch: the same seed drops other channels.
     """
     _checked("dropout3d", x, p)
     _with_axes("dropout3d", x, (4, 5))
@@ -125,6 +128,7 @@ def alpha_dropout(
     What has mean 0 and variance 1, as the outputs of SELU, keeps both. The identity if not
     `training`. `inplace` writes the result into x, too.
     Shapes: any. Dtypes: floating. Source: Klambauer et al., arXiv:1706.02515, section 2.
+    Differs from PyTorch: the same seed drops other elements.
     """
     _checked("alpha_dropout", x, p)
     return _keeping_moments("alpha_dropout", x, p, training, inplace, x.ndim)
@@ -137,6 +141,7 @@ def feature_alpha_dropout(
 
     The identity if not `training`. `inplace` writes the result into x, too.
     Shapes: x (N, C, ...). Dtypes: floating.
+    Differs from PyTorch: the same seed drops other channels.
     """
     _checked("feature_alpha_dropout", x, p)
     if x.ndim < 2:

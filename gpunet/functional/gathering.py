@@ -161,6 +161,7 @@ def take_along_dim(x: Tensor, indices: Tensor, dim: int | None = None) -> Tensor
 
     Without `dim`, x and indices are taken as flat.
     Shapes: x (n, m), indices (n, k), dim 1; the result (n, k).
+    Differs from PyTorch: negative indices are taken without `dim`, too.
     """
     is_tensor("take_along_dim", "x", x)
     check_indices("take_along_dim", "indices", indices)
@@ -195,6 +196,7 @@ def scatter(
     one position the last is taken, on the CPU.
     Shapes: x any, index and src with as many axes; index nowhere longer than src, nor than x but
     along `dim`; the result like x.
+    Differs from PyTorch: where a gradient is wanted `src` may be larger than index, too.
     """
     at = _index_for("scatter", x, dim, index)
     if (src is None) == (value is None):
@@ -215,6 +217,7 @@ def scatter_add(x: Tensor, dim: int, index: Tensor, src: Tensor) -> Tensor:
 
     Repeated positions add up, in order.
     Shapes: as `scatter`.
+    Differs from PyTorch: where a gradient is wanted `src` may be larger than index, too.
 
     >>> import gpunet
     >>> index = gpunet.tensor([0, 1, 0])

@@ -86,6 +86,7 @@ def rrelu(
     Args:
         lower: of the range that r is drawn from, uniformly. upper: its other end.
         inplace: writes the result into x, too.
+    Differs from PyTorch: the same seed draws other slopes.
     """
     floating("rrelu", "x", x)
     if not (math.isfinite(lower) and math.isfinite(upper) and lower <= upper):

@@ -96,11 +96,13 @@ class SetIndex(Op):
 
 @method("__getitem__")
 def getitem(x: Tensor, key: Any) -> Tensor:
-    """x[key], as in PyTorch; slices may also have negative steps, as in NumPy.
+    """The elements of x at a key, as in PyTorch.
 
     A key holds integers, slices, None, `...`, and integer and boolean arrays, lists or tensors.
-    Integers, slices and None make a view. A list is one array, uint8 is a type of positions.
+    Integers, slices and None make a view.
     Shapes: x any; the result as PyTorch's.
+    Differs from PyTorch: slices may have negative steps, a list is always one array, and uint8 is a
+    type of positions, there of masks.
 
     >>> import gpunet
     >>> x = gpunet.arange(6).reshape(2, 3)

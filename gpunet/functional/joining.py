@@ -34,12 +34,13 @@ class Cat(Op):
         self.axis = axis
 
     def forward(self, be: Backend, *xs: Array) -> Array:
-        shape, lengths = list(xs[0].shape), [x.shape[self.axis] for x in xs]
-        self.keys, shape[self.axis] = _cuts(self.axis, lengths), sum(lengths)
+        shape, self.lengths = list(xs[0].shape), [x.shape[self.axis] for x in xs]
+        shape[self.axis] = sum(self.lengths)
         return be.xp.concatenate(xs, self.axis, out=be.empty(tuple(shape), xs[0].dtype))
 
     def backward(self, be: Backend, g: Array) -> Any:
-        return tuple([g[key] if need else None for key, need in zip(self.keys, self.needs)])  # noqa: B905
+        keys = _cuts(self.axis, self.lengths)
+        return tuple([g[key] if need else None for key, need in zip(keys, self.needs)])  # noqa: B905
 
 
 class Stack(Op):
@@ -47,9 +48,10 @@ class Stack(Op):
         self.axis = axis
 
     def forward(self, be: Backend, *xs: Array) -> Array:
-        shape = xs[0].shape
+        shape, key = xs[0].shape, (*[ALL] * self.axis, None)
         shape = (*shape[: self.axis], len(xs), *shape[self.axis :])
-        return be.xp.stack(xs, self.axis, out=be.empty(shape, xs[0].dtype))
+        out = be.empty(shape, xs[0].dtype)
+        return be.xp.concatenate([x[key] for x in xs], self.axis, out=out)
 
     def backward(self, be: Backend, g: Array) -> Any:
         parts = be.xp.moveaxis(g, self.axis, 0)
@@ -119,18 +121,20 @@ concat = cat
 
 
 def _cat(operation: str, tensors: Sequence[Tensor], dim: int) -> Tensor:
-    for x in tensors:
-        if not x.ndim:
-            shape_error(operation, "tensors must have at least one axis, got shape ()")
+    shapes = [x.array.shape for x in tensors]
+    if () in shapes:
+        shape_error(operation, "tensors must have at least one axis, got shape ()")
     tensors = promoted(*tensors)
-    first = next((x for x in tensors if x.shape != (0,)), tensors[0])
-    at = axis(operation, first, dim) if first.shape != (0,) else 0
-    fitting = (*first.shape[:at], 0, *first.shape[at + 1 :])
-    tensors = [reshape(x, fitting) if x.shape == (0,) else x for x in tensors]
-    for x in tensors:
-        if x.shape[:at] != first.shape[:at] or x.shape[at + 1 :] != first.shape[at + 1 :]:
+    first = next((shape for shape in shapes if shape != (0,)), (0,))
+    at = axis(operation, tensors[shapes.index(first)], dim) if first != (0,) else 0
+    before, behind = first[:at], first[at + 1 :]
+    if (0,) in shapes:
+        fitting = (*before, 0, *behind)
+        tensors = [reshape(x, fitting) if x.shape == (0,) else x for x in tensors]
+    for shape in shapes:
+        if shape != (0,) and (shape[:at] != before or shape[at + 1 :] != behind):
             rule = f"tensors must have equal shapes but along axis {at}"
-            shape_error(operation, f"{rule}, got {first.shape} and {x.shape}")
+            shape_error(operation, f"{rule}, got {first} and {shape}")
     return apply(Cat(at), *tensors)
 
 
@@ -141,9 +145,10 @@ def stack(tensors: Tensors, dim: int = 0) -> Tensor:
     """
     tensors = tensors_of("stack", tensors)
     at = new_axis("stack", tensors[0], dim)
+    shape = tensors[0].shape
     for x in tensors:
-        if x.shape != tensors[0].shape:
-            got = f"{tensors[0].shape} and {x.shape}"
+        if x.array.shape != shape:
+            got = f"{shape} and {x.shape}"
             shape_error("stack", f"tensors must have equal shapes, got {got}")
     return apply(Stack(at), *promoted(*tensors))
 
@@ -179,6 +184,8 @@ def block_diag(*tensors: Tensor) -> Tensor:
     """A matrix of zeros with the tensors as blocks along its diagonal.
 
     Shapes: each (n_k, m_k), (m_k,) for one row, or (); the result (Σ n_k, Σ m_k).
+    Differs from PyTorch: beside a tensor of shape (0,) the gradients of the others are right, there
+    shifted by a row.
     """
     given = promoted(*tensors_of("block_diag", tensors))
     for x in given:

@@ -108,7 +108,7 @@ class SmoothL1(_OfDifference):
 
     def of(self, be: Backend, d: Array) -> tuple[Array, Array]:
         losses, near = _huber(be, d, self.beta)
-        return be.xp.divide(losses, self.beta), near
+        return losses if self.beta == 1 else be.xp.divide(losses, self.beta), near
 
     def sloped(self, be: Backend, near: Array, g: Array) -> Array:
         return be.xp.multiply(near, g / self.beta)
@@ -303,9 +303,10 @@ def poisson_nll_loss(
     Dtypes: floating; target any, they meet as in x − target.
     Args:
         log_input: x is log λ; if false it is λ, and the logarithm is that of x + eps.
-        full: adds log target!, by Stirling's formula and where the target is above 1. (Its gradient
-            with respect to a target of 0 is 0; PyTorch's is NaN.)
+        full: adds log target!, by Stirling's formula and where the target is above 1.
         eps: keeps the logarithm of 0 finite.
+    Differs from PyTorch: with `full` a target of 0 has gradient 0, there NaN, and the logarithm of
+    a whole target is taken in the dtype of the loss, there in float32.
     """
     check_reduction("poisson_nll_loss", reduction)
     x, target = real_operands("poisson_nll_loss", x, target)

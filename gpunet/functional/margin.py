@@ -121,6 +121,7 @@ def multi_margin_loss(
     Raises:
         ArgumentError: a target outside [0, C), or another p.
     Source: Weston & Watkins, ESANN 1999.
+    Differs from PyTorch: the mean over no rows is NaN, there undefined.
     """
     operation = "multi_margin_loss"
     check_reduction(operation, reduction)
@@ -169,6 +170,7 @@ def multilabel_margin_loss(x: Tensor, target: Tensor, reduction: str = "mean") -
     Dtypes: x floating, target int64.
     Raises:
         ArgumentError: a target outside [−1, C).
+    Differs from PyTorch: the mean over no rows is NaN, there undefined.
 
     >>> import gpunet
     >>> x, labels = gpunet.tensor([[0.1, 0.2, 0.4, 0.8]]), gpunet.tensor([[3, 0, -1, 1]])

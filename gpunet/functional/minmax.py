@@ -208,6 +208,7 @@ def argmax(x: Tensor, dim: int | None = None, keepdim: bool = False) -> Tensor:
 
     NaN counts as largest; of equal elements it is the first.
     Shapes: x any; the result lacks the axis `dim`, or has length 1 there with `keepdim`.
+    Differs from PyTorch: booleans are taken, too.
 
     >>> import gpunet
     >>> gpunet.argmax(gpunet.tensor([[1.0, 5.0], [7.0, 3.0]]))
@@ -223,5 +224,6 @@ def argmin(x: Tensor, dim: int | None = None, keepdim: bool = False) -> Tensor:
 
     NaN counts as smallest; of equal elements it is the first.
     Shapes: x any; the result lacks the axis `dim`, or has length 1 there with `keepdim`.
+    Differs from PyTorch: booleans are taken, too.
     """
     return _position("argmin", "min", x, dim, keepdim)

@@ -238,6 +238,7 @@ def group_norm(
         weight, bias: 1 and 0 if None.
         eps: keeps the root away from 0.
     Source: Wu & He, arXiv:1803.08494, section 3.
+    Differs from PyTorch: there may be a bias without a weight, too.
     """
     name = "group_norm"
     same_dtype(name, x=x, weight=weight, bias=bias)
@@ -270,6 +271,7 @@ def layer_norm(
         weight, bias: 1 and 0 if None.
         eps: keeps the root away from 0.
     Source: Ba et al., arXiv:1607.06450, eq. 4.
+    Differs from PyTorch: `normalized_shape` may be one number, there only in the layer.
 
     >>> import gpunet
     >>> x = gpunet.tensor([[1.0, 3.0], [10.0, 14.0]])

@@ -110,6 +110,7 @@ def hardsigmoid(x: Tensor, inplace: bool = False) -> Tensor:
 
     `inplace` writes the result into x, too.
     Shapes: any. Dtypes: floating. Source: Howard et al., arXiv:1905.02244, section 5.2.
+    Differs from PyTorch: in float64 the slope is 1/6 in float64, there in float32.
     """
     return Hardsigmoid().on("hardsigmoid", x, inplace)
 
@@ -129,6 +130,7 @@ def hardswish(x: Tensor, inplace: bool = False) -> Tensor:
 
     `inplace` writes the result into x, too.
     Shapes: any. Dtypes: floating. Source: Howard et al., arXiv:1905.02244, section 5.2.
+    Differs from PyTorch: x beyond 5.6e37 does not overflow in float32, there it does.
     """
     return Hardswish().on("hardswish", x, inplace)
 

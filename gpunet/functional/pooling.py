@@ -78,6 +78,7 @@ def max_pool1d(
     Shapes: x (N, C, L) or (C, L); the result with Lo in place of L.
     Dtypes: floating.
     Args: those of `max_pool2d`: kernel_size, stride, padding, dilation, ceil_mode, return_indices.
+    Differs from PyTorch: a window that misses x has index −1, there the index is undefined.
     """
     moves = kernel_size, stride, padding, dilation, ceil_mode
     axes = sliding("max_pool1d", 1, x, *moves)
@@ -106,6 +107,7 @@ def max_pool2d(
         ceil_mode: rounds Ho and Wo up, as long as each window begins in x or the padding before it.
         return_indices: returns where in its plane each result comes from, too (int64, counted row
             by row), as `max_unpool2d` takes it; −1 for a window that misses x altogether.
+    Differs from PyTorch: a window that misses x has index −1, there the index is undefined.
 
     >>> import gpunet
     >>> x = gpunet.tensor([[[1.0, 2.0, 5.0, 6.0], [4.0, 3.0, 8.0, 7.0]]])
@@ -131,6 +133,7 @@ def max_pool3d(
     Shapes: x (N, C, D, H, W) or (C, D, H, W); the result with Do, Ho, Wo in place of D, H, W.
     Dtypes: floating.
     Args: those of `max_pool2d`: kernel_size, stride, padding, dilation, ceil_mode, return_indices.
+    Differs from PyTorch: a window that misses x has index −1, there the index is undefined.
     """
     moves = kernel_size, stride, padding, dilation, ceil_mode
     axes = sliding("max_pool3d", 3, x, *moves)
@@ -219,6 +222,7 @@ def lp_pool1d(
     Shapes: x (N, C, L) or (C, L); the result with Lo in place of L.
     Dtypes: floating.
     Args: those of `lp_pool2d`: norm_type, kernel_size, stride, ceil_mode.
+    Differs from PyTorch: `kernel_size` may be a tuple, too.
     """
     return _lp_pool("lp_pool1d", 1, x, norm_type, kernel_size, stride, ceil_mode)
 

@@ -200,11 +200,12 @@ def nanmedian(x: Tensor, dim: int | None = None, keepdim: bool = False) -> Any:
 def kthvalue(x: Tensor, k: int, dim: int = -1, keepdim: bool = False) -> Picked:
     """The k-th smallest element along the axis `dim`, and where it is; NaN counts as largest.
 
-    Of equal elements, the earlier one is the smaller (PyTorch takes any).
+    Of equal elements, the earlier one is the smaller.
     Shapes: x (..., L, ...); the result is (values, indices), both lacking the axis, or having
     length 1 there with `keepdim`.
     Args:
         k: from 1 to L.
+    Differs from PyTorch: of equal elements the earlier one is the smaller, there any.
     """
     along = one_axis("kthvalue", x, dim)
     not_empty("kthvalue", x, (along,))
@@ -222,6 +223,8 @@ def mode(x: Tensor, dim: int = -1, keepdim: bool = False) -> Picked:
     Each NaN counts as one of its kind.
     Shapes: x any; the result is (values, indices), both lacking the axis, or having length 1 there
     with `keepdim`.
+    Differs from PyTorch: of equal elements the last place is given, there any, and NaN never wins
+    over a number that is more frequent.
 
     >>> import gpunet
     >>> gpunet.mode(gpunet.tensor([3, 1, 3, 2])).values
@@ -287,6 +290,7 @@ def quantile(
         q: in [0, 1].
         interpolation: between the elements below and above the rank: `"linear"`, `"lower"`,
             `"higher"`, `"midpoint"`, or the `"nearest"` one.
+    Differs from PyTorch: a tensor without elements is taken where the axis `dim` has some.
 
     >>> import gpunet
     >>> gpunet.quantile(gpunet.tensor([1.0, 2.0, 4.0]), 0.75)
@@ -312,5 +316,6 @@ def nanquantile(
     Args:
         q: in [0, 1].
         interpolation: see `quantile`.
+    Differs from PyTorch: a tensor without elements is taken where the axis `dim` has some.
     """
     return _quantile("nanquantile", True, x, q, dim, keepdim, interpolation)

@@ -236,6 +236,7 @@ def var(
         unbiased: another way to say correction 1 (True) or 0 (False).
         correction: degrees of freedom that the mean takes up; 0 for the variance of exactly these
             values. Where none are left, the result is NaN or infinite.
+    Differs from PyTorch: with `dim=()` the gradient is finite, there infinite.
 
     >>> import gpunet
     >>> gpunet.var(gpunet.tensor([1.0, 2.0, 3.0]))
@@ -260,6 +261,7 @@ def std(
     Dtypes: floating.
     Args:
         unbiased, correction: see `var`.
+    Differs from PyTorch: with `dim=()` the gradient is finite, there infinite.
     """
     return _moments("std", x, dim, unbiased, keepdim, correction, True)[0]
 
@@ -279,6 +281,7 @@ def var_mean(
     Dtypes: floating.
     Args:
         unbiased, correction: see `var`.
+    Differs from PyTorch: with `dim=()` the gradient is finite, there infinite.
     """
     return _moments("var_mean", x, dim, unbiased, keepdim, correction, False)
 
@@ -298,6 +301,7 @@ def std_mean(
     Dtypes: floating.
     Args:
         unbiased, correction: see `var`.
+    Differs from PyTorch: with `dim=()` the gradient is finite, there infinite.
     """
     return _moments("std_mean", x, dim, unbiased, keepdim, correction, True)
 
@@ -331,6 +335,7 @@ def nanmean(
     Dtypes: floating.
     Args:
         dtype: x is cast to it before; floating.
+    Differs from PyTorch: where all elements are NaN the gradient is 0, there NaN.
 
     >>> import gpunet
     >>> gpunet.nanmean(gpunet.tensor([1.0, float("nan"), 3.0]))
@@ -353,6 +358,8 @@ def logsumexp(x: Tensor, dim: Dim, keepdim: bool = False) -> Tensor:
 
     −∞ over no elements, and where all elements are −∞. Its gradient is the softmax.
     Shapes: x any; the result lacks the axes `dim`, or has length 1 there with `keepdim`.
+    Differs from PyTorch: the gradient has all its digits where x is large, there it is computed
+    from the rounded result.
 
     >>> import gpunet
     >>> gpunet.logsumexp(gpunet.tensor([1000.0, 1000.0]), dim=0)

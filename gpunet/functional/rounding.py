@@ -152,6 +152,8 @@ def copysign(x: Tensor | Number, other: Tensor | Number) -> Tensor:
     """|x| with the sign of `other`, that of −0 included. Shapes: any two that broadcast.
 
     Whole numbers become float32. Its gradient for x is ±1, and 0 at 0.
+
+    Differs from PyTorch: x may be a number.
     """
     return binary("copysign", CopySign(), x, other, real=True, wide=True)
 
@@ -163,6 +165,7 @@ def heaviside(x: Tensor, values: Tensor) -> Tensor:
     The gradient is that of `values` where x is 0, and 0 elsewhere.
 
     Shapes: any two that broadcast.
+    Differs from PyTorch: `values` has a gradient, there none.
     """
     is_tensor("heaviside", "x", x)
     is_tensor("heaviside", "values", values)

@@ -128,12 +128,13 @@ def gumbel_softmax(
 ) -> Tensor:
     """softmax((logits + noise) / tau) along `dim`: nearly a draw of a class, and differentiable.
 
-    The noise is −log(−log u), u uniform in (0, 1). PyTorch's unused `eps` is left out.
+    The noise is −log(−log u), u uniform in (0, 1).
     Shapes: logits (..., C, ...); the result has the same shape. Dtypes: floating.
     Args:
         tau: temperature, positive; the lower, the nearer to one-hot.
         hard: the result is one-hot, the gradient that of the soft one.
     Source: Jang et al., arXiv:1611.01144, eqs. 1 and 2; Maddison et al., arXiv:1611.00712.
+    Differs from PyTorch: the same seed draws other noise, and the unused `eps` is left out.
     """
     logits, dim = _prepared("gumbel_softmax", logits, dim, None)
     if not tau > 0:

@@ -141,6 +141,7 @@ def sort(x: Tensor, dim: int = -1, descending: bool = False, *, stable: bool = F
     Shapes: x any; the result is (values, indices), both of the same shape.
     Args:
         descending: the largest first.
+    Differs from PyTorch: equal elements keep their order without `stable`, too, there any.
 
     >>> import gpunet
     >>> gpunet.sort(gpunet.tensor([2, 3, 1])).indices
@@ -157,6 +158,7 @@ def argsort(x: Tensor, dim: int = -1, descending: bool = False, *, stable: bool 
     Shapes: x any; the result has the same shape.
     Args:
         descending, stable: see `sort`.
+    Differs from PyTorch: equal elements keep their order without `stable`, too, there any.
     """
     return apply(Sort(one_axis("argsort", x, dim), descending), x)[1]
 
@@ -353,6 +355,7 @@ def bincount(x: Tensor, weights: Tensor | None = None, minlength: int = 0) -> Te
 
     Shapes: x (n,) of integers of at least 0, weights (n,); the result (max(x) + 1,), at least
     `minlength`. It is int64, with weights float32 if they are, else float64.
+    Differs from PyTorch: `weights` has a gradient, there none.
 
     >>> import gpunet
     >>> gpunet.bincount(gpunet.tensor([1, 3, 1]))

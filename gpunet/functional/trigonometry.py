@@ -232,7 +232,11 @@ def rad2deg(x: Tensor) -> Tensor:
 
 @method("sinc", "sinc_")
 def sinc(x: Tensor) -> Tensor:
-    """sin(πx) / (πx), which is 1 at 0. Shapes: any."""
+    """sin(πx) / (πx), which is 1 at 0.
+
+    Shapes: any.
+    Differs from PyTorch: the gradient has all its digits near 0, there only some.
+    """
     return unary("sinc", Sinc(), x)
 
 
@@ -243,6 +247,7 @@ def atan2(x: Tensor | Number, other: Tensor | Number) -> Tensor:
     Its gradient at the origin is 0.
 
     Shapes: any two that broadcast.
+    Differs from PyTorch: a number may stand in place of either tensor.
 
     >>> import gpunet
     >>> gpunet.atan2(gpunet.tensor([0.0, 1.0]), gpunet.tensor([-1.0, 0.0]))
@@ -256,5 +261,7 @@ def hypot(x: Tensor | Number, other: Tensor | Number) -> Tensor:
     """√(x² + other²), without overflow. Shapes: any two that broadcast.
 
     Its gradient at the origin is NaN, as the direction from there is not known.
+
+    Differs from PyTorch: a number may stand in place of either tensor.
     """
     return binary("hypot", Hypot(), x, other, real=True, wide=True)

@@ -1,8 +1,8 @@
-"""Training: configurations, the trainer, run folders, checkpoints, metrics."""
+"""Training: configurations, tasks, the trainer, run folders, checkpoints."""
 
 from gpunet.train.callbacks import Callback
-from gpunet.train.metrics import Evaluation, evaluate
 from gpunet.train.run import Run
+from gpunet.train.tasks import Evaluation, Task
 from gpunet.train.trainer import Trainer
 
-__all__ = ["Callback", "Evaluation", "Run", "Trainer", "evaluate"]
+__all__ = ["Callback", "Evaluation", "Run", "Task", "Trainer"]

@@ -1,58 +1,75 @@
-"""Builds what a configuration describes: data, model, optimizer.
+"""Builds what a configuration describes: data, task, model, optimizer, schedule.
 
 Checks names and arguments against the classes.
 """
 
 from __future__ import annotations
 
-import inspect
-from dataclasses import asdict
-from typing import Any
-
-from gpunet import data, nn, optim
+from gpunet import data, models, nn, optim
 from gpunet.data import DataLoader, Dataset
-from gpunet.data.augment import Affine
-from gpunet.errors import ConfigError, GpunetError
-from gpunet.train.config import Component, Config, DataConfig, nearest
+from gpunet.data import transforms as tf
+from gpunet.errors import ConfigError
+from gpunet.train.config import AugmentConfig, Component, Config, DataConfig, nearest
+from gpunet.train.make import kinds_in, make
+from gpunet.train.schedule import build_schedule
+from gpunet.train.tasks import TASKS, Task
+from gpunet.train.trainer import Trainer
 
-_LAYERS: dict[str, type[nn.Module]] = {
-    name: value
-    for name, value in vars(nn).items()
-    if inspect.isclass(value) and issubclass(value, nn.Module) and not name.endswith("Loss")
-}
-_LAYERS = {name: kind for name, kind in _LAYERS.items() if kind not in (nn.Module, nn.Sequential)}
-_OPTIMIZERS: dict[str, type[optim.Optimizer]] = {
-    name: value
-    for name, value in vars(optim).items()
-    if inspect.isclass(value)
-    and issubclass(value, optim.Optimizer)
-    and value is not optim.Optimizer
+_LAYERS = {
+    name: kind
+    for name, kind in kinds_in(nn, nn.Module).items()
+    if not name.endswith("Loss") and kind is not nn.Sequential
 }
 
 
-def build_model(config: Config) -> nn.Sequential:
-    """The layers of a configuration, with their weights drawn from the current seed.
+def build_task(config: Config) -> Task:
+    """The task of a configuration, with its loss.
 
     Raises:
-        ConfigError: a layer or argument that does not exist, or a value the layer refuses.
+        ConfigError: no such task, or a loss that does not fit it.
     """
-    layers = [
-        _make(_LAYERS, layer, f"{config.name}: model.layers.{i}")
-        for i, layer in enumerate(config.model.layers)
-    ]
-    model = nn.Sequential(*layers)
-    if config.model.init != "default":
-        draw = getattr(nn.init, config.model.init + "_")
-        for name, parameter in model.named_parameters():
-            if name.endswith("weight") and parameter.ndim >= 2:
-                # He's rule is for the ReLU family; Xavier's takes no such argument.
-                draw(
-                    parameter,
-                    **({"nonlinearity": "relu"} if "kaiming" in config.model.init else {}),
-                )
-            else:
-                nn.init.zeros_(parameter)
+    kind = TASKS.get(config.task)
+    if kind is None:
+        raise ConfigError(
+            config.name, f'task "{config.task}" is not known', nearest(config.task, TASKS)
+        )
+    if config.loss is None:
+        return kind()
+    losses = {loss.__name__: loss for loss in kind.losses}
+    return kind(make(losses, config.loss, f"{config.name}: loss of {config.task}"))
+
+
+def build_model(config: Config) -> nn.Module:
+    """The model of a configuration, with its weights drawn from the current seed.
+
+    Raises:
+        ConfigError: a model, layer or argument that does not exist, or a value that is refused.
+    """
+    described = config.model
+    if described.kind:
+        kind = Component(described.kind, described.arguments)
+        model = make(kinds_in(models, nn.Module), kind, f"{config.name}: model")
+    else:
+        layers = [
+            make(_LAYERS, layer, f"{config.name}: model.layers.{i}")
+            for i, layer in enumerate(described.layers)
+        ]
+        model = nn.Sequential(*layers)
+    if described.init != "default":
+        _draw(model, described.init)
     return model
+
+
+def _draw(model: nn.Module, init: str) -> None:
+    """Draws all weights of two axes or more by one rule, and sets biases to 0."""
+    draw = getattr(nn.init, init + "_")
+    # He's rule is for the ReLU family; Xavier's takes no such argument.
+    options = {"nonlinearity": "relu"} if "kaiming" in init else {}
+    for name, parameter in model.named_parameters():
+        if name.endswith("weight") and parameter.ndim >= 2:
+            draw(parameter, **options)
+        elif name.endswith("bias"):
+            nn.init.zeros_(parameter)
 
 
 def build_optimizer(config: Config, model: nn.Module) -> optim.Optimizer:
@@ -61,9 +78,8 @@ def build_optimizer(config: Config, model: nn.Module) -> optim.Optimizer:
     Raises:
         ConfigError: an optimizer or argument that does not exist, or a value it refuses.
     """
-    return _make(
-        _OPTIMIZERS, config.optimizer, f"{config.name}: optimizer", list(model.parameters())
-    )
+    kinds = kinds_in(optim, optim.Optimizer)
+    return make(kinds, config.optimizer, f"{config.name}: optimizer", list(model.parameters()))
 
 
 def build_data(config: DataConfig, seed: int) -> tuple[Dataset, str, Dataset]:
@@ -80,39 +96,47 @@ def build_data(config: DataConfig, seed: int) -> tuple[Dataset, str, Dataset]:
 
 def build_loader(config: Config, train: Dataset) -> DataLoader:
     """Shuffled batches of the training set, augmented as the configuration says."""
-    augment = Affine(**asdict(config.data.augment))
-    transform = None if augment == Affine() else augment
     return DataLoader(
-        train, config.train.batch_size, shuffle=True, seed=config.seed, transform=transform
+        train,
+        config.train.batch_size,
+        shuffle=True,
+        seed=config.seed,
+        transform=build_transform(config.data.augment, train),
+        workers=config.data.workers,
     )
 
 
-def _make(kinds: dict[str, Any], component: Component, where: str, *arguments: Any) -> Any:
-    kind = kinds.get(component.kind)
-    if kind is None:
-        raise ConfigError(
-            where, f'kind "{component.kind}" is not known', nearest(component.kind, kinds)
-        )
-    signature = inspect.signature(kind)
-    known = list(signature.parameters)[len(arguments) :]
-    for name in component.arguments:
-        if name not in known:
-            raise ConfigError(
-                where, f"{component.kind} has no argument {name}", nearest(name, known)
-            )
-    missing = [
-        name
-        for name in known
-        if signature.parameters[name].default is inspect.Parameter.empty
-        and name not in component.arguments
-    ]
-    if missing:
-        raise ConfigError(where, f"{component.kind} needs {', '.join(missing)}")
-    try:
-        return kind(*arguments, **component.arguments)
-    except GpunetError as error:
-        raise ConfigError(where, str(error)) from error
-    except (TypeError, ValueError) as error:
-        raise ConfigError(
-            where, f"{component.kind} refuses {component.arguments}: {error}"
-        ) from error
+def build_transform(augment: AugmentConfig, train: Dataset) -> tf.Transform | None:
+    """The changes of training pictures that a configuration asks for, if any."""
+    affine = tf.Affine(augment.shift, augment.rotate, augment.zoom, augment.shear)
+    chosen: list[tf.Transform] = []
+    if augment.mixup:
+        chosen.append(tf.MixUp(train, augment.mixup))
+    if affine != tf.Affine():
+        chosen.append(affine)
+    if augment.pad or augment.crop:
+        chosen.append(tf.RandomCrop(augment.crop or train.inputs.shape[2:4], augment.pad))
+    if augment.flip:
+        chosen.append(tf.RandomHorizontalFlip())
+    if augment.flip_vertical:
+        chosen.append(tf.RandomVerticalFlip())
+    if augment.cutout:
+        chosen.append(tf.Cutout(augment.cutout))
+    return tf.Compose(chosen) if chosen else None
+
+
+def build_trainer(
+    config: Config, model: nn.Module, train: Dataset, held_out: tuple[str, Dataset]
+) -> Trainer:
+    """The trainer of a run that is about to begin.
+
+    Args:
+        model: on its device. train: the training set. held_out: see `Trainer`.
+
+    Raises:
+        ConfigError: something that does not exist, does not fit, or is out of range.
+    """
+    task, loader = build_task(config), build_loader(config, train)
+    optimizer = build_optimizer(config, model)
+    schedule = build_schedule(config, optimizer, len(loader), task.more_is_better)
+    return Trainer(task, model, optimizer, loader, held_out, config.train, schedule)

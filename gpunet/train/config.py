@@ -33,10 +33,12 @@ import sys
 from collections.abc import Callable, Iterable
 from dataclasses import MISSING, dataclass, field, fields, is_dataclass
 from pathlib import Path
+from types import UnionType
 from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
 
 import tomli_w
 
+from gpunet import data
 from gpunet.errors import ConfigError
 
 if sys.version_info >= (3, 11):
@@ -62,6 +64,9 @@ Name = Annotated[
 ]
 Device = Annotated[
     str, Rule('"auto", "cpu", "cuda" or "cuda:N"', re.compile(r"auto|cpu|cuda(:[0-9]+)?").fullmatch)
+]
+Set = Annotated[
+    str, Rule(f"one of {', '.join(map(json.dumps, data.names()))}", data.names().__contains__)
 ]
 Positive = Annotated[int, Rule("at least 1", lambda value: value >= 1)]
 NotNegative = Annotated[int, Rule("at least 0", lambda value: value >= 0)]
@@ -90,42 +95,83 @@ class OptimizerConfig(Component):
     """The optimizer: a class of `gpunet.optim` and its arguments other than the parameters."""
 
 
+class LossConfig(Component):
+    """What is minimised, where it is not what the task has: a loss of `gpunet.nn`."""
+
+
+@dataclass(frozen=True)
+class ScheduleConfig(Component):
+    """The learning rate's way: a class of `gpunet.optim.lr_scheduler`, stepped once a `every`.
+
+    Lengths left out (`total_steps`, `T_max`) are the run's, and `max_lr` is the optimizer's rate.
+    """
+
+    every: Literal["batch", "epoch"] = "batch"
+
+
 @dataclass(frozen=True)
 class AugmentConfig:
-    """Random changes of each training picture; see `data.augment.Affine` for the units."""
+    """Random changes of each training picture; see `data.transforms` for more on each.
 
+    Args:
+        mixup: the alpha of `MixUp`.
+        shift, rotate, zoom, shear: the amounts of `Affine`.
+        pad, crop: pixels of the border, and of the sides of the square cut out (0: as large as the
+            picture was), of `RandomCrop`.
+        flip, flip_vertical: whether every other picture is turned around, or upside down.
+        cutout: pixels of the sides of the square that `Cutout` sets to 0.
+    """
+
+    mixup: Amount = 0.0
     shift: Amount = 0.0
     rotate: Amount = 0.0
     zoom: Fraction = 0.0
     shear: Amount = 0.0
+    pad: NotNegative = 0
+    crop: NotNegative = 0
+    flip: bool = False
+    flip_vertical: bool = False
+    cutout: NotNegative = 0
 
 
 @dataclass(frozen=True)
 class DataConfig:
-    """The data set, the fraction of its training part held out to validate, and its changes."""
+    """The data set, the fraction of its training part held out to validate, and its changes.
 
-    set: Literal["digits", "mnist", "fashion_mnist"]
+    `workers` is how many threads make batches ahead of their use.
+    """
+
+    set: Set
     validation: Fraction = 0.0
     augment: AugmentConfig = AugmentConfig()
+    workers: NotNegative = 0
 
 
 @dataclass(frozen=True)
 class ModelConfig:
-    """The layers in order, and how their weights are drawn; "default" leaves it to each layer."""
+    """The layers in order, or a class of `gpunet.models` and its arguments.
 
-    layers: Annotated[tuple[LayerConfig, ...], Rule("a list of at least one layer", len)]
+    `init` is how weights are drawn; "default" leaves it to each layer.
+    """
+
+    layers: Annotated[tuple[LayerConfig, ...], Rule("a list of at least one layer", len)] = ()
+    kind: str = ""
     init: Literal["default", "xavier_uniform", "kaiming_uniform", "kaiming_normal"] = "default"
+    arguments: dict[str, Any] = field(default_factory=dict, metadata=REST)
+
+    def __post_init__(self) -> None:
+        if bool(self.layers) == bool(self.kind):
+            raise ValueError("must have either layers, or the kind of a model of gpunet.models")
+        if self.layers and self.arguments:
+            raise ValueError(f"must have no {next(iter(self.arguments))} beside its layers")
 
 
 @dataclass(frozen=True)
 class TrainConfig:
-    """The loop; the learning rate rises over `warmup_epochs`, then follows `schedule`."""
+    """The loop."""
 
     epochs: Positive
     batch_size: Positive
-    label_smoothing: Fraction = 0.0
-    schedule: Literal["constant", "cosine"] = "constant"
-    warmup_epochs: NotNegative = 0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -133,11 +179,14 @@ class Config:
     """Everything that decides a training run, given the machine."""
 
     name: Name
+    task: str = "classification"
     seed: NotNegative = 1
     device: Device = "auto"
     data: DataConfig
     model: ModelConfig
+    loss: LossConfig | None = None
     optimizer: OptimizerConfig
+    schedule: ScheduleConfig | None = None
     train: TrainConfig
 
 
@@ -261,6 +310,8 @@ class _Reader:
 
     def read(self, kind: Any, value: Any, key: str) -> Any:
         """`value`, found at the dotted `key`, as a `kind`: a type as dataclass fields have them."""
+        if get_origin(kind) is UnionType:  # a table that may be left out
+            kind = get_args(kind)[0]
         if get_origin(kind) is Annotated:
             kind, rule = get_args(kind)
             result = self.read(kind, value, key)
@@ -300,7 +351,10 @@ class _Reader:
                 arguments[name] = self.read(types[name], table[name], f"{prefix}{name}")
             elif declared.default is MISSING and declared.default_factory is MISSING:
                 raise self.error(f"{prefix}{name}", "is missing")
-        return kind(**arguments)
+        try:
+            return kind(**arguments)
+        except ValueError as error:
+            raise self.error(key, str(error)) from None
 
     def error(self, key: str, problem: str, hint: str = "") -> ConfigError:
         """What is wrong at `key`, with the overrides that had a hand in it."""
@@ -343,5 +397,7 @@ def _plain(value: Any) -> Any:
     table: dict[str, Any] = {}
     for declared in fields(value):
         item = _plain(getattr(value, declared.name))
+        if item in (None, "", []):  # TOML has no word for what is not there
+            continue
         table.update(item if declared.metadata.get("rest") else {declared.name: item})
     return table

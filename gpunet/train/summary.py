@@ -40,8 +40,7 @@ def summarize(model: nn.Module, example: Tensor) -> list[LayerSummary]:
         sizes = {name: p.numel() for name, p in layer.named_parameters()}
         biases = sum(size for name, size in sizes.items() if name.startswith("bias"))
         weights = sum(sizes.values()) - biases
-        # Each weight of a dense layer meets each of the vectors that pass through it once.
-        vectors = math.prod(output.shape[1:-1]) if isinstance(layer, nn.Linear) else 0
+        vectors = _uses(layer, inputs, output)
         kind = f"{type(layer).__name__}({layer.extra_repr()})"
         lines.append(
             LayerSummary(
@@ -61,3 +60,15 @@ def summarize(model: nn.Module, example: Tensor) -> list[LayerSummary]:
         for handle in handles:
             handle.remove()
     return lines
+
+
+def _uses(layer: nn.Module, inputs: tuple[Any, ...], output: Tensor) -> int:
+    """How often each weight of a layer is multiplied for one example."""
+    kind = type(layer).__name__
+    if kind == "Linear":
+        return math.prod(output.shape[1:-1])
+    if kind.startswith("ConvTranspose"):  # every place of the input is spread
+        return math.prod(inputs[0].shape[2:])
+    if kind.startswith("Conv"):  # every place of the output is a sum
+        return math.prod(output.shape[2:])
+    return 0

@@ -12,52 +12,44 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from gpunet import functional as F
 from gpunet import nn, optim
 from gpunet.autograd import Tensor
-from gpunet.backend import Backend, random
+from gpunet.backend import random
 from gpunet.data import DataLoader, Dataset
 from gpunet.errors import NonFiniteError
 from gpunet.train.callbacks import Callback
 from gpunet.train.config import TrainConfig
 from gpunet.train.diagnostics import first_non_finite, non_finite_parameter
-from gpunet.train.metrics import Evaluation, evaluate
+from gpunet.train.schedule import RunSchedule
+from gpunet.train.tasks import Evaluation, Task
 
 
 @dataclass
 class Progress:
-    """How far training has come: counters of the epoch under way, and the figures of those done."""
+    """How far training has come: sums over the epoch under way, and the figures of those done."""
 
     step: int = 0
-    loss_sum: float = 0.0
-    correct: int = 0
+    lr: float = 0.0
     seen: int = 0
+    sums: dict[str, float] = field(default_factory=dict)
     seconds: float = 0.0
     history: list[dict[str, Any]] = field(default_factory=list)
 
-
-def learning_rate(config: TrainConfig, base: float, step: int, steps_an_epoch: int) -> float:
-    """A step's rate: rising linearly over the warm-up, then constant or half a cosine down to 0.
-
-    Source: Loshchilov & Hutter, arXiv:1608.03983, eq. 5 without restarts.
-    """
-    warmup, total = config.warmup_epochs * steps_an_epoch, config.epochs * steps_an_epoch
-    if step < warmup:
-        return base * (step + 1) / warmup
-    if config.schedule == "constant":
-        return base
-    return base * 0.5 * (1 + math.cos(math.pi * (step - warmup) / max(1, total - warmup)))
+    def means(self) -> dict[str, float]:
+        """The figures of the training set in this epoch so far: averages over the examples."""
+        return {name: total / self.seen for name, total in self.sums.items()}
 
 
 class Trainer:
-    """Trains a classifier with cross entropy.
+    """Trains a model.
 
     Args:
+        task: what is learned, and how it is judged.
         model, optimizer: what to train, and how.
         loader: batches of the training set.
-        held_out: the set to evaluate on after each epoch, and its name in the figures, e.g. "test".
-        config: epochs, schedule, label smoothing.
-        be: the backend of the model's device.
+        held_out: the set to evaluate on after each epoch, after its name in the figures: "test".
+        config: how long.
+        schedule: of the learning rate, if it changes.
         callbacks: told of events, in order.
 
     Attributes:
@@ -67,18 +59,19 @@ class Trainer:
 
     def __init__(
         self,
+        task: Task,
         model: nn.Module,
         optimizer: optim.Optimizer,
         loader: DataLoader,
         held_out: tuple[str, Dataset],
         config: TrainConfig,
-        be: Backend,
+        schedule: RunSchedule | None = None,
         callbacks: Sequence[Callback] = (),
     ):
-        self.model, self.optimizer, self.loader = model, optimizer, loader
+        self.task, self.model, self.optimizer, self.loader = task, model, optimizer, loader
         self.held_out_name, self.held_out = held_out
-        self.config, self.be, self.callbacks = config, be, callbacks
-        self.base_rates = [group["lr"] for group in optimizer.param_groups]
+        self.config, self.schedule, self.callbacks = config, schedule, callbacks
+        self.be = next(model.parameters()).backend
         self.progress = Progress()
         self.evaluation: Evaluation | None = None
         self.stop = False
@@ -112,46 +105,46 @@ class Trainer:
 
     def _train_on(self, inputs: Any, targets: Any) -> None:
         progress, be = self.progress, self.be
-        for group, base in zip(self.optimizer.param_groups, self.base_rates, strict=True):
-            group["lr"] = learning_rate(self.config, base, progress.step, len(self.loader))
         x, t = Tensor(be.asarray(inputs), be), Tensor(be.asarray(targets), be)
 
         self.optimizer.zero_grad()
-        scores = self.model(x)
-        loss = F.cross_entropy(scores, t, label_smoothing=self.config.label_smoothing)
-        value = loss.item()
-        if not math.isfinite(value):
-            raise self._diverged(
-                f"the loss must be finite, got {value}", first_non_finite(self.model, x)
-            )
+        loss, figures = self.task.loss(self.model, x, t)
+        figures = {"loss": loss.item(), **figures}
+        if not math.isfinite(figures["loss"]):
+            problem = f"the loss must be finite, got {figures['loss']}"
+            raise self._diverged(problem, first_non_finite(self.model, x))
         loss.backward()
         self.optimizer.step()
 
         progress.step += 1
+        progress.lr = self.optimizer.param_groups[0]["lr"]
         progress.seen += len(inputs)
-        progress.loss_sum += value * len(inputs)
-        progress.correct += int((scores.array.argmax(1) == t.array).sum())
+        for name, mean in figures.items():
+            progress.sums[name] = progress.sums.get(name, 0.0) + mean * len(inputs)
+        if self.schedule:
+            self.schedule.after_batch()
 
     def _finish_epoch(self, epoch: int) -> None:
         progress, name = self.progress, self.held_out_name
-        self.evaluation = evaluate(self.model, self.held_out, self.be)
-        if not math.isfinite(self.evaluation.loss):
+        self.evaluation = self.task.evaluate(self.model, self.held_out, self.be)
+        figures = self.evaluation.figures
+        if not math.isfinite(figures["loss"]):
             x = Tensor(self.be.asarray(self.held_out.inputs), self.be)
-            problem = f"the {name} loss must be finite, got {self.evaluation.loss}"
+            problem = f"the {name} loss must be finite, got {figures['loss']}"
             raise self._diverged(
                 problem, first_non_finite(self.model, x), f"after epoch {epoch + 1}"
             )
+        if self.schedule:
+            self.schedule.after_epoch(figures[self.task.figure])
         record = {
             "epoch": epoch + 1,
-            "lr": self.optimizer.param_groups[0]["lr"],
-            "train_loss": progress.loss_sum / progress.seen,
-            "train_accuracy": progress.correct / progress.seen,
-            f"{name}_loss": self.evaluation.loss,
-            f"{name}_accuracy": self.evaluation.accuracy,
+            "lr": progress.lr,
+            **{f"train_{figure}": value for figure, value in progress.means().items()},
+            **{f"{name}_{figure}": value for figure, value in figures.items()},
             "seconds": progress.seconds,
             "samples_per_second": progress.seen / progress.seconds,
         }
-        self.progress = Progress(step=progress.step, history=[*progress.history, record])
+        self.progress = Progress(progress.step, progress.lr, history=[*progress.history, record])
         self._tell("on_epoch", record)
 
     def _diverged(self, problem: str, fault: str, when: str = "") -> NonFiniteError:
@@ -174,6 +167,7 @@ class Trainer:
         return {
             "progress": asdict(self.progress),
             "loader": self.loader.state_dict(),
+            "schedule": self.schedule and self.schedule.scheduler.state_dict(),
             "random": random.state_dict(),
         }
 
@@ -181,4 +175,6 @@ class Trainer:
         """Goes on where `state` was taken."""
         self.progress = Progress(**state["progress"])
         self.loader.load_state_dict(state["loader"])
+        if self.schedule:
+            self.schedule.scheduler.load_state_dict(state["schedule"])
         random.load_state_dict(state["random"])

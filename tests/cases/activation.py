@@ -112,7 +112,10 @@ def tanhshrink():
 
 
 def softsign():
-    yield from _pointwise(lambda x: x / (1 + np.abs(x)), slopes=(0, 0))
+    formula = lambda x: x / (1 + np.abs(x))  # noqa: E731
+    yield from _pointwise(formula, slopes=(0, 0))
+    none = "its gradient is NaN at infinity"
+    yield Edge(formula, [INFINITE], gradient=lambda x: [0, 0], unlike_torch=none)
     yield Edge(lambda x: x, [exactly([-0.0, 0.0])], gradient=lambda x: [1, 1])
 
 
@@ -153,4 +156,7 @@ def softplus():
 
 
 def mish():
-    yield from _pointwise(lambda x: x * np.tanh(np.log1p(np.exp(x))), slopes=(0, 1))
+    formula = lambda x: x * np.tanh(np.log1p(np.exp(x)))  # noqa: E731
+    yield from _pointwise(formula, slopes=(0, 1))
+    none = "its gradient is NaN at infinity"
+    yield Edge(formula, [INFINITE], gradient=lambda x: [np.nan, 1], unlike_torch=none)

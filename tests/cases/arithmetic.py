@@ -125,7 +125,8 @@ def _constant_divisor(*shape):
 
 
 def remainder():
-    yield from pairs(operator.mod, y=case.positive)
+    none = "it has no gradient by the divisor of a number"
+    yield from pairs(operator.mod, y=case.positive, first=none)
     yield from _whole_results(operator.mod)
     yield Edge(
         operator.mod,
@@ -139,7 +140,7 @@ def _c_remainder(x, y):
 
 
 def fmod():
-    yield from pairs(_c_remainder, y=case.positive)
+    yield from pairs(_c_remainder, y=case.positive, first="it wants a tensor first")
     yield from _whole_results(_c_remainder)
     yield Edge(
         np.fmod,

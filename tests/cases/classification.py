@@ -286,6 +286,9 @@ def multilabel_soft_margin_loss():
     far = exactly([[-1e30], [-1e4], [1e4], [1e30]] * 2)
     certain = constant(exactly([[0.0]] * 4 + [[1.0]] * 4))
     yield Edge(loss, [far, certain], NONE, gradient=written(SLOPES[:, None]))
+    lowest, infinite = exactly([[-np.inf, 1.0]]), "its loss is infinite"
+    unknown = lambda x, target: np.full((), np.nan, x.dtype)  # noqa: E731
+    yield Edge(unknown, [lowest, constant(exactly([[1.0, 0.0]]))], unlike_torch=infinite)
     yield Invalid(
         [normal(), unit()], ShapeError, "x must have a class axis; x is () float64 on cpu"
     )

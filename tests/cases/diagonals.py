@@ -50,8 +50,7 @@ def _listed(keeps):
     for row, col, offset in [(3, 3, 0), (3, 2, -1), (2, 4, 1), (0, 2, 0), (2, 2, -5), (2, 2, 5)]:
         yield Case(formula, [row, col, offset])
     yield Case(formula, [2, 3])
-    why = "PyTorch has dtypes of its own"
-    yield Case(formula, [2, 3], dict(dtype="int32"), unlike_torch=why)
+    yield Case(formula, [2, 3], dict(dtype="int32"))
     rule = "row and col must not be negative, got -1 and 2"
     yield Invalid([-1, 2], ArgumentError, rule)
     rule = "dtype must be int64 or int32, got float32"

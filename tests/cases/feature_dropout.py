@@ -4,7 +4,7 @@ import numpy as np
 
 from gpunet.errors import ArgumentError, ShapeError
 from tests.cases.case import SEED, Case, Invalid, normal
-from tests.cases.dropout import mask
+from tests.cases.dropout import OTHERS, mask
 
 ALPHA = 1.6732632423543772  # of SELU: Klambauer et al., appendix
 LAMBDA = 1.0507009873554805
@@ -28,9 +28,10 @@ def _channels(leading):
 
 def _channel_rows(formula, shapes):
     for shape in shapes:
-        yield Case(formula, [normal(*shape)])
+        yield Case(formula, [normal(*shape)], unlike_torch=OTHERS)
     for p in (0.0, 0.25, 1.0):
-        yield Case(formula, [normal(*shapes[0])], dict(p=p))
+        kwargs = dict(p=p)
+        yield Case(formula, [normal(*shapes[0])], kwargs, unlike_torch=OTHERS * (0 < p < 1))
     yield Case(formula, [normal(*shapes[0])], dict(training=False))
     yield Invalid([normal(*shapes[0]), 1.5], ArgumentError, "p must be in [0, 1], got 1.5")
 
@@ -68,7 +69,8 @@ def _keeping_moments(leading):
 
 def _moment_rows(formula):
     for p in (0.0, 0.25, 0.5, 1.0):
-        yield Case(formula, [normal(4, 5, 3)], dict(p=p, training=True))
+        kwargs = dict(p=p, training=True)
+        yield Case(formula, [normal(4, 5, 3)], kwargs, unlike_torch=OTHERS * (0 < p < 1))
     yield Case(formula, [normal(4, 5)])
     yield Invalid([normal(4, 5), -0.5], ArgumentError, "p must be in [0, 1], got -0.5")
 
@@ -76,7 +78,7 @@ def _moment_rows(formula):
 def alpha_dropout():
     formula = _keeping_moments(lambda x: x.ndim)
     yield from _moment_rows(formula)
-    yield Case(formula, [normal()], dict(training=True))
+    yield Case(formula, [normal()], dict(training=True), unlike_torch=OTHERS)
 
 
 def feature_alpha_dropout():

@@ -7,9 +7,7 @@ import numpy as np
 from gpunet.errors import ArgumentError, DTypeError, ShapeError
 from tests.cases.activation import FAR, INFINITE
 from tests.cases.case import SEED, Case, Edge, Invalid, away_from_zero, exactly, labels, normal
-from tests.cases.dropout import uniform
-
-OTHERS = "it draws other numbers"
+from tests.cases.dropout import OTHERS, uniform
 
 
 def prelu():

@@ -9,10 +9,10 @@ SHAPES = [(), (1,), (31,), (2, 3), (0, 3), (130, 127)]
 REPEATED = [((), (33,)), ((33,), (1,)), ((2, 3), (3,)), ((3,), (2, 3)), ((2, 1, 3), (4, 1))]
 
 
-def pairs(formula, x=normal, y=normal, name="other", integers=True, unlike_torch=""):
+def pairs(formula, x=normal, y=normal, name="other", integers=True, unlike_torch="", first=""):
     """Broadcasting both ways, plain numbers on either side, integers, and what is refused.
 
-    `unlike_torch` is why PyTorch does not take a number in place of the second tensor.
+    `unlike_torch` is why PyTorch takes no number in place of a tensor, `first` of the first one.
     """
     rows = [
         Case(formula, [x(*x_shape), y(*y_shape)])
@@ -21,8 +21,7 @@ def pairs(formula, x=normal, y=normal, name="other", integers=True, unlike_torch
     rows.append(Case(formula, [x(130, 127), y(127)]))
     for number in (2.5, 3):
         rows.append(Case(formula, [x(31), number], unlike_torch=unlike_torch))
-        first = unlike_torch or "some of its functions want a tensor first"
-        rows.append(Case(formula, [number, y(31)], unlike_torch=first))
+        rows.append(Case(formula, [number, y(31)], unlike_torch=first or unlike_torch))
     if integers:
         rows.append(Case(formula, [exactly([[5], [-3]]), exactly([1, 2, 4])]))
     rule = "shapes must broadcast, got (2, 3) and (4,); x is (2, 3) float64 on cpu, "

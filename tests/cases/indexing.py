@@ -42,6 +42,10 @@ def getitem():
     yield Case(operator.getitem, [labels(9, 4), exactly([3, 1])])
     why = "PyTorch refuses negative steps"
     yield Case(operator.getitem, [normal(4, 5), slice(None, None, -1)], unlike_torch=why)
+    masks, key = "PyTorch takes uint8 for masks", exactly(np.array([0, 1, 1], "uint8"))
+    yield Case(operator.getitem, [normal(3), key], unlike_torch=masks)
+    each = "PyTorch takes a list of lists for one key an axis"
+    yield Case(operator.getitem, [normal(4, 5), [[0, 1], [1, 0]]], unlike_torch=each)
     yield Edge(operator.getitem, [exactly([np.nan, 1.0]), 0], gradient=lambda x, key: [1, 0])
     for key, problem in [
         (4, "index 4 is out of bounds for axis 0 with size 4; x is (4, 5) float64 on cpu"),

@@ -19,7 +19,6 @@ from tests.cases.case import (
     positive,
 )
 
-STRINGS = "PyTorch's dtypes are not strings"
 SHAPES = [(), (1,), (31,), (33,), (2, 3), (2, 3, 5), (300,)]
 NAN = float("nan")
 INF = float("inf")
@@ -146,10 +145,10 @@ def sum_():
         yield Case(_sum, [normal(*shape), dim])  # added up in blocks
     yield Case(_sum, [exactly([True, False, True])])
     yield Case(_sum, [exactly(np.array([200, 100], "uint8"))])
-    yield Case(_sum, [labels(9, 2, 3)], dict(dtype="float32"), unlike_torch=STRINGS)
+    yield Case(_sum, [labels(9, 2, 3)], dict(dtype="float32"))
     wide, narrow = exactly([100, 100, 1]), exactly(np.array([100, 100, 1], "int8"))
-    yield Case(_sum, [narrow], dict(dtype="int64"), unlike_torch=STRINGS)
-    yield Case(_small_sum, [wide], dict(dtype="int8"), unlike_torch=STRINGS)
+    yield Case(_sum, [narrow], dict(dtype="int64"))
+    yield Case(_small_sum, [wide], dict(dtype="int8"))
     both = dict(dim=0, axis=0)
     yield Invalid([normal(3)], ArgumentError, "axis must not be given beside dim, got 0", both)
     yield Case(_sum_by_numpy_names, [normal(2, 3)], dict(axis=1, keepdims=True))
@@ -168,7 +167,7 @@ def mean():
     yield Case(_mean, [normal(2, 3), 0, True])
     yield Edge(_mean, [normal(0, 3)], dict(dim=0))
     yield Case(_mean, [exactly(np.full(70000, 3.0))])  # the sum is beyond float16
-    yield Case(_mean, [labels(9, 2, 3), 1], dict(dtype="float32"), unlike_torch=STRINGS)
+    yield Case(_mean, [labels(9, 2, 3), 1], dict(dtype="float32"))
     yield Invalid([labels(9, 3)], DTypeError, "x must be floating, got int64")
     yield Invalid([normal(3)], DTypeError, "x must be floating, got int32", dict(dtype="int32"))
 
@@ -214,7 +213,7 @@ def _of_moments(formula):
     yield Edge(formula, [normal()])
     yield Edge(formula, [normal(0, 3), 0])
     yield Edge(formula, [exactly([[NAN, 1.0], [1.0, 2.0]]), 1])
-    yield Edge(formula, [normal(2, 3), 0], dict(correction=2), unlike_torch="a finite gradient")
+    yield Edge(formula, [normal(2, 3), 0], dict(correction=2))
     rule = "correction must not be given beside unbiased, got 2"
     yield Invalid([normal(3)], ArgumentError, rule, dict(unbiased=True, correction=2))
     yield Invalid([labels(9, 3)], DTypeError, "x must be floating, got int64")

@@ -85,7 +85,8 @@ def copysign():
     def formula(x, y):
         return np.abs(x) * np.where(np.signbit(y), -1.0, 1.0)
 
-    yield from pairs(formula, away_from_zero, away_from_zero, integers=False)
+    first = "it wants a tensor first"
+    yield from pairs(formula, away_from_zero, away_from_zero, integers=False, first=first)
     yield Edge(
         formula,
         [exactly([0.0, 1.0, -2.0, 3.0]), exactly([-1.0, -0.0, 0.0, np.nan])],

@@ -9,7 +9,6 @@ from tests.cases.case import Case, Edge, Invalid, constant, exactly, labels, nor
 NAN = float("nan")
 INF = float("inf")
 SHAPES = [(1,), (31,), (2, 3), (0, 3), (3, 0)]
-UNSTABLE = "PyTorch leaves the order of equal elements open"
 
 
 def _drawn(*shape):
@@ -60,8 +59,8 @@ def _sorts(formula, x=normal):
     ties = labels(4, 3, 40)
     for descending in (False, True):
         yield Case(formula, [ties], dict(dim=1, descending=descending, stable=True))
-        unlike = dict(unlike_torch=UNSTABLE)
-        yield Case(formula, [ties, 0], dict(descending=descending), **unlike)
+        any_order = "PyTorch leaves the order of equal elements open"
+        yield Case(formula, [ties, 0], dict(descending=descending), unlike_torch=any_order)
         yield Case(formula, [exactly([True, False, True])], dict(descending=descending))
     rule = "dim must be in [-2, 2), got 2; x is (2, 3) float64 on cpu"
     yield Invalid([x(2, 3), 2], ShapeError, rule)
@@ -160,8 +159,7 @@ def _distincts(formula):
 
 def unique():
     yield from _distincts(_unique)
-    unordered = "PyTorch gives another order"
-    yield Case(_unique, [labels(9, 20)], dict(sorted=False), unlike_torch=unordered)
+    yield Case(_unique, [labels(9, 20)], dict(sorted=False))
 
 
 def unique_consecutive():

@@ -12,8 +12,8 @@ from gpunet.backend import cpu
 from gpunet.backend.cpu import jit
 from gpunet.backend.cuda import loader
 from gpunet.backend.cuda.source import kernels
-from gpunet.train import Evaluation, Run, checkpoint, evaluate
-from gpunet.train.build import build_model
+from gpunet.train import Evaluation, Run, checkpoint
+from gpunet.train.build import build_model, build_task
 from tests.kernels import needs
 from tests.kernels.host.gpu import HostGPU, pretended
 from tests.process import python
@@ -25,7 +25,7 @@ def result(trained) -> Evaluation:
     run, config = Run.open(trained.folder)
     model = build_model(config)
     checkpoint.restore_model(run.checkpoint, checkpoint.load(run.checkpoint), model)
-    return evaluate(model, data.load("digits", "test"), cpu)
+    return build_task(config).evaluate(model, data.load("digits", "test"), cpu)
 
 
 # --- eval
@@ -38,14 +38,14 @@ def test_eval(gpunet, trained, result) -> None:
     rows = [line.split() for line in done.out.splitlines()]
     assert rows[0] == ["class", "examples", "recall", "precision"]
     for digit, row in enumerate(rows[1:11]):
-        of_digit, said = targets == digit, result.predictions == digit
+        of_digit, said = targets == digit, result.outputs.argmax(1) == digit
         right = (of_digit & said).sum()
         figures = [f"{right / of_digit.sum():.2%}", f"{right / said.sum():.2%}"]
         assert row == [str(digit), str(of_digit.sum()), *figures]
-    wrong = (result.predictions != targets).sum()
+    wrong = (result.outputs.argmax(1) != targets).sum()
     assert done.out.splitlines()[-1] == (
-        f"digits test set: accuracy {result.accuracy:.2%} ({wrong} of 1,797 wrong), "
-        f"loss {result.loss:.4f}"
+        f"digits test set: loss {result.figures['loss']:.4f}, "
+        f"accuracy {result.figures['accuracy']:.2%} ({wrong} of 1,797 wrong)"
     )
 
 
@@ -70,8 +70,8 @@ def picture(tmp_path, result):
     test = data.load("digits", "test")
 
     def draw(digit: int, name: str) -> tuple[str, float]:
-        chosen = (test.targets == digit) & (result.predictions == digit)
-        index = (result.probabilities[:, digit] * chosen).argmax()
+        chosen = (test.targets == digit) & (result.outputs.argmax(1) == digit)
+        index = (result.outputs[:, digit] * chosen).argmax()
         ink = np.kron(test.inputs[index, 0], np.ones((20, 20)))
         file = tmp_path / name
         file.parent.mkdir(exist_ok=True)

@@ -28,9 +28,16 @@ def test_length_and_repr() -> None:
         (
             4,
             [0, 1, 1],
-            "targets must have shape (N,) for inputs (N, ...), got (3,) for (4, 1, 2, 3)",
+            "targets must have shape (N, ...) for inputs (N, ...), got (3,) for (4, 1, 2, 3)",
         ),
-        (4, [[0], [1], [1], [0]], "got (4, 1) for (4, 1, 2, 3)"),
+        (
+            4,
+            [[0], [1], [1], [0]],
+            "targets of images (N, C, H, W) must have shape (N,) or (N, H, W), "
+            "got (4, 1) for (4, 1, 2, 3)",
+        ),
+        (4, np.zeros((4, 3, 2)), "or (N, H, W), got (4, 3, 2) for (4, 1, 2, 3)"),
+        (2, [[[0, 1, 0], [0, 0, 1]], [[1, 1, 1], [1, 0, 2]]], "got 2 at index 1, 1, 2"),
         (0, [], "must hold at least one example, got inputs of shape (0, 1, 2, 3)"),
         (4, [0, 1, 2, 7], "labels must be in 0..1, got 2 at index 2"),
         (4, [0, -1, 0, 9], "labels must be in 0..1, got -1 at index 1"),

@@ -2,7 +2,9 @@
 
 import gzip
 import hashlib
+import io
 import struct
+import tarfile
 from pathlib import Path
 
 import numpy as np
@@ -46,9 +48,9 @@ def tiny(mirrors, monkeypatch) -> str:
     return "tiny"
 
 
-def put(folder: Path, **changed: bytes) -> None:
+def put(folder: Path, files: dict[str, bytes] = FILES, **changed: bytes) -> None:
     folder.mkdir(parents=True)
-    for name, content in (FILES | changed).items():
+    for name, content in (files | changed).items():
         (folder / name).write_bytes(content)
 
 
@@ -135,7 +137,7 @@ def test_without_a_mirror_the_folder_for_the_files_is_named(tiny, mirrors, cache
 def test_an_unknown_name_lists_the_known_and_the_nearest() -> None:
     with pytest.raises(ArgumentError) as caught:
         data.load("minst", "train")
-    assert "must be one of digits, fashion_mnist, mnist, got 'minst'" in str(caught.value)
+    assert "digits, fashion_mnist, mnist, nuclei, got 'minst'" in str(caught.value)
     assert str(caught.value).endswith("did you mean 'mnist'?")
     with pytest.raises(ArgumentError, match=r"got 'zzz'$"):
         data.describe("zzz")
@@ -149,7 +151,97 @@ def test_an_unknown_split_is_refused() -> None:
 @pytest.mark.parametrize("name", data.names())
 def test_the_catalogue_is_complete(name) -> None:
     description = data.describe(name)
-    assert len(description.classes) == len(set(description.classes)) == 10
+    assert (
+        len(description.classes) == len(set(description.classes)) == (2 if name == "nuclei" else 10)
+    )
     assert all(len(bytes.fromhex(digest)) == 32 for digest in description.digests.values())
     assert len(set(description.digests.values())) == len(description.digests)
     assert all(mirror.endswith("/") for mirror in description.mirrors)
+
+
+# ---- maps of labels, and the records of CIFAR ---------------------------------------------------
+
+
+def test_maps_count_what_is_in_a_picture_and_targets_say_where(monkeypatch, tmp_path) -> None:
+    maps = np.where(IMAGES % 5, 0, IMAGES)
+    names = data.describe("nuclei").digests
+    files = dict(
+        zip(
+            names, (packed(IMAGES), packed(maps), packed(IMAGES[:1]), packed(maps[:1])), strict=True
+        )
+    )
+    described = Description(
+        shape=(1, 3, 4),
+        white=255,
+        classes=("background", "thing"),
+        framing=None,
+        digests={name: hashlib.sha256(content).hexdigest() for name, content in files.items()},
+        folder="elsewhere",
+    )
+    monkeypatch.setitem(CATALOGUE, "things", described)
+    put(tmp_path / "elsewhere", files)
+    monkeypatch.setenv("GPUNET_DATA", str(tmp_path))
+    loaded = data.load("things", "train")
+    np.testing.assert_array_equal(loaded.targets, (maps > 0).astype(np.int64))
+    assert loaded.inputs.shape == (4, 1, 3, 4)
+    assert len(data.load("things", "test")) == 1
+
+
+def test_what_nobody_offers_must_be_put_somewhere(cache, tmp_path, monkeypatch) -> None:
+    monkeypatch.setenv("GPUNET_DATA", str(tmp_path / "given"))
+    with pytest.raises(DataError) as caught:
+        data.load("nuclei", "test")
+    message = str(caught.value)
+    assert "test-images-idx3-ubyte.gz must lie in" in message
+    for place in (tmp_path / "given", cache):
+        assert str(place / "nuclei_dsb2018") in message
+
+
+RECORDS = np.random.default_rng(1).integers(0, 256, (60, 3073)).astype(np.uint8)
+RECORDS[:, 0] %= 10
+
+
+def cifar_archive() -> bytes:
+    """Ten records a file, in the layout of the official archive."""
+    buffer = io.BytesIO()
+    names = [*(f"data_batch_{n}" for n in range(1, 6)), "test_batch"]
+    with tarfile.open(fileobj=buffer, mode="w:gz") as archive:
+        for name, records in zip(names, RECORDS.reshape(6, -1), strict=True):
+            member = tarfile.TarInfo(f"cifar-10-batches-bin/{name}.bin")
+            member.size = records.size
+            archive.addfile(member, io.BytesIO(records.tobytes()))
+    return buffer.getvalue()
+
+
+@pytest.fixture
+def cifar(cache, monkeypatch) -> Path:
+    """The archive, in the user's cache."""
+    content = cifar_archive()
+    (file,) = CATALOGUE["cifar10"].digests
+    monkeypatch.setitem(CATALOGUE["cifar10"].digests, file, hashlib.sha256(content).hexdigest())
+    (cache / "cifar10").mkdir(parents=True)
+    (cache / "cifar10" / file).write_bytes(content)
+    return cache
+
+
+@pytest.mark.parametrize("name", ["cifar10", "cifar10_subset"])
+def test_records_of_cifar_are_labels_and_planes_of_colour(cifar, name) -> None:
+    for split, records in (("train", RECORDS[:50]), ("test", RECORDS[50:])):
+        loaded = data.load(name, split)
+        np.testing.assert_array_equal(loaded.targets, records[:, 0])
+        assert loaded.inputs.shape == (len(records), 3, 32, 32)
+        green, row, column = loaded.inputs[:, 1], 5, 7
+        expected = records[:, 1 + 1024 + 32 * row + column] / 255
+        np.testing.assert_allclose(green[:, row, column], expected, rtol=1e-6)
+
+
+def test_the_subset_is_cut_out_of_the_whole_where_it_has_no_files(cifar, monkeypatch) -> None:
+    monkeypatch.setattr("gpunet.data.datasets.SUBSET", {"train": 12, "test": 3})
+    train, test = (data.load("cifar10_subset", split) for split in ("train", "test"))
+    np.testing.assert_array_equal(train.targets, RECORDS[:12, 0])
+    np.testing.assert_array_equal(test.targets, RECORDS[50:53, 0])
+    file = cifar / "cifar10_subset" / "test_1000.bin"
+    file.parent.mkdir()
+    file.write_bytes(b"not it")
+    with pytest.raises(DataError, match=r"test_1000\.bin must have SHA-256"):
+        data.load("cifar10_subset", "test")

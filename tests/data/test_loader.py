@@ -1,10 +1,15 @@
 """The loader's order is a function of seed and epoch, and an interrupted epoch goes on exactly."""
 
+import gc
+import threading
+
 import numpy as np
 import pytest
 
 from gpunet.data import DataLoader, Dataset
+from gpunet.data.transforms import Transform
 from gpunet.errors import ArgumentError, CheckpointError
+from tests.process import python
 
 
 def numbers(count: int = 23) -> Dataset:
@@ -128,7 +133,7 @@ def test_a_transform_changes_an_interrupted_epoch_as_it_would_a_whole_one() -> N
             batch_size=5,
             shuffle=True,
             seed=seed,
-            transform=lambda inputs, rng: inputs + rng.random(inputs.shape, np.float32),
+            transform=lambda x, t, draws: (x + draws.uniform(0, 1, x.shape[1:]), t),
         )
 
     whole = [inputs for inputs, _ in noisy(3)]
@@ -139,6 +144,96 @@ def test_a_transform_changes_an_interrupted_epoch_as_it_would_a_whole_one() -> N
     noise = [inputs % 1 for inputs, _ in noisy(3)]
     assert not np.allclose(noise[0], noise[1])
     assert not np.allclose(noise[0], next(iter(resumed))[0] % 1)
+
+
+def threads() -> int:
+    return sum(thread.name.startswith("gpunet-loader") for thread in threading.enumerate())
+
+
+def refuse(at: int) -> Transform:
+    """A transform that fails on the batch that example `at` is in."""
+
+    def transform(inputs, targets, draws):
+        if at in targets:
+            raise ZeroDivisionError(f"example {at}")
+        return inputs, targets
+
+    return transform
+
+
+@pytest.mark.parametrize("workers", [1, 2, 5])
+def test_workers_make_the_same_batches_and_leave_no_thread(workers) -> None:
+    alone = DataLoader(numbers(), batch_size=2, shuffle=True, seed=3)
+    helped = DataLoader(numbers(), batch_size=2, shuffle=True, seed=3, workers=workers)
+    for _ in range(2):
+        for (x, t), (y, u) in zip(alone, helped, strict=True):
+            assert threads() <= workers
+            np.testing.assert_array_equal(x, y)
+            np.testing.assert_array_equal(t, u)
+            assert helped.state_dict() == alone.state_dict()
+    assert threads() == 0
+
+
+def test_workers_are_ahead_but_not_without_end() -> None:
+    made = []
+    loader = DataLoader(
+        numbers(),
+        batch_size=1,
+        workers=2,
+        transform=lambda x, t, _: made.append(int(t[0])) or (x, t),
+    )
+    batches = iter(loader)
+    next(batches)
+    done = threading.Event()
+    while len(made) < 5 and not done.wait(0.01):
+        pass  # one handed out, two a worker ahead
+    assert not done.wait(0.1)
+    assert sorted(made) == [0, 1, 2, 3, 4]
+    next(batches)
+    batches.close()
+    assert len(made) <= 6
+
+
+@pytest.mark.parametrize("workers", [0, 1, 3])
+def test_an_error_is_raised_where_its_batch_is_due(workers) -> None:
+    loader = DataLoader(numbers(), 5, transform=refuse(12), workers=workers)
+    batches = iter(loader)
+    assert [next(batches)[1].tolist() for _ in range(2)] == [[*range(5)], [*range(5, 10)]]
+    with pytest.raises(ZeroDivisionError, match="example 12") as caught:
+        next(batches)
+    assert loader.state_dict() == {"epoch": 0, "position": 2}
+    assert any(entry.name == "transform" for entry in caught.traceback)
+    del caught
+    assert threads() == 0
+
+
+def test_a_pass_that_is_left_stops_its_workers() -> None:
+    loader = DataLoader(numbers(), 1, workers=3)
+    for _, targets in loader:
+        if targets[0] == 4:
+            break
+    gc.collect()
+    assert threads() == 0
+    assert epoch(loader) == list(range(23))
+
+
+def test_a_program_that_leaves_a_pass_open_ends(tmp_path) -> None:
+    code = (
+        "import numpy as np; from gpunet.data import DataLoader, Dataset\n"
+        "d = Dataset('d', np.ones((99, 1), np.float32), np.zeros(99, np.int64), ('a',))\n"
+        "batches = iter(DataLoader(d, 1, workers=2)); next(batches); print('left')"
+    )
+    assert python("-c", code, cwd=tmp_path) == "left\n"
+
+
+def test_targets_of_places_come_along() -> None:
+    pixels = np.arange(24).reshape(6, 2, 2)
+    inputs = pixels[:, None].astype(np.float32)
+    data = Dataset("maps", inputs, pixels, tuple(map(str, range(24))))
+    for workers in (0, 2):
+        for x, t in DataLoader(data, 4, shuffle=True, workers=workers):
+            assert (t.dtype, t.shape) == (np.int64, (len(x), 2, 2))
+            np.testing.assert_array_equal(x[:, 0], t)
 
 
 @pytest.mark.parametrize(
@@ -158,6 +253,7 @@ def test_a_state_that_does_not_fit_is_refused(state: dict[str, int]) -> None:
         ({"batch_size": 0}, "batch_size must be at least 1, got 0"),
         ({"batch_size": -2}, "batch_size must be at least 1, got -2"),
         ({"batch_size": 4, "seed": -1}, "seed must be at least 0, got -1"),
+        ({"batch_size": 4, "workers": -1}, "workers must be at least 0, got -1"),
         ({"batch_size": 24, "drop_last": True}, "batch_size must be at most the 23 examples"),
     ],
 )

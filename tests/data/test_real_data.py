@@ -81,3 +81,48 @@ def test_the_downloaded_sets_have_their_known_numbers(
     assert round(float(loaded.inputs.mean(dtype=np.float64)), 4) == mean
     assert round(float(loaded.inputs.std(dtype=np.float64)), 4) == deviation
     assert (loaded.inputs.min(), loaded.inputs.max()) == (0, 1)
+
+
+@needs_data
+@pytest.mark.parametrize(
+    ("split", "counts"),
+    [
+        ("train", [505, 460, 519, 486, 519, 488, 519, 486, 520, 498]),
+        ("test", [103, 89, 100, 103, 90, 86, 112, 102, 106, 109]),
+    ],
+)
+def test_the_part_of_cifar_has_its_class_counts(split: str, counts: list[int]) -> None:
+    loaded = data.load("cifar10_subset", split)
+    assert loaded.inputs.shape == (sum(counts), 3, 32, 32)
+    np.testing.assert_array_equal(np.bincount(loaded.targets), counts)
+    # Those of all 50,000 are 0.4914, 0.4822, 0.4465 and 0.2470, 0.2435, 0.2616.
+    mean, std = loaded.inputs.mean((0, 2, 3)), loaded.inputs.std((0, 2, 3))
+    np.testing.assert_allclose(mean, [0.4914, 0.4822, 0.4465], atol=0.01)
+    np.testing.assert_allclose(std, [0.2470, 0.2435, 0.2616], atol=0.01)
+
+
+@needs_data
+@pytest.mark.parametrize(
+    ("split", "count", "dice"),
+    [("train", 160, 0.876), ("test", 40, 0.894)],
+)
+def test_otsu_finds_as_much_of_the_nuclei_as_is_known(split: str, count: int, dice: float) -> None:
+    nuclei = data.load("nuclei", split)
+    assert nuclei.inputs.shape == (count, 1, 256, 256)
+    assert nuclei.targets.shape == (count, 256, 256)
+    found = []
+    for picture, mask in zip(nuclei.inputs[:, 0], nuclei.targets, strict=True):
+        grey = np.rint(255 * picture).astype(int)
+        above = grey > otsu(np.bincount(grey.ravel(), minlength=256))
+        found.append(2 * (above & (mask == 1)).sum() / (above.sum() + mask.sum()))
+    assert round(float(np.mean(found)), 3) == dice
+
+
+def otsu(counts: np.ndarray) -> int:
+    """The grey value that divides a histogram into two parts of the largest variance between."""
+    grey = np.arange(len(counts))
+    below = np.cumsum(counts) / counts.sum()
+    mean = np.cumsum(counts * grey) / counts.sum()
+    with np.errstate(invalid="ignore", divide="ignore"):
+        between = (mean[-1] * below - mean) ** 2 / (below * (1 - below))
+    return int(np.nan_to_num(between).argmax())

@@ -8,17 +8,19 @@ from typing import Any
 import pytest
 
 import gpunet
-from gpunet import backend, data
+from gpunet import data
 from gpunet.data import Dataset
 from gpunet.train import Callback, Run, Trainer
-from gpunet.train.build import build_loader, build_model, build_optimizer
+from gpunet.train.build import build_model, build_trainer
 from gpunet.train.config import (
     AugmentConfig,
     Config,
     DataConfig,
     LayerConfig,
+    LossConfig,
     ModelConfig,
     OptimizerConfig,
+    ScheduleConfig,
     TrainConfig,
 )
 
@@ -41,7 +43,9 @@ def config() -> Config:
         data=DataConfig("digits", augment=AugmentConfig(shift=1.0, rotate=10.0)),
         model=ModelConfig(LAYERS),
         optimizer=OptimizerConfig("AdamW", {"lr": 3e-3}),
-        train=TrainConfig(4, 32, label_smoothing=0.05, schedule="cosine", warmup_epochs=1),
+        loss=LossConfig("CrossEntropyLoss", {"label_smoothing": 0.05}),
+        schedule=ScheduleConfig("OneCycleLR", {"pct_start": 0.25}),
+        train=TrainConfig(4, 32),
     )
 
 
@@ -62,11 +66,10 @@ def build(config: Config, digits: tuple[Dataset, Dataset]) -> Build:
     def make(callbacks: Sequence[Callback] = (), **changes: Any) -> Trainer:
         used = replace(config, **changes)
         gpunet.manual_seed(used.seed)
-        model = build_model(used)
-        optimizer = build_optimizer(used, model)
         train, test = digits
-        loader = build_loader(used, train)
-        return Trainer(model, optimizer, loader, ("test", test), used.train, backend.cpu, callbacks)
+        trainer = build_trainer(used, build_model(used), train, ("test", test))
+        trainer.callbacks = callbacks
+        return trainer
 
     return make
 

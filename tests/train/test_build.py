@@ -6,14 +6,29 @@ import numpy as np
 import pytest
 
 import gpunet
-from gpunet import data, nn, optim
+from gpunet import models, nn, optim
+from gpunet.data import transforms as tf
 from gpunet.errors import ConfigError
-from gpunet.train.build import build_data, build_loader, build_model, build_optimizer
-from gpunet.train.config import AugmentConfig, DataConfig, LayerConfig, ModelConfig, OptimizerConfig
+from gpunet.train.build import (
+    build_data,
+    build_loader,
+    build_model,
+    build_optimizer,
+    build_task,
+    build_transform,
+)
+from gpunet.train.config import (
+    AugmentConfig,
+    DataConfig,
+    LayerConfig,
+    LossConfig,
+    ModelConfig,
+    OptimizerConfig,
+)
 
 
 def layers(*configs: LayerConfig, init: str = "default") -> ModelConfig:
-    return ModelConfig(configs, init)
+    return ModelConfig(configs, init=init)
 
 
 def linear(inputs: int, outputs: int) -> LayerConfig:
@@ -125,6 +140,64 @@ def test_optimizers_refused(config, optimizer, problem) -> None:
     assert str(caught.value).startswith(f"small: optimizer: {problem}")
 
 
+@pytest.mark.parametrize(
+    ("change", "problem"),
+    [
+        ({"task": "clasification"}, 'task "clasification" is not known; did you mean "class'),
+        (
+            {"loss": LossConfig("MSELoss")},
+            'loss of classification: kind "MSELoss" is not known; known: "CrossEntropyLoss", ',
+        ),
+        (
+            {"loss": LossConfig("CrossEntropyLoss", {"smoothing": 0.1})},
+            'loss of classification: CrossEntropyLoss has no argument smoothing; did you mean "lab',
+        ),
+    ],
+)
+def test_tasks_refused(config, change, problem) -> None:
+    with pytest.raises(ConfigError) as caught:
+        build_task(replace(config, **change))
+    assert str(caught.value).startswith(f"small: {problem}")
+
+
+def test_the_loss_is_the_tasks_own_or_that_of_the_configuration(config) -> None:
+    assert type(build_task(replace(config, loss=None)).criterion) is nn.CrossEntropyLoss
+    smoothed = build_task(config).criterion
+    assert (type(smoothed), smoothed.label_smoothing) == (nn.CrossEntropyLoss, 0.05)
+
+
+def test_a_model_by_name(config, monkeypatch) -> None:
+    """A class of gpunet.models with its arguments; biases are cleared, scales are left alone."""
+
+    class Plain(nn.Module):
+        def __init__(self, width: int, depth: int = 1):
+            self.layers = nn.Sequential(*[nn.Linear(width, width) for _ in range(depth)])
+            self.norm = nn.BatchNorm1d(width)
+
+    monkeypatch.setattr(models, "Plain", Plain, raising=False)
+    model = build_model(replace(config, model=ModelConfig(kind="Plain", arguments={"width": 3})))
+    assert [name for name, _ in model.named_parameters()] == [
+        *("layers.0.weight", "layers.0.bias", "norm.weight", "norm.bias")
+    ]
+    model = build_model(
+        replace(
+            config,
+            model=ModelConfig(kind="Plain", arguments={"width": 3}, init="kaiming_normal"),
+        )
+    )
+    assert (model.norm.weight.array == 1).all()
+    assert (model.layers[0].bias.array == 0).all()
+    for arguments, problem in (
+        ({}, "Plain needs width"),
+        ({"width": 3, "deph": 2}, 'Plain has no argument deph; did you mean "depth"?'),
+    ):
+        with pytest.raises(ConfigError) as caught:
+            build_model(replace(config, model=ModelConfig(kind="Plain", arguments=arguments)))
+        assert str(caught.value) == f"small: model: {problem}"
+    with pytest.raises(ConfigError, match=r'small: model: kind "Plan" is not known; did you mean'):
+        build_model(replace(config, model=ModelConfig(kind="Plan")))
+
+
 def test_data() -> None:
     train, name, test = build_data(DataConfig("digits"), seed=1)
     assert (len(train), name, len(test)) == (3823, "test", 1797)
@@ -138,6 +211,25 @@ def test_data() -> None:
 def test_loader(config, digits) -> None:
     loader = build_loader(config, digits[0])
     assert (loader.batch_size, loader.shuffle, loader.seed) == (32, True, 5)
-    assert loader.transform == data.augment.Affine(shift=1.0, rotate=10.0)
+    assert loader.transform == tf.Compose([tf.Affine(shift=1.0, rotate=10.0)])
     still = replace(config, data=replace(config.data, augment=AugmentConfig()))
     assert build_loader(still, digits[0]).transform is None
+
+
+@pytest.mark.parametrize(
+    ("augment", "transforms"),
+    [
+        ({"zoom": 0.1, "shear": 0.2}, [tf.Affine(zoom=0.1, shear=0.2)]),
+        ({"pad": 2}, [tf.RandomCrop((8, 8), 2)]),
+        ({"crop": 6}, [tf.RandomCrop(6)]),
+        ({"flip": True}, [tf.RandomHorizontalFlip()]),
+        ({"flip_vertical": True, "cutout": 3}, [tf.RandomVerticalFlip(), tf.Cutout(3)]),
+    ],
+)
+def test_transforms(augment, transforms, digits) -> None:
+    assert build_transform(AugmentConfig(**augment), digits[0]) == tf.Compose(transforms)
+
+
+def test_mixup_comes_first_and_draws_from_the_training_set(digits) -> None:
+    transform = build_transform(AugmentConfig(mixup=0.4, flip=True), digits[0])
+    assert transform == tf.Compose([tf.MixUp(digits[0], 0.4), tf.RandomHorizontalFlip()])

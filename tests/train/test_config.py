@@ -12,12 +12,13 @@ from gpunet.train.config import (
     Config,
     DataConfig,
     LayerConfig,
+    LossConfig,
     ModelConfig,
     OptimizerConfig,
+    ScheduleConfig,
     TrainConfig,
     _Reader,
     load,
-    nearest,
     to_toml,
 )
 
@@ -45,12 +46,18 @@ kind = "Adam"
 lr = 1e-3
 betas = [0.9, 0.999]
 
+[loss]
+kind = "CrossEntropyLoss"
+label_smoothing = 0.05
+
+[schedule]
+kind = "StepLR"
+every = "epoch"
+step_size = 10
+
 [train]
 epochs = 30
 batch_size = 64
-label_smoothing = 0.05
-schedule = "cosine"
-warmup_epochs = 2
 """
 
 MINIMAL = """\
@@ -106,9 +113,9 @@ def test_every_key_is_read(digits):
             init="kaiming_normal",
         ),
         optimizer=OptimizerConfig("Adam", {"lr": 0.001, "betas": [0.9, 0.999]}),
-        train=TrainConfig(
-            epochs=30, batch_size=64, label_smoothing=0.05, schedule="cosine", warmup_epochs=2
-        ),
+        loss=LossConfig("CrossEntropyLoss", {"label_smoothing": 0.05}),
+        schedule=ScheduleConfig("StepLR", {"step_size": 10}, "epoch"),
+        train=TrainConfig(epochs=30, batch_size=64),
     )
 
 
@@ -117,10 +124,11 @@ def test_defaults(tmp_path):
     file.write_text(MINIMAL)
     config = load(str(file))
     assert (config.seed, config.device) == (1, "auto")
-    assert config.data == DataConfig("mnist", 0.0, AugmentConfig(0.0, 0.0, 0.0, 0.0))
-    assert config.model == ModelConfig((LayerConfig("Flatten"),), "default")
+    assert config.data == DataConfig("mnist", 0.0, AugmentConfig(), 0)
+    assert config.model == ModelConfig((LayerConfig("Flatten"),), init="default")
     assert config.optimizer.arguments == {}
-    assert config.train == TrainConfig(1, 32, 0.0, "constant", 0)
+    assert (config.task, config.loss, config.schedule) == ("classification", None, None)
+    assert config.train == TrainConfig(1, 32)
 
 
 @pytest.mark.parametrize("text", [DIGITS, MINIMAL])
@@ -137,14 +145,14 @@ def test_written_text_has_every_default_and_one_line_a_layer(tmp_path):
     file = tmp_path / "least.toml"
     file.write_text(MINIMAL)
     assert to_toml(load(file, ['model.layers=[{kind="Flatten"}, {kind="ReLU"}]'])) == (
-        'name = "least"\nseed = 1\ndevice = "auto"\n'
-        '\n[data]\nset = "mnist"\nvalidation = 0.0\n'
-        "\n[data.augment]\nshift = 0.0\nrotate = 0.0\nzoom = 0.0\nshear = 0.0\n"
+        'name = "least"\ntask = "classification"\nseed = 1\ndevice = "auto"\n'
+        '\n[data]\nset = "mnist"\nvalidation = 0.0\nworkers = 0\n'
+        "\n[data.augment]\nmixup = 0.0\nshift = 0.0\nrotate = 0.0\nzoom = 0.0\nshear = 0.0\n"
+        "pad = 0\ncrop = 0\nflip = false\nflip_vertical = false\ncutout = 0\n"
         '\n[model]\nlayers = [\n    { kind = "Flatten" },\n    { kind = "ReLU" },\n]\n'
         'init = "default"\n'
         '\n[optimizer]\nkind = "SGD"\n'
-        "\n[train]\nepochs = 1\nbatch_size = 32\nlabel_smoothing = 0.0\n"
-        'schedule = "constant"\nwarmup_epochs = 0\n'
+        "\n[train]\nepochs = 1\nbatch_size = 32\n"
     )
 
 
@@ -262,7 +270,7 @@ epochs = 30 -> epoch = 30
     train.epoch is no known key; did you mean "epochs"?
 epochs = 30 -> zzz = 30
     train.zzz is no known key;
-    known: "batch_size", "epochs", "label_smoothing", "schedule", "warmup_epochs"
+    known: "batch_size", "epochs"
 batch_size = 64 -> # no batch size
     train.batch_size is missing
 name = "digits" -> # no name
@@ -280,8 +288,8 @@ epochs = 30 -> epochs = [30]
     train.epochs must be an integer, got [30] (an array of 1)
 epochs = 30 -> epochs = 2026-01-31
     train.epochs must be an integer, got "2026-01-31" (a date or time)
-label_smoothing = 0.05 -> label_smoothing = false
-    train.label_smoothing must be a number, got false (a boolean)
+validation = 0.1 -> validation = false
+    data.validation must be a number, got false (a boolean)
 name = "digits" -> name = 5
     name must be a string, got 5 (an integer)
 validation = 0.1 -> validation = { part = 1 }
@@ -290,17 +298,15 @@ validation = 0.1 -> validation = { part = 1 }
     model.layers.0 must be a table, got "Flatten" (a string)
 kind = "Adam" -> kind = 3
     optimizer.kind must be a string, got 3 (an integer)
-schedule = "cosine" -> schedule = 1
-    train.schedule must be a string, got 1 (an integer)
+every = "epoch" -> every = 1
+    schedule.every must be a string, got 1 (an integer)
 
 epochs = 30 -> epochs = 0
     train.epochs must be at least 1, got 0
 batch_size = 64 -> batch_size = -1
     train.batch_size must be at least 1, got -1
-label_smoothing = 0.05 -> label_smoothing = 1
-    train.label_smoothing must be at least 0 and less than 1, got 1
-label_smoothing = 0.05 -> label_smoothing = nan
-    train.label_smoothing must be at least 0 and less than 1, got NaN
+validation = 0.1 -> validation = nan
+    data.validation must be at least 0 and less than 1, got NaN
 validation = 0.1 -> validation = 1.0
     data.validation must be at least 0 and less than 1, got 1.0
 validation = 0.1 -> validation = -0.1
@@ -309,15 +315,18 @@ rotate = 12.5 -> rotate = -12.5
     data.augment.rotate must be at least 0, got -12.5
 rotate = 12.5 -> zoom = 1
     data.augment.zoom must be at least 0 and less than 1, got 1
-warmup_epochs = 2 -> warmup_epochs = -1
-    train.warmup_epochs must be at least 0, got -1
 seed = 7 -> seed = -7
     seed must be at least 0, got -7
 
 set = "digits" -> set = "minst"
-    data.set must be one of "digits", "mnist", "fashion_mnist", got "minst"
-schedule = "cosine" -> schedule = "cosin"
-    train.schedule must be one of "constant", "cosine", got "cosin"
+    data.set must be one of "cifar10", "cifar10_subset", "digits", "fashion_mnist", "mnist",
+    "nuclei", got "minst"
+every = "epoch" -> every = "epochs"
+    schedule.every must be one of "batch", "epoch", got "epochs"
+init = "kaiming_normal" -> kind = "LeNet5"
+    model must have either layers, or the kind of a model of gpunet.models
+init = "kaiming_normal" -> width = 3
+    model must have no width beside its layers
 "kaiming_normal" -> "he"
     model.init must be one of
     "default", "xavier_uniform", "kaiming_uniform", "kaiming_normal", got "he"
@@ -339,6 +348,20 @@ def test_mistake(digits, mistake):
     assert message(changed(digits, *change.split(" -> "))) == " ".join(expected)
 
 
+def test_a_model_by_name_and_its_arguments(digits):
+    config = load(digits, ["model={kind='UNet', width=16, init='xavier_uniform'}"])
+    assert config.model == ModelConfig(kind="UNet", init="xavier_uniform", arguments={"width": 16})
+    digits.write_text(to_toml(config), encoding="utf-8")
+    assert load(digits) == config
+
+
+def test_a_model_of_nothing(digits):
+    assert message(digits, "model={layer=[]}") == (
+        "model must have either layers, or the kind of a model of gpunet.models; "
+        "set by the override model={layer=[]}"
+    )
+
+
 def test_no_layers(digits):
     assert message(digits, "model.layers=[]") == (
         "model.layers must be a list of at least one layer, got []; "
@@ -352,8 +375,8 @@ def test_a_long_value_is_cut_short(digits):
 
 
 def test_an_int_is_fine_for_a_float(digits):
-    smoothing = load(digits, ["train.label_smoothing=0"]).train.label_smoothing
-    assert (smoothing, type(smoothing)) == (0.0, float)
+    validation = load(digits, ["data.validation=0"]).data.validation
+    assert (validation, type(validation)) == (0.0, float)
 
 
 # ---- files that are no configuration -----------------------------------------------------------
@@ -365,18 +388,18 @@ def test_an_int_is_fine_for_a_float(digits):
         (
             "epochs = 30",
             "epochs = = 30",
-            "line 25, column 10 is not valid TOML: Invalid value; the line is `epochs = = 30`",
+            "line 34, column 10 is not valid TOML: Invalid value; the line is `epochs = = 30`",
         ),
         (
             "[train]",
             "[data]",
-            "line 24, column 6 is not valid TOML: Cannot declare ('data',) twice; "
+            "line 33, column 6 is not valid TOML: Cannot declare ('data',) twice; "
             "the line is `[data]`",
         ),
         (
-            "warmup_epochs = 2\n",
-            "warmup_epochs = [2,",
-            "line 29 is not valid TOML: Invalid value (at end of document)",
+            "batch_size = 64\n",
+            "batch_size = [2,",
+            "line 35 is not valid TOML: Invalid value (at end of document)",
         ),
     ],
 )
@@ -412,25 +435,6 @@ def test_an_empty_file(tmp_path):
     assert message(file) == "name is missing"
 
 
-# ---- nearest -----------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("word", "known", "expected"),
-    [
-        ("Liner", ["Linear", "ReLU"], 'did you mean "Linear"?'),
-        ("linear", ["Linear", "Bilinear"], 'did you mean "Linear"?'),
-        ("RELU", ["ReLU", "GELU", "SELU"], 'did you mean "ReLU"?'),
-        ("BatchNorm", ["BatchNorm1d", "BatchNorm2d", "Linear"],
-         'did you mean "BatchNorm2d" or "BatchNorm1d"?'),
-        ("zzz", ["b", "a"], 'known: "a", "b"'),
-        ("zzz", [], "known: none"),
-    ],
-)  # fmt: skip
-def test_nearest(word, known, expected):
-    assert nearest(word, known) == expected
-
-
 def test_a_new_key_needs_only_a_new_field():
     @dataclasses.dataclass(frozen=True)
     class Longer(TrainConfig):
@@ -439,6 +443,7 @@ def test_a_new_key_needs_only_a_new_field():
     table = {"epochs": 3, "batch_size": 8}
     reader = _Reader(Path("new.toml"), ())
     assert reader.read(Longer, table, "train") == Longer(3, 8)
-    assert reader.read(Longer, table | {"shuffle": False}, "train") == Longer(3, 8, shuffle=False)
+    longer = reader.read(Longer, table | {"shuffle": False}, "train")
+    assert longer == Longer(3, 8, shuffle=False)
     with pytest.raises(ConfigError, match=r"train\.shuffle must be a boolean, got 0 "):
         reader.read(Longer, table | {"shuffle": 0}, "train")

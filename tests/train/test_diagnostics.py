@@ -57,11 +57,11 @@ def test_bad_inputs(build, run, value, kind) -> None:
     trainer = build([run])
     batches = []
 
-    def spoil(inputs: np.ndarray, _: object) -> np.ndarray:
+    def spoil(inputs: np.ndarray, targets: np.ndarray, _: object) -> tuple:
         batches.append(len(inputs))
         if len(batches) == 7:
             inputs[5, 0, 3, 3] = value
-        return inputs
+        return inputs, targets
 
     trainer.loader.transform = spoil
     assert message(trainer) == (
@@ -82,7 +82,7 @@ def test_weights_that_overflow_in_a_layer(build) -> None:
     """A finite weight whose product with 2 is not: the layer is named, not the parameter."""
     trainer = build([Spoil(1, 3e38)])
     trainer.model[1].bias.array[...] = 2.0
-    trainer.loader.transform = lambda inputs, _: np.ones_like(inputs)
+    trainer.loader.transform = lambda inputs, targets, _: (np.ones_like(inputs), targets)
     text = message(trainer)
     assert "at epoch 1, batch 2; layer 4 (Linear) was the first to return Inf" in text
 

@@ -40,10 +40,10 @@ def test_files_of_each_epoch(build, run) -> None:
 
 def test_metrics_end_where_the_checkpoint_does(build, run) -> None:
     """A crash between the two files, or a line half written, is mended by the next epoch."""
-    build([run], train=TrainConfig(1, 64)).fit()
+    build([run], schedule=None, train=TrainConfig(1, 64)).fit()
     with open(run.folder / "metrics.jsonl", "a") as file:
         file.write('{"epoch": 2, "train_lo')
-    trainer = build([run], train=TrainConfig(2, 64))
+    trainer = build([run], schedule=None, train=TrainConfig(2, 64))
     run.restore(trainer)
     trainer.fit()
     lines = (run.folder / "metrics.jsonl").read_text().splitlines()

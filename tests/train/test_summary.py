@@ -35,6 +35,14 @@ def test_a_dense_layer_over_a_sequence() -> None:
     assert (line.output, line.multiply_adds) == ((5, 7, 3), 5 * 7 * 12)
 
 
+def test_convolutions() -> None:
+    """Its 3·3·2·4 weights meet the 6·6 places of the output; a transposed one's, the input's."""
+    model = nn.Sequential(nn.Conv2d(2, 4, 3), nn.ConvTranspose2d(4, 5, 2, stride=2, bias=False))
+    first, second = summarize(model, example(2, 8, 8))
+    assert (first.output, first.multiply_adds) == ((4, 6, 6), 36 * 72)
+    assert (second.output, second.multiply_adds) == ((5, 12, 12), 36 * 80)
+
+
 def test_layers_come_in_the_order_they_run_with_their_paths() -> None:
     class Net(nn.Module):
         def __init__(self):

@@ -6,7 +6,7 @@ import pytest
 from gpunet import backend, data, nn
 from gpunet.data import Dataset
 from gpunet.errors import ShapeError
-from gpunet.train import evaluate
+from gpunet.train.tasks import Classification
 
 
 @pytest.fixture(scope="module")
@@ -26,13 +26,14 @@ def test_figures(test_set) -> None:
     probabilities = np.exp(scores) / np.exp(scores).sum(1, keepdims=True)
     loss = -np.log(probabilities[np.arange(1797), test_set.targets]).mean()
 
-    result = evaluate(network, test_set, backend.cpu)
-    assert result.loss == pytest.approx(loss, rel=1e-6)
-    np.testing.assert_allclose(result.probabilities, probabilities, atol=1e-6)
-    assert (result.probabilities.shape, result.probabilities.dtype) == ((1797, 10), "float32")
-    np.testing.assert_array_equal(result.predictions, result.probabilities.argmax(1))
-    assert result.accuracy == (result.predictions == test_set.targets).sum() / 1797
-    assert result.accuracy == pytest.approx((scores.argmax(1) == test_set.targets).mean(), abs=1e-3)
+    result = Classification().evaluate(network, test_set, backend.cpu)
+    assert result.figures["loss"] == pytest.approx(loss, rel=1e-6)
+    np.testing.assert_allclose(result.outputs, probabilities, atol=1e-6)
+    assert (result.outputs.shape, result.outputs.dtype) == ((1797, 10), "float32")
+    assert result.figures["accuracy"] == (result.outputs.argmax(1) == test_set.targets).sum() / 1797
+    assert result.figures["accuracy"] == pytest.approx(
+        (scores.argmax(1) == test_set.targets).mean(), abs=1e-3
+    )
 
 
 def test_perfect_and_hopeless() -> None:
@@ -42,9 +43,9 @@ def test_perfect_and_hopeless() -> None:
     layer = nn.Linear(4, 4, bias=False)
     for sign, accuracy, loss in ((1, 1.0, 0.0), (-1, 0.0, 100 + np.log(3))):
         layer.weight.array[...] = sign * np.eye(4)
-        result = evaluate(layer, dataset, backend.cpu)
-        assert result.accuracy == accuracy
-        assert result.loss == pytest.approx(loss, rel=1e-6)
+        result = Classification().evaluate(layer, dataset, backend.cpu)
+        assert result.figures["accuracy"] == accuracy
+        assert result.figures["loss"] == pytest.approx(loss, rel=1e-6)
 
 
 @pytest.mark.parametrize("mode", [True, False])
@@ -52,12 +53,12 @@ def test_the_mode_is_put_back(test_set, mode) -> None:
     network = model().train(mode)
     modes = []
     network[2].register_forward_hook(lambda layer, *_: modes.append(layer.training))
-    evaluate(network, test_set, backend.cpu)
+    Classification().evaluate(network, test_set, backend.cpu)
     assert modes == [False, False]
     assert all(module.training is mode for module in network.modules())
     other = Dataset("other", np.ones((2, 9), "float32"), np.array([0, 1]), ("a", "b"))
     with pytest.raises(ShapeError):
-        evaluate(network, other, backend.cpu)
+        Classification().evaluate(network, other, backend.cpu)
     assert all(module.training is mode for module in network.modules())
 
 
@@ -65,6 +66,6 @@ def test_nothing_is_recorded(test_set) -> None:
     network = model()
     recorded = []
     network[1].register_forward_hook(lambda layer, x, y: recorded.append(y.requires_grad))
-    evaluate(network, test_set, backend.cpu)
+    Classification().evaluate(network, test_set, backend.cpu)
     assert recorded == [False, False]
     assert all(p.grad is None for p in network.parameters())

@@ -1,0 +1,11 @@
+"""Whole models, each a plain `nn.Module` that reads from top to bottom, with its paper named.
+
+`kind = "NAME"` in the `[model]` of a configuration takes a class of this room.
+"""
+
+from gpunet.models.cnn import CNN
+from gpunet.models.lenet import LeNet5
+from gpunet.models.resnet import ResNet, ResNet20
+from gpunet.models.unet import UNet
+
+__all__ = ["CNN", "LeNet5", "ResNet", "ResNet20", "UNet"]

@@ -1,0 +1,13 @@
+"""What a run can learn, a file a task; a configuration names it: `task = "classification"`.
+
+A further task is a subclass of `Task` in a module of its own and a line here.
+"""
+
+from gpunet.train.tasks.classification import Classification
+from gpunet.train.tasks.task import Evaluation, Prediction, Table, Task
+
+TASKS: dict[str, type[Task]] = {
+    "classification": Classification,
+}
+
+__all__ = ["TASKS", "Classification", "Evaluation", "Prediction", "Table", "Task"]

@@ -1,0 +1,96 @@
+"""Classification: one label an example."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from gpunet import data, nn
+from gpunet import functional as F
+from gpunet.autograd import Tensor, no_grad
+from gpunet.backend import Backend
+from gpunet.data import Dataset
+from gpunet.train.tasks.task import Evaluation, Figures, Prediction, Table, Task
+
+PICTURES = 32  # on the page of predictions
+
+
+class Classification(Task):
+    """A model gives K scores an example; the largest is its answer.
+
+    The outputs of an evaluation are the probabilities (N, K), a softmax of the scores.
+    """
+
+    losses = (nn.CrossEntropyLoss, nn.NLLLoss, nn.MultiMarginLoss)
+    figure, more_is_better = "accuracy", True
+    shares = frozenset({"accuracy"})
+
+    def loss(self, model: nn.Module, x: Tensor, t: Tensor) -> tuple[Tensor, Figures]:
+        scores = model(x)
+        right = int((scores.array.argmax(1) == t.array).sum())
+        return self.criterion(scores, t), {"accuracy": right / len(t)}
+
+    def measure(self, model: nn.Module, batches: Iterable[tuple[Tensor, Tensor]]) -> Evaluation:
+        """Mean cross entropy, whatever the loss in training, and the share of right answers."""
+        total, right, parts = 0.0, 0, []
+        for x, t in batches:
+            scores = model(x)
+            total += F.cross_entropy(scores, t, reduction="sum").item()
+            probabilities = F.softmax(scores, 1).array
+            right += int((probabilities.argmax(1) == t.array).sum())
+            parts.append(x.backend.to_host(probabilities))
+        outputs: Any = np.concatenate(parts)
+        figures = {"loss": total / len(outputs), "accuracy": right / len(outputs)}
+        return Evaluation(figures, outputs)
+
+    def table(self, evaluation: Evaluation, dataset: Dataset) -> Table:
+        """A row a class."""
+        predictions, rows = evaluation.outputs.argmax(1), []
+        for k, name in enumerate(dataset.classes):
+            of_class, said = dataset.targets == k, predictions == k
+            right = int((of_class & said).sum())
+            recall = f"{right / of_class.sum():.2%}" if of_class.any() else "none"
+            precision = f"{right / said.sum():.2%}" if said.any() else "never said"
+            rows.append((name, f"{of_class.sum():,}", recall, precision))
+        wrong = int((predictions != dataset.targets).sum())
+        return Table(
+            ("class", "examples", "recall", "precision"),
+            rows,
+            f"{wrong:,} of {len(dataset):,} wrong",
+        )
+
+    def pictures(
+        self,
+        evaluation: Evaluation,
+        dataset: Dataset,
+        history: Sequence[Mapping[str, Any]],
+        folder: Path,
+        seed: int,
+    ) -> list[Path]:
+        """The learning curve, the confusion matrix, and a page of predictions."""
+        from gpunet import viz
+
+        targets, probabilities, classes = dataset.targets, evaluation.outputs, dataset.classes
+        matrix, page = folder / "confusion_matrix.png", folder / "predictions.png"
+        sections = viz.choose(targets, probabilities, PICTURES, seed)
+        return [
+            *super().pictures(evaluation, dataset, history, folder, seed),
+            viz.confusion_matrix(targets, probabilities.argmax(1), classes, matrix),
+            viz.prediction_page(
+                dataset.inputs, targets, probabilities, classes, page, sections=sections
+            ),
+        ]
+
+    @no_grad()
+    def predict(self, model: nn.Module, data_set: str, source: str, be: Backend) -> Prediction:
+        """The class of the picture in the file `source`."""
+        known = data.describe(data_set)
+        x = Tensor(be.asarray(data.read_image(source, known.shape, known.framing)), be)
+        probabilities = be.to_host(F.softmax(model(x), 1).array)[0]
+        return Prediction(
+            known.classes[int(probabilities.argmax())],
+            dict(zip(known.classes, map(float, probabilities), strict=True)),
+        )

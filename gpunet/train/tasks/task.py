@@ -1,0 +1,117 @@
+"""The base of tasks: what the trainer and the command line ask of one."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, ClassVar
+
+from gpunet import nn
+from gpunet.autograd import Tensor, no_grad
+from gpunet.backend import Backend
+from gpunet.data import DataLoader, Dataset
+
+Figures = dict[str, float]
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What a model makes of a data set.
+
+    Attributes:
+        figures: what was measured, by name, in the order to be shown; `"loss"` is always there.
+        outputs: host arrays that pictures and tables are made from, whatever the task needs.
+    """
+
+    figures: Figures
+    outputs: Any
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """An answer, and the probability of each answer that there might have been, if known."""
+
+    answer: str
+    probabilities: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Table:
+    """Figures in detail, as text: the names of the columns, the rows, and a closing sentence."""
+
+    columns: tuple[str, ...]
+    rows: Sequence[tuple[str, ...]]
+    summary: str
+
+
+class Task(ABC):
+    """What a run learns, and how it is judged.
+
+    Args:
+        criterion: the loss, one of `losses`; the first of them by default.
+
+    Attributes:
+        losses: the classes of `nn` that fit.
+        figure: the figure that decides which epoch is best. more_is_better: which way.
+        shares: figures in [0, 1] that are shown as per cent.
+        evaluation_batch: examples evaluated at a time.
+    """
+
+    losses: ClassVar[tuple[type[nn.Module], ...]]
+    figure: ClassVar[str] = "loss"
+    more_is_better: ClassVar[bool] = False
+    shares: ClassVar[frozenset[str]] = frozenset()
+    evaluation_batch: ClassVar[int] = 1000
+
+    def __init__(self, criterion: nn.Module | None = None):
+        self.criterion = criterion or self.losses[0]()
+
+    @abstractmethod
+    def loss(self, model: nn.Module, x: Tensor, t: Tensor) -> tuple[Tensor, Figures]:
+        """The mean loss of a batch, and its other figures, which may be none."""
+
+    @abstractmethod
+    def measure(self, model: nn.Module, batches: Iterable[tuple[Tensor, Tensor]]) -> Evaluation:
+        """Runs the model, which is in evaluation mode and records nothing, over all batches."""
+
+    def evaluate(self, model: nn.Module, dataset: Dataset, be: Backend) -> Evaluation:
+        """Runs the model over a data set, in evaluation mode; the mode is put back after."""
+        was_training = model.training
+        model.eval()
+        try:
+            with no_grad():
+                return self.measure(model, self._batches(dataset, be))
+        finally:
+            model.train(was_training)
+
+    def _batches(self, dataset: Dataset, be: Backend) -> Iterator[tuple[Tensor, Tensor]]:
+        for inputs, targets in DataLoader(dataset, self.evaluation_batch):
+            yield Tensor(be.asarray(inputs), be), Tensor(be.asarray(targets), be)
+
+    def table(self, evaluation: Evaluation, dataset: Dataset) -> Table:
+        """The figures in detail; here, a row a figure."""
+        rows = [(name, self.show(name, value)) for name, value in evaluation.figures.items()]
+        return Table(("figure", "value"), rows, f"{len(dataset):,} examples of {dataset.name}")
+
+    def show(self, name: str, value: float) -> str:
+        """A figure as it is shown to people."""
+        return f"{value:.2%}" if name in self.shares else f"{value:.4f}"
+
+    def pictures(
+        self,
+        evaluation: Evaluation,
+        dataset: Dataset,
+        history: Sequence[Mapping[str, Any]],
+        folder: Path,
+        seed: int,
+    ) -> list[Path]:
+        """Draws what was learned into `folder`; returns the files. Here, the learning curve."""
+        from gpunet import viz
+
+        return [viz.learning_curve(history, folder / "learning_curve.png")]
+
+    def predict(self, model: nn.Module, data_set: str, source: str, be: Backend) -> Prediction:
+        """The answer of a model trained on `data_set` to what the user gave: a file, a text, ..."""
+        raise NotImplementedError(f"{type(self).__name__} has no predictions yet")
