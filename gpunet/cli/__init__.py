@@ -16,8 +16,10 @@ EXAMPLES = """examples:
   gpunet train configs/digits.toml --set train.epochs=3 --set optimizer.lr=1e-3
   gpunet train --resume runs/digits                go on where a run was stopped
   gpunet eval runs/digits                          the figures of the test set, in detail
+  gpunet compare runs/digits runs/digits-2         their curves in one picture
   gpunet predict runs/digits seven.png             what is on this picture?
   gpunet summary configs/digits.toml               layers, shapes, parameters, multiply-adds
+  gpunet verify-resume configs/digits.toml         does a stop change a bit?
   gpunet info                                      versions, devices, and why no GPU
   gpunet warmup                                    compile the CUDA kernels ahead of training
   gpunet ops                                       every operation and its kernels
@@ -58,17 +60,29 @@ def _parser() -> argparse.ArgumentParser:
     add_device(train)
 
     evaluate = command("eval", "measure a trained network on the test set")
-    evaluate.add_argument("run", help="folder of a run, e.g. runs/digits")
+    evaluate.add_argument(
+        "run", help="folder of a run, e.g. runs/digits, or one of its checkpoints"
+    )
     add_device(evaluate)
 
     predict = command("predict", "show what a trained network makes of something new")
-    predict.add_argument("run", help="folder of a run, e.g. runs/digits")
+    predict.add_argument("run", help="folder of a run, e.g. runs/digits, or one of its checkpoints")
     predict.add_argument("inputs", nargs="+", metavar="INPUT", help="picture files of any size")
     add_device(predict)
+
+    compare = command("compare", "draw the curves of several runs in one picture")
+    compare.add_argument("runs", nargs="+", metavar="RUN", help="folders of runs")
+    compare.add_argument("--out", metavar="FILE", default="comparison.png", help="the PNG to write")
 
     summary = command("summary", "show layers, output shapes, parameters and multiply-adds")
     summary.add_argument("config", help="a .toml file")
     add_settings(summary)
+
+    verify = command("verify-resume", "prove that stopping and resuming changes no bit of a run")
+    verify.add_argument("config", help="a .toml file")
+    verify.add_argument("--steps", type=int, default=30, help="how far to train, twice; default 30")
+    add_settings(verify)
+    add_device(verify)
 
     command("info", "show versions, devices, the kernel cache, and why there is no GPU")
     command("warmup", "compile every CUDA kernel for this machine's GPU")
@@ -79,7 +93,7 @@ def _parser() -> argparse.ArgumentParser:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs the command line; returns the exit status: 0, 1 after an error, 130 after Ctrl-C."""
     options: Any = _parser().parse_args(arguments)
-    module = importlib.import_module(f"gpunet.cli.{options.command}")
+    module = importlib.import_module(f"gpunet.cli.{options.command.replace('-', '_')}")
     try:
         return module.run(options)
     except GpunetError as error:

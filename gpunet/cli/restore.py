@@ -15,10 +15,15 @@ from gpunet.train.run import Run
 def restore(folder: str, device: str | None) -> tuple[nn.Module, Config, Backend]:
     """The model of a run in evaluation mode, its configuration, and the backend it is on.
 
+    Args:
+        folder: of the run, or one of its checkpoints.
+        device: where to, if not where the configuration says.
+
     Raises:
         CheckpointError: the folder holds no run, or a damaged one.
     """
-    run, config = Run.open(Path(folder))
+    run = Run.open(Path(folder))
+    config = run.config
     be, _ = backend.resolve(device or config.device)
     saved = checkpoint.load(run.checkpoint)
     model = build_model(config)

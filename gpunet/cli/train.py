@@ -29,8 +29,10 @@ def run(options: Any) -> int:
             raise ArgumentError(
                 "train", "--resume must stand alone: the run has its own configuration"
             )
-        folder, config = Run.open(Path(options.resume))
-        overrides = []
+        if Path(options.resume).is_file():
+            raise ArgumentError("train", f"--resume must be a folder, got {options.resume}, a file")
+        folder = Run.open(Path(options.resume))
+        config = folder.config
     elif options.config:
         overrides = options.overrides + ([f"device={options.device}"] if options.device else [])
         config = load(Path(options.config), overrides)
@@ -48,7 +50,7 @@ def run(options: Any) -> int:
     if not options.resume:
         folder = Run.create(_folder(options.out, config), config, 4 * parameters)
     trainer.callbacks = [TrainingBars(), folder]
-    if options.resume:
+    if options.resume and folder.begun:
         folder.restore(trainer)
 
     console.print(
@@ -61,7 +63,7 @@ def run(options: Any) -> int:
 
 
 def _train(trainer: Trainer, folder: Run, config: Config, started: float) -> int:
-    with _stop_on_interrupt(trainer):
+    with _stop_on_signals(trainer) as heard:
         finished = trainer.fit()
     if not finished:
         console.print(
@@ -70,7 +72,7 @@ def _train(trainer: Trainer, folder: Run, config: Config, started: float) -> int
         )
         # Unbroken however narrow the terminal, and quoted: it is there to be copied.
         console.print(f"  gpunet train --resume {shlex.quote(str(folder.folder))}", **_LITERAL)
-        return 130
+        return 128 + heard[0]
     if trainer.evaluation is None:
         already = f"{folder.folder} is already trained to epoch {config.train.epochs}"
         console.print(already, **_LITERAL)
@@ -101,25 +103,33 @@ def _folder(out: str | None, config: Config) -> Path:
 
 
 @contextmanager
-def _stop_on_interrupt(trainer: Trainer) -> Iterator[None]:
-    """The first Ctrl-C ends training after the batch under way, the second at once."""
+def _stop_on_signals(trainer: Trainer) -> Iterator[list[int]]:
+    """The first Ctrl-C or SIGTERM ends training after the batch under way, the second at once.
 
-    def ask(*_: object) -> None:
+    Yields:
+        The signals that were heard.
+    """
+    heard: list[int] = []
+
+    def ask(number: int, _: object) -> None:
+        heard.append(number)
         if trainer.stop:
             raise KeyboardInterrupt
         trainer.stop = True
 
-    before = signal.signal(signal.SIGINT, ask)
+    before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
-        yield
+        yield heard
     finally:
-        signal.signal(signal.SIGINT, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def _pictures(trainer: Trainer, folder: Path) -> list[str]:
     """Draws what was learned; returns the files' names."""
     assert trainer.evaluation is not None
     written = trainer.task.pictures(
+        trainer.model,
         trainer.evaluation,
         trainer.held_out,
         trainer.progress.history,

@@ -9,10 +9,11 @@ from gpunet import data, models, nn, optim
 from gpunet.data import DataLoader, Dataset
 from gpunet.data import transforms as tf
 from gpunet.errors import ConfigError
-from gpunet.train.config import AugmentConfig, Component, Config, DataConfig, nearest
+from gpunet.train.config import AugmentConfig, Component, Config, DataConfig
 from gpunet.train.make import kinds_in, make
 from gpunet.train.schedule import build_schedule
 from gpunet.train.tasks import TASKS, Task
+from gpunet.train.toml import nearest
 from gpunet.train.trainer import Trainer
 
 _LAYERS = {

@@ -1,8 +1,8 @@
 """Checkpoints: one safetensors file with weights, optimizer state and all the rest.
 
-The rest stands as JSON in the file's header.
+The rest stands as JSON in the file's header, with a checksum over all of it.
 Written whole or not at all: to a temporary file first, flushed to the disk, then renamed over the
-old one.
+old one, and the name flushed, too.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -49,7 +50,18 @@ def save(
     for index, arrays in optimizer_state["state"].items():
         tensors.update({f"{_OPTIMIZER}{index}.{name}": array for name, array in arrays.items()})
     state = {"version": __version__, "groups": optimizer_state["param_groups"], **progress}
-    write_atomically(path, pack(tensors, {"gpunet": json.dumps(state)}))
+    text = json.dumps(state)
+    write_atomically(path, pack(tensors, {"gpunet": text, "crc32": _checksum(text, tensors)}))
+
+
+def _checksum(text: str, tensors: dict[str, Any]) -> str:
+    """Over the state and, in order of their names, the tensors."""
+    value = zlib.crc32(text.encode())
+    for name in sorted(tensors):
+        array = tensors[name]
+        value = zlib.crc32(f"{name} {array.dtype} {array.shape}".encode(), value)
+        value = zlib.crc32(array.tobytes(), value)
+    return f"{value:08x}"
 
 
 def write_atomically(path: Path, content: bytes) -> None:
@@ -65,6 +77,7 @@ def write_atomically(path: Path, content: bytes) -> None:
             file.flush()
             os.fsync(file.fileno())
         os.replace(temporary, path)
+        flush_names(path.parent)
     except OSError as error:
         with contextlib.suppress(OSError):  # a disk that has become read-only refuses this, too
             temporary.unlink()
@@ -73,6 +86,16 @@ def write_atomically(path: Path, content: bytes) -> None:
             f"{path} must be writable, got: {error.strerror or error}",
             "what was there is untouched",
         ) from error
+
+
+def flush_names(folder: Path) -> None:
+    """Makes sure that the names in a folder outlive a loss of power, where the system can."""
+    if hasattr(os, "O_DIRECTORY"):
+        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
 
 
 def load(path: Path) -> Checkpoint:
@@ -99,7 +122,15 @@ def load(path: Path) -> Checkpoint:
         raise CheckpointError(
             "checkpoint", f"{path} must be written by gpunet, got a file of something else"
         )
-    return Checkpoint(tensors, json.loads(metadata["gpunet"]))
+    text = metadata["gpunet"]
+    if metadata.get("crc32") != (found := _checksum(text, tensors)):
+        raise CheckpointError(
+            "checkpoint",
+            f"{path} must have the checksum {metadata.get('crc32')} it was written with, "
+            f"got {found}",
+            "the file is damaged",
+        )
+    return Checkpoint(tensors, json.loads(text))
 
 
 def restore_model(path: Path, checkpoint: Checkpoint, model: nn.Module) -> None:

@@ -7,7 +7,8 @@ from types import ModuleType
 from typing import Any
 
 from gpunet.errors import ConfigError, GpunetError
-from gpunet.train.config import Component, nearest
+from gpunet.train.config import Component
+from gpunet.train.toml import nearest
 
 
 def kinds_in(module: ModuleType, base: type) -> dict[str, Any]:

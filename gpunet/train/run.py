@@ -1,37 +1,48 @@
-"""The folder of a run: the configuration as used, metrics, checkpoint, pictures.
+"""The folder of a run: the configuration as used, metrics, checkpoints, pictures.
 
 runs/digits/
-    config.toml             the configuration as used; `gpunet train` takes it again
-    metrics.jsonl           a line an epoch
-    checkpoint.safetensors  the state after the last epoch, or where it was stopped
-    learning_curve.png  confusion_matrix.png  predictions.png
+    config.toml               the configuration as used; `gpunet train` takes it again
+    metrics.jsonl             a line an epoch
+    checkpoint.safetensors    the latest state: after an epoch, or where it was stopped
+    best.safetensors          the state after the best epoch
+    epoch-0007.safetensors    those of the last epochs, where the configuration keeps several
+    learning_curve.png ...    the task's pictures
 """
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
 import shutil
+import zlib
 from pathlib import Path
 from typing import Any
 
+from gpunet.data import Dataset
 from gpunet.errors import CheckpointError, RunError
 from gpunet.train import checkpoint
 from gpunet.train.callbacks import Callback
-from gpunet.train.config import Config, load, to_toml
+from gpunet.train.config import Config, differences, load, loads, to_toml
 from gpunet.train.trainer import Trainer
 
 CONFIG, METRICS, CHECKPOINT = "config.toml", "metrics.jsonl", "checkpoint.safetensors"
+BEST = "best.safetensors"
+# A resumed run may be another in these: they decide nothing, or what is not yet computed.
+FREE = ("device ", "checkpoints.", "data.workers ", "train.epochs ")
 
 
 class Run(Callback):
     """Writes a run's files as training goes on.
 
     Attributes:
-        folder: where they are.
+        folder: where they are. config: of the run.
+        checkpoint: path of the state to go on with.
     """
 
-    def __init__(self, folder: Path):
-        self.folder = folder
+    def __init__(self, folder: Path, config: Config, name: str = CHECKPOINT):
+        self.folder, self.config, self.checkpoint = folder, config, folder / name
+        self._data: dict[str, str] = {}
 
     @classmethod
     def create(cls, folder: Path, config: Config, parameter_bytes: int) -> Run:
@@ -44,18 +55,16 @@ class Run(Callback):
         Raises:
             RunError: it exists with something in it, cannot be written, or the disk is too full.
         """
-        if folder.is_dir() and any(folder.iterdir()):
+        if folder.is_dir() and any(path.name != CONFIG + ".tmp" for path in folder.iterdir()):
             raise RunError(
                 "train", f"--out must be a new or empty folder, got {folder}, which holds files"
             )
-        # Weights and two moments, in a new checkpoint beside the old one; pictures and metrics are
-        # small.
-        needed = 6 * parameter_bytes + (1 << 22)
+        # Weights and two moments, in each checkpoint that is kept, the best one, and a new one
+        # beside them; pictures and metrics are small.
+        needed = 3 * parameter_bytes * (config.checkpoints.keep + 2) + (1 << 22)
         try:
             folder.mkdir(parents=True, exist_ok=True)
             free = shutil.disk_usage(folder).free
-            if free >= needed:
-                (folder / CONFIG).write_text(to_toml(config), encoding="utf-8")
         except OSError as error:
             raise RunError(
                 "train", f"{folder} must be writable, got: {error.strerror or error}"
@@ -66,41 +75,131 @@ class Run(Callback):
                 f"{folder} must have {needed / 1e6:.0f} MB free for checkpoints, "
                 f"got {free / 1e6:.0f} MB",
             )
-        return cls(folder)
+        checkpoint.write_atomically(folder / CONFIG, to_toml(config).encode())
+        return cls(folder, config)
 
     @classmethod
-    def open(cls, folder: Path) -> tuple[Run, Config]:
-        """The run in a folder and its configuration.
+    def open(cls, path: Path) -> Run:
+        """The run in a folder, or at one of its checkpoints.
 
         Raises:
             CheckpointError: the folder holds no run.
         """
+        folder, name = (path.parent, path.name) if path.is_file() else (path, CHECKPOINT)
         if not (folder / CONFIG).is_file():
             raise CheckpointError(
                 "run", f"must be the folder of a run, got {folder} without {CONFIG}"
             )
-        return cls(folder), load(folder / CONFIG)
+        return cls(folder, load(folder / CONFIG), name)
 
     @property
-    def checkpoint(self) -> Path:
-        """Path of the checkpoint."""
-        return self.folder / CHECKPOINT
+    def begun(self) -> bool:
+        """Whether there is anything to go on with; a run may be killed before its first epoch."""
+        return self.checkpoint.exists() or (self.folder / METRICS).exists()
 
     def restore(self, trainer: Trainer) -> None:
-        """Sets a freshly built trainer to where the run stopped."""
+        """Sets a freshly built trainer to where the run stopped.
+
+        Raises:
+            CheckpointError: there is no whole checkpoint, or it is one of other data or settings.
+        """
         saved = checkpoint.load(self.checkpoint)
+        self._compare(saved.state, trainer)
         checkpoint.restore_model(self.checkpoint, saved, trainer.model)
         checkpoint.restore_optimizer(self.checkpoint, saved, trainer.optimizer)
         trainer.load_state_dict(saved.state)
+        if not trainer.progress.seen:  # it may have been killed while it wrote what follows
+            self._follow_up(trainer)
+
+    def on_batch(self, trainer: Trainer) -> None:
+        every = self.config.checkpoints.every
+        if every and trainer.progress.step % every == 0:
+            trainer.check_weights()
+            self._save(trainer)
 
     def on_epoch(self, trainer: Trainer, record: dict[str, Any]) -> None:
         self._save(trainer)
-        # The whole history again, not one more line: a crash between the files then mends itself.
-        lines = "".join(json.dumps(entry) + "\n" for entry in trainer.progress.history)
-        checkpoint.write_atomically(self.folder / METRICS, lines.encode())
+        self._follow_up(trainer)
 
     def on_stop(self, trainer: Trainer) -> None:
         self._save(trainer)
 
     def _save(self, trainer: Trainer) -> None:
-        checkpoint.save(self.checkpoint, trainer.model, trainer.optimizer, trainer.state_dict())
+        state = {
+            **trainer.state_dict(),
+            "config": to_toml(self.config),
+            "data": self._fingerprints(trainer),
+        }
+        latest = self.folder / CHECKPOINT
+        checkpoint.save(latest, trainer.model, trainer.optimizer, state)
+
+    def _follow_up(self, trainer: Trainer) -> None:
+        """What is written after the checkpoint of an epoch. Done twice, it is the same."""
+        history = trainer.progress.history
+        if not history:
+            return
+        # The whole history again, not one more line: a crash between the files then mends itself.
+        lines = "".join(json.dumps(entry) + "\n" for entry in history)
+        checkpoint.write_atomically(self.folder / METRICS, lines.encode())
+        if trainer.best_epoch() == len(history):
+            _copy(self.checkpoint, self.folder / BEST)
+        keep = self.config.checkpoints.keep
+        if keep > 1:
+            _copy(self.checkpoint, self.folder / f"epoch-{len(history):04}.safetensors")
+            for path in sorted(self.folder.glob("epoch-*.safetensors"))[:-keep]:
+                path.unlink()
+
+    # --- is it the same run?
+
+    def _fingerprints(self, trainer: Trainer) -> dict[str, str]:
+        if not self._data:
+            self._data = {
+                "train": _fingerprint(trainer.loader.dataset),
+                trainer.held_out_name: _fingerprint(trainer.held_out),
+            }
+        return self._data
+
+    def _compare(self, state: dict[str, Any], trainer: Trainer) -> None:
+        changed = [
+            text
+            for text in differences(loads(state["config"]), self.config)
+            if not text.startswith(FREE) or (trainer.schedule and text.startswith("train.epochs "))
+        ]
+        data = self._fingerprints(trainer)
+        changed += [
+            f"the {part} data is {data.get(part, 'none')}, was {was}"
+            for part, was in state["data"].items()
+            if data.get(part) != was
+        ]
+        if changed:
+            raise CheckpointError(
+                "resume",
+                f"{self.checkpoint} must be of the same data and configuration, got others: "
+                + "; ".join(changed),
+            )
+
+
+def _fingerprint(dataset: Dataset) -> str:
+    value = 0
+    for array in (dataset.inputs, dataset.targets):
+        value = zlib.crc32(array.tobytes(), value)
+    return f"{dataset.name} ({len(dataset):,} examples, CRC-32 {value:08x})"
+
+
+def _copy(source: Path, target: Path) -> None:
+    """`target` becomes another name of `source`, whose content never changes; else a copy."""
+    temporary = target.with_name(target.name + ".tmp")
+    try:
+        temporary.unlink(missing_ok=True)
+        try:
+            os.link(source, temporary)
+        except OSError:  # a file system without links
+            shutil.copyfile(source, temporary)
+        os.replace(temporary, target)
+        temporary.unlink(missing_ok=True)  # it is still there where both were one file already
+    except OSError as error:
+        with contextlib.suppress(OSError):
+            temporary.unlink()
+        raise RunError(
+            "checkpoint", f"{target} must be writable, got: {error.strerror or error}"
+        ) from error

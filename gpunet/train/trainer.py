@@ -94,8 +94,7 @@ class Trainer:
                     self.progress.seconds, started = self.progress.seconds + now - started, now
                     self._tell("on_batch")
                     if self.stop:
-                        if fault := non_finite_parameter(self.model):
-                            raise self._diverged("weights must be finite to be kept", fault)
+                        self.check_weights()
                         self._tell("on_stop")
                         return False
                 self._finish_epoch(epoch)
@@ -146,6 +145,22 @@ class Trainer:
         }
         self.progress = Progress(progress.step, progress.lr, history=[*progress.history, record])
         self._tell("on_epoch", record)
+
+    def best_epoch(self) -> int:
+        """The first of the epochs with the best figure, counted from 1; 0 before there is one."""
+        figure = f"{self.held_out_name}_{self.task.figure}"
+        sign = 1 if self.task.more_is_better else -1
+        values = [sign * record[figure] for record in self.progress.history]
+        return values.index(max(values)) + 1 if values else 0
+
+    def check_weights(self) -> None:
+        """Refuses weights that must not be written down.
+
+        Raises:
+            NonFiniteError: one is NaN or Inf.
+        """
+        if fault := non_finite_parameter(self.model):
+            raise self._diverged("weights must be finite to be kept", fault)
 
     def _diverged(self, problem: str, fault: str, when: str = "") -> NonFiniteError:
         when = when or f"at epoch {self.loader.epoch + 1}, batch {self.loader.position}"

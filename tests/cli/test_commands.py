@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from gpunet import __version__, cli, data, functional, optim
+from gpunet import __version__, cli, data, functional, nn, optim
 from gpunet.backend import cpu
 from gpunet.backend.cpu import jit
 from gpunet.backend.cuda import loader
 from gpunet.backend.cuda.source import kernels
-from gpunet.train import Evaluation, Run, checkpoint
+from gpunet.train import Evaluation, Run, build, checkpoint
 from gpunet.train.build import build_model, build_task
 from tests.kernels import needs
 from tests.kernels.host.gpu import HostGPU, pretended
@@ -22,7 +22,8 @@ from tests.process import python
 @pytest.fixture(scope="session")
 def result(trained) -> Evaluation:
     """What the trained network makes of the test set, without the command line."""
-    run, config = Run.open(trained.folder)
+    run = Run.open(trained.folder)
+    config = run.config
     model = build_model(config)
     checkpoint.restore_model(run.checkpoint, checkpoint.load(run.checkpoint), model)
     return build_task(config).evaluate(model, data.load("digits", "test"), cpu)
@@ -51,8 +52,8 @@ def test_eval(gpunet, trained, result) -> None:
 
 def test_eval_of_a_class_that_is_never_said(gpunet, run_folder) -> None:
     """The last layer's bias keeps the network from ever saying 3."""
-    run, config = Run.open(run_folder)
-    saved, model = checkpoint.load(run.checkpoint), build_model(config)
+    run = Run.open(run_folder)
+    saved, model = checkpoint.load(run.checkpoint), build_model(run.config)
     saved.tensors["model.4.bias"][3] = -1e9
     checkpoint.restore_model(run.checkpoint, saved, model)
     checkpoint.save(run.checkpoint, model, optim.SGD(model.parameters()), {})
@@ -137,6 +138,28 @@ def test_a_checkpoint_of_another_model(gpunet, run_folder) -> None:
 # --- summary
 
 
+def test_compare(gpunet, trained, run_folder, tmp_path) -> None:
+    done = gpunet("compare", trained.folder, run_folder.rename(tmp_path / "other"),
+                  "--out", tmp_path / "both.png")  # fmt: skip
+    assert (done.status, done.out) == (0, f"picture, open it: {tmp_path / 'both.png'}\n")
+    assert (tmp_path / "both.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_compare_refuses_what_it_cannot_draw(gpunet, trained, tmp_path) -> None:
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "broken").mkdir()
+    (tmp_path / "broken" / "metrics.jsonl").write_text("{")
+    for folders, problem in (
+        ([trained.folder, trained.folder], "runs must have different names, got run twice"),
+        ([tmp_path / "empty"], "without metrics.jsonl; it is written after each epoch"),
+        ([tmp_path / "broken"], "must hold a line of JSON an epoch, got:"),
+    ):
+        done = gpunet("compare", *folders, "--out", tmp_path / "a.png")
+        assert done.status == 1
+        assert problem in done.err
+    assert not (tmp_path / "a.png").exists()
+
+
 def test_summary(gpunet, config) -> None:
     done = gpunet("summary", config)
     assert done.status == 0
@@ -160,6 +183,39 @@ def test_summary_of_layers_that_do_not_fit(gpunet, config) -> None:
     assert done.status == 1
     assert "x must have shape (..., in) = (..., 33), got (1, 32)" in done.err
     assert done.err.endswith("(in layer 4)\n")
+
+
+# --- verify-resume
+
+
+def test_verify_resume(gpunet, config) -> None:
+    done = gpunet("verify-resume", config, "--steps", 7, "--set", "train.batch_size=1024")
+    assert (done.status, done.err) == (0, "")
+    assert "7 steps, twice: stopped after 2 and 4" in done.out
+    assert done.out.endswith("exact: the same bits with and without the stops\n")
+
+
+def test_a_layer_that_keeps_things_to_itself_is_found(gpunet, config, monkeypatch) -> None:
+    class Tiring(nn.Module):
+        """Multiplies by less at each call, and does not write down how often it was called."""
+
+        calls = 0
+
+        def forward(self, x):
+            self.calls += 1
+            return x * (1 / self.calls)
+
+    monkeypatch.setitem(build._LAYERS, "ReLU", Tiring)
+    done = gpunet("verify-resume", config, "--steps", 3, "--set", "train.batch_size=2048")
+    assert done.status == 1
+    assert "not exact: what the model draws or keeps must be in its state" in done.out
+    assert re.search(r"^  model\.1\.weight differs by up to [\d.e-]+$", done.out, re.M)
+    assert "  the state of progress differs\n" in done.out
+
+
+def test_verify_resume_of_too_few_steps(gpunet, config) -> None:
+    done = gpunet("verify-resume", config, "--steps", 2)
+    assert done.err == "error verify-resume: --steps must be at least 3, got 2\n"
 
 
 # --- info and ops
@@ -291,9 +347,12 @@ def test_help_mentions_every_option(gpunet, name) -> None:
 def test_help_mentions_every_command_with_an_example(gpunet) -> None:
     done = gpunet("--help")
     assert done.status == 0
-    assert set(parsers()) == {"train", "eval", "predict", "summary", "info", "warmup", "ops"}
+    assert set(parsers()) == {
+        *("train", "eval", "predict", "compare", "summary"),
+        *("verify-resume", "info", "warmup", "ops"),
+    }
     for name in parsers():
-        assert re.search(rf"^    {name} ", done.out, re.M)
+        assert re.search(rf"^    {name}\b", done.out, re.M)
         assert re.search(rf"^  gpunet {name}", done.out, re.M)
 
 

@@ -5,6 +5,7 @@ import json
 import os
 import re
 import shlex
+import shutil
 import signal
 import subprocess
 import sys
@@ -53,8 +54,8 @@ def test_it_learns(trained) -> None:
 
 def test_files(trained) -> None:
     assert sorted(path.name for path in trained.folder.iterdir()) == [
-        *("checkpoint.safetensors", "config.toml", "confusion_matrix.png", "learning_curve.png"),
-        *("metrics.jsonl", "predictions.png"),
+        *("best.safetensors", "checkpoint.safetensors", "config.toml", "confusion_matrix.png"),
+        *("learning_curve.png", "metrics.jsonl", "predictions.png"),
     ]
     config = load(trained.folder / "config.toml")
     assert (config.name, config.seed, config.train.epochs) == ("tiny", 3, 2)
@@ -226,7 +227,10 @@ def narrow_pipe(room: int) -> tuple[int, int]:
 
 
 @pytest.mark.skipif(not hasattr(fcntl, "F_SETPIPE_SZ"), reason="only Linux has narrow pipes")
-def test_ctrl_c_and_resume_end_with_the_same_bits(gpunet, config, tmp_path, monkeypatch) -> None:
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=lambda n: n.name)
+def test_stopped_and_resumed_it_ends_with_the_same_bits(
+    gpunet, config, tmp_path, monkeypatch, number
+) -> None:
     """The pipe has room for some six of the lines, so training cannot end before the signal."""
     settings = "--set", "train.epochs=20", "--set", "train.batch_size=512"
     folder = tmp_path / "a run [1]"
@@ -241,9 +245,9 @@ def test_ctrl_c_and_resume_end_with_the_same_bits(gpunet, config, tmp_path, monk
     with process, open(reader, "rb", buffering=0) as output:
         while not EPOCH.match(line := output.readline().decode()):
             assert line, process.stderr.read().decode()
-        process.send_signal(signal.SIGINT)
+        process.send_signal(number)
         out, err = output.read().decode(), process.stderr.read().decode()
-    assert (process.returncode, err) == (130, "")
+    assert (process.returncode, err) == (128 + number, "")
     assert re.search(r"^stopped in epoch \d+, batch \d; go on with$", out, re.M)
 
     resume = shlex.split(out.splitlines()[-1])
@@ -254,6 +258,29 @@ def test_ctrl_c_and_resume_end_with_the_same_bits(gpunet, config, tmp_path, monk
     assert gpunet("train", config, "--out", tmp_path / "through", *settings).status == 0
     assert state(folder) == state(tmp_path / "through")
     assert len(metrics(folder)) == 20
+
+
+def test_a_run_that_never_got_to_a_checkpoint_begins_anew(gpunet, config, trained, tmp_path):
+    folder = tmp_path / "run"
+    folder.mkdir()
+    shutil.copy(trained.folder / "config.toml", folder)
+    done = gpunet("train", "--resume", folder)
+    assert done.status == 0, done.err
+    assert state(folder) == state(trained.folder)
+
+
+def test_a_checkpoint_cannot_be_resumed_by_itself(gpunet, run_folder) -> None:
+    """It would be rewinding, and what was trained since would be lost."""
+    done = gpunet("train", "--resume", run_folder / "best.safetensors")
+    assert done.status == 1
+    assert "--resume must be a folder, got " in done.err
+
+
+def test_the_best_checkpoint_can_be_evaluated(gpunet, run_folder) -> None:
+    best = max(metrics(run_folder), key=lambda record: record["test_accuracy"])
+    done = gpunet("eval", run_folder / "best.safetensors")
+    assert done.status == 0
+    assert f"accuracy {best['test_accuracy']:.2%}" in done.out
 
 
 def test_a_second_ctrl_c_ends_at_once(gpunet, config, tmp_path, monkeypatch) -> None:

@@ -3,6 +3,8 @@
 import errno
 import json
 import os
+import random
+import re
 
 import numpy as np
 import pytest
@@ -73,16 +75,46 @@ def test_before_the_first_step_there_is_no_optimizer_state(tmp_path) -> None:
 # --- not a checkpoint, or not this one's
 
 
-@pytest.mark.parametrize("length", [0, 1, 7, 8, 9, 100, 0.5, -1], ids=str)
-def test_truncated(saved, length) -> None:
+def test_truncated(saved) -> None:
+    """At the ends of its parts, and at 200 random bytes."""
     path = saved[0]
     content = path.read_bytes()
-    kept = int(len(content) * length) if isinstance(length, float) else length
-    path.write_bytes(content[:kept])
-    with pytest.raises(CheckpointError) as caught:
-        checkpoint.load(path)
-    size = len(content[:kept])
-    assert f"{path} must be a whole safetensors file, got {size:,} bytes" in str(caught.value)
+    lengths = random.Random(0).sample(range(len(content)), 200)
+    for length in [0, 1, 7, 8, 9, len(content) - 1, *lengths]:
+        path.write_bytes(content[:length])
+        with pytest.raises(CheckpointError) as caught:
+            checkpoint.load(path)
+        assert f"{path} must be a whole safetensors file, got {length:,} byt" in str(caught.value)
+
+
+def test_a_changed_byte(saved) -> None:
+    """One bit, at 200 random places: in the header, which may break it, or in a weight."""
+    path = saved[0]
+    content = path.read_bytes()
+    for place in random.Random(0).sample(range(len(content)), 200):
+        changed = bytearray(content)
+        changed[place] ^= 1 << place % 8
+        path.write_bytes(changed)
+        with pytest.raises(CheckpointError, match=re.escape(f"checkpoint: {path} must ")):
+            checkpoint.load(path)
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="limits of a process are POSIX's")
+def test_a_full_disk_keeps_the_old_file(saved) -> None:
+    """A real write that fails half-way: the process may write no longer file."""
+    import resource
+
+    path, network, optimizer = saved
+    before = path.read_bytes()
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (len(before) // 2, limits[1]))
+    try:
+        with pytest.raises(RunError, match=f"{path} must be writable, got: File too large; what"):
+            checkpoint.save(path, network, optimizer, {})
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert path.read_bytes() == before
+    assert [file.name for file in path.parent.iterdir()] == [path.name]
 
 
 @pytest.mark.parametrize(
@@ -160,15 +192,12 @@ def test_another_optimizer(saved, make, problem) -> None:
     assert all(state == {} for state in optimizer.state.values())
 
 
-def test_a_checkpoint_without_an_optimizer(tmp_path) -> None:
-    """Weights that some other program put into a file with gpunet's mark."""
+def test_without_its_checksum(tmp_path) -> None:
     network, path = model(), tmp_path / "a"
     weights = {f"model.{name}": array for name, array in network.state_dict().items()}
     save_file(weights, path, metadata={"gpunet": json.dumps({})})
-    loaded = checkpoint.load(path)
-    checkpoint.restore_model(path, loaded, model())
-    with pytest.raises(CheckpointError, match="must be of this optimizer, got another: 'groups'"):
-        checkpoint.restore_optimizer(path, loaded, optim.SGD(network.parameters()))
+    with pytest.raises(CheckpointError, match=r"must have the checksum None .*; the file is dam"):
+        checkpoint.load(path)
 
 
 # --- written whole or not at all

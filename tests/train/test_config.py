@@ -17,10 +17,10 @@ from gpunet.train.config import (
     OptimizerConfig,
     ScheduleConfig,
     TrainConfig,
-    _Reader,
     load,
     to_toml,
 )
+from gpunet.train.toml import Reader
 
 DIGITS = """\
 # Recognise handwritten digits: 8×8 pictures by 43 writers, 10 classes.
@@ -153,6 +153,7 @@ def test_written_text_has_every_default_and_one_line_a_layer(tmp_path):
         'init = "default"\n'
         '\n[optimizer]\nkind = "SGD"\n'
         "\n[train]\nepochs = 1\nbatch_size = 32\n"
+        "\n[checkpoints]\nkeep = 1\nevery = 0\n"
     )
 
 
@@ -441,7 +442,7 @@ def test_a_new_key_needs_only_a_new_field():
         shuffle: bool = True
 
     table = {"epochs": 3, "batch_size": 8}
-    reader = _Reader(Path("new.toml"), ())
+    reader = Reader(Path("new.toml"), ())
     assert reader.read(Longer, table, "train") == Longer(3, 8)
     longer = reader.read(Longer, table | {"shuffle": False}, "train")
     assert longer == Longer(3, 8, shuffle=False)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from gpunet.train.config import nearest
+from gpunet.train.toml import nearest
 
 
 @pytest.mark.parametrize(

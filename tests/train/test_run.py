@@ -2,15 +2,32 @@
 
 import json
 import os
+import re
 import shutil
 from collections import namedtuple
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
+from gpunet.data import Dataset
 from gpunet.errors import CheckpointError, ConfigError, RunError
 from gpunet.train import Callback, Run, Trainer, checkpoint
-from gpunet.train.config import TrainConfig
+from gpunet.train.config import (
+    CheckpointsConfig,
+    LayerConfig,
+    ModelConfig,
+    OptimizerConfig,
+    TrainConfig,
+)
+
+LAYERS = (
+    LayerConfig("Flatten"),
+    LayerConfig("Linear", {"in_features": 64, "out_features": 16}),
+    LayerConfig("ReLU"),
+    LayerConfig("Dropout", {"p": 0.2}),
+    LayerConfig("Linear", {"in_features": 16, "out_features": 10}),
+)
 
 Usage = namedtuple("Usage", ["total", "used", "free"])
 
@@ -18,9 +35,8 @@ Usage = namedtuple("Usage", ["total", "used", "free"])
 def test_a_fresh_folder_holds_the_configuration(tmp_path, config) -> None:
     run = Run.create(tmp_path / "new" / "run", config, 1000)
     assert [path.name for path in run.folder.iterdir()] == ["config.toml"]
-    again, written = Run.open(run.folder)
-    assert again.folder == run.folder
-    assert written == config
+    again = Run.open(run.folder)
+    assert (again.folder, again.config) == (run.folder, config)
 
 
 def test_an_empty_folder_will_do(tmp_path, config) -> None:
@@ -31,7 +47,7 @@ def test_files_of_each_epoch(build, run) -> None:
     trainer = build([run], train=TrainConfig(2, 64))
     trainer.fit()
     assert sorted(path.name for path in run.folder.iterdir()) == [
-        *("checkpoint.safetensors", "config.toml", "metrics.jsonl")
+        *("best.safetensors", "checkpoint.safetensors", "config.toml", "metrics.jsonl")
     ]
     lines = (run.folder / "metrics.jsonl").read_text().splitlines()
     assert [json.loads(line) for line in lines] == trainer.progress.history
@@ -81,11 +97,11 @@ def test_a_folder_of_somebody_else(tmp_path, config) -> None:
 
 
 def test_a_full_disk(tmp_path, config, monkeypatch) -> None:
-    """Two checkpoints of weights and two moments each, and 4 MiB for the rest, must fit."""
-    needed = 2 * 3 * 10**8 + 2**22
+    """The last, the best and a new checkpoint of three times the weights, and 4 MiB more."""
+    needed = 3 * 3 * 10**8 + 2**22
     folder = tmp_path / "run"
     monkeypatch.setattr(shutil, "disk_usage", lambda path: Usage(10**12, 0, needed - 1))
-    with pytest.raises(RunError, match="must have 604 MB free for checkpoints, got 604 MB"):
+    with pytest.raises(RunError, match="must have 904 MB free for checkpoints, got 904 MB"):
         Run.create(folder, config, 10**8)
     monkeypatch.setattr(shutil, "disk_usage", lambda path: Usage(10**12, 0, needed))
     assert Run.create(folder, config, 10**8).folder == folder  # the same folder will do now
@@ -126,14 +142,121 @@ def test_a_run_that_never_got_to_a_checkpoint(build, run) -> None:
         run.restore(build())
 
 
-def test_a_checkpoint_of_other_data(build, run, config) -> None:
-    """The loader knows that its place cannot be one in an epoch of fewer batches."""
+class Stop(Callback):
+    def on_batch(self, trainer: Trainer) -> None:
+        trainer.stop = trainer.progress.step == 5
 
-    class Stop(Callback):
-        def on_batch(self, trainer: Trainer) -> None:
-            trainer.stop = trainer.progress.step == 5
 
+CHANGED = {
+    "train.batch_size is 100, was 32": {"train": TrainConfig(4, 100)},
+    "optimizer.weight_decay is 0.5, was null": {
+        "optimizer": OptimizerConfig("AdamW", {"lr": 3e-3, "weight_decay": 0.5})
+    },
+    'model.layers.2.kind is "Tanh", was "ReLU"': {
+        "model": ModelConfig((*LAYERS[:2], LayerConfig("Tanh"), *LAYERS[3:]))
+    },
+    "train.epochs is 9, was 4": {"train": TrainConfig(9, 32)},
+}
+
+
+@pytest.mark.parametrize("problem", CHANGED)
+def test_a_checkpoint_of_another_configuration(build, run, config, problem) -> None:
     build([run, Stop()]).fit()
-    trainer = build(train=replace(config.train, batch_size=100))
-    with pytest.raises(CheckpointError, match=r"position in 0..2, got {'epoch': 0, 'position': 5}"):
-        run.restore(trainer)
+    changes = CHANGED[problem]
+    again = Run(run.folder, replace(config, **changes))
+    with pytest.raises(CheckpointError) as caught:
+        again.restore(build(**changes))
+    assert str(caught.value) == (
+        f"resume: {run.checkpoint} must be of the same data and configuration, "
+        f"got others: {problem}"
+    )
+
+
+def test_what_decides_nothing_may_change(build, run, config) -> None:
+    """The device, what is kept, and, without a schedule as long as the run, the epochs."""
+    config = replace(config, schedule=None)
+    before = Run(run.folder, config)
+    build([before, Stop()], schedule=None).fit()
+    changes = {"device": "auto", "train": TrainConfig(9, 32)}
+    again = Run(run.folder, replace(config, checkpoints=CheckpointsConfig(keep=3), **changes))
+    again.restore(build(schedule=None, **changes))
+
+
+def test_a_checkpoint_of_other_data(build, run, digits) -> None:
+    """One pixel is enough."""
+    build([run, Stop()]).fit()
+    trainer = build()
+    train = trainer.loader.dataset
+    inputs = train.inputs.copy()
+    inputs[3, 0, 4, 4] += 1e-3
+    trainer.loader.dataset = Dataset(train.name, inputs, train.targets, train.classes)
+    with pytest.raises(CheckpointError) as caught:
+        Run.open(run.folder).restore(trainer)
+    assert re.fullmatch(
+        rf"resume: {run.checkpoint} must be of the same data and configuration, got others: "
+        r"the train data is digits \(150 examples, CRC-32 \w{8}\), "
+        r"was digits \(150 examples, CRC-32 \w{8}\)",
+        str(caught.value),
+    )
+
+
+# --- which checkpoints are kept
+
+
+def test_the_best_and_the_last_are_kept(build, run, config) -> None:
+    """The first of the best: later ones that are as good do not take its place."""
+    figures = iter([0.5, 0.7, 0.7, 0.6])
+    weights = {}
+
+    class Pretend(Callback):
+        def on_epoch(self, trainer: Trainer, record: dict) -> None:
+            record["test_accuracy"] = next(figures)
+            weights[record["epoch"]] = trainer.model[1].weight.array.copy()
+
+    run.config = replace(config, checkpoints=CheckpointsConfig(keep=3))
+    build([Pretend(), run]).fit()
+    names = sorted(path.name for path in run.folder.glob("*.safetensors"))
+    epochs = [f"epoch-000{n}.safetensors" for n in (2, 3, 4)]
+    assert names == ["best.safetensors", "checkpoint.safetensors", *epochs]
+    for name, epoch in (("best", 2), ("checkpoint", 4), *((n[:-12], int(n[9])) for n in epochs)):
+        saved = checkpoint.load(run.folder / f"{name}.safetensors")
+        np.testing.assert_array_equal(saved.tensors["model.1.weight"], weights[epoch])
+        assert len(saved.state["progress"]["history"]) == epoch
+
+
+def test_a_file_system_without_links(build, run, monkeypatch) -> None:
+    def refuse(*_: object) -> None:
+        raise OSError(1, "Operation not permitted")
+
+    monkeypatch.setattr(os, "link", refuse)
+    build([run], schedule=None, train=TrainConfig(1, 64)).fit()
+    assert (run.folder / "best.safetensors").read_bytes() == run.checkpoint.read_bytes()
+
+
+def test_a_checkpoint_every_few_steps(build, run, config) -> None:
+    """After the third step of five; the run is then cut off, and goes on from there."""
+    steps = []
+
+    class CutOff(Callback):
+        def on_batch(self, trainer: Trainer) -> None:
+            steps.append(trainer.progress.step)
+            if len(steps) == 5:
+                raise KeyboardInterrupt
+
+    run.config = replace(config, checkpoints=CheckpointsConfig(every=3))
+    with pytest.raises(KeyboardInterrupt):
+        build([run, CutOff()]).fit()
+    trainer = build([run])
+    run.restore(trainer)
+    assert (trainer.progress.step, trainer.loader.position) == (3, 3)
+
+
+def test_what_a_kill_left_undone_is_done_by_the_resume(build, run) -> None:
+    """The checkpoint was written, and neither the best one nor the metrics."""
+    build([run], train=TrainConfig(1, 32), schedule=None).fit()
+    before = (run.folder / "metrics.jsonl").read_bytes()
+    (run.folder / "metrics.jsonl").unlink()
+    (run.folder / "best.safetensors").unlink()
+    run.restore(build(train=TrainConfig(1, 32), schedule=None))
+    assert (run.folder / "metrics.jsonl").read_bytes() == before
+    assert (run.folder / "best.safetensors").read_bytes() == run.checkpoint.read_bytes()
