@@ -16,6 +16,7 @@ EXAMPLES = """examples:
   gpunet train configs/digits.toml --set train.epochs=3 --set optimizer.lr=1e-3
   gpunet train --resume runs/digits                go on where a run was stopped
   gpunet eval runs/digits                          the figures of the test set, in detail
+  gpunet compare runs/digits runs/digits-2         their curves in one picture
   gpunet predict runs/digits seven.png             what is on this picture?
   gpunet summary configs/digits.toml               layers, shapes, parameters, multiply-adds
   gpunet find-lr configs/digits.toml               which learning rate?
@@ -69,6 +70,10 @@ def _parser() -> argparse.ArgumentParser:
     predict.add_argument("run", help="folder of a run, e.g. runs/digits, or one of its checkpoints")
     predict.add_argument("inputs", nargs="+", metavar="INPUT", help="picture files of any size")
     add_device(predict)
+
+    compare = command("compare", "draw the curves of several runs in one picture")
+    compare.add_argument("runs", nargs="+", metavar="RUN", help="folders of runs")
+    compare.add_argument("--out", metavar="FILE", default="comparison.png", help="the PNG to write")
 
     summary = command("summary", "show layers, output shapes, parameters and multiply-adds")
     summary.add_argument("config", help="a .toml file")

@@ -38,7 +38,7 @@ class TrainingBars(Callback):
             transient=True,
             disable=not console.is_terminal,
         )
-        self.epochs = self.bars.add_task("epoch", total=trainer.config.train.epochs, figures="")
+        self.epochs = self.bars.add_task("epoch", total=trainer.config.epochs, figures="")
         self.batches = self.bars.add_task("batch", total=len(trainer.loader), figures="")
         self.bars.update(self.epochs, completed=trainer.loader.epoch)
         self.bars.start()
@@ -62,7 +62,7 @@ class TrainingBars(Callback):
             self.headed = True
         figures = "".join(text for _, text in columns)
         console.print(
-            f"{record['epoch']:>3}/{trainer.config.train.epochs:<3}{figures}"
+            f"{record['epoch']:>3}/{trainer.config.epochs:<3}{figures}"
             f"   {record['samples_per_second']:>9,.0f}"
         )
         self.bars.update(self.epochs, completed=trainer.loader.epoch)

@@ -153,4 +153,14 @@ def build_trainer(
             f"train.accumulate must be at most the {batches} batches of an epoch, got {each}",
         )
     schedule = build_schedule(config, optimizer, -(-batches // each), task.more_is_better)
-    return Trainer(task, model, optimizer, loader, held_out, config, schedule)
+    return Trainer(
+        task,
+        model,
+        optimizer,
+        loader,
+        held_out,
+        config.train,
+        schedule,
+        config.regularization,
+        config.average,
+    )

@@ -6,7 +6,7 @@ runs/digits/
     checkpoint.safetensors    the latest state: after an epoch, or where it was stopped
     best.safetensors          the state after the best epoch
     epoch-0007.safetensors    those of the last epochs, where the configuration keeps several
-    learning_curve.png  confusion_matrix.png  predictions.png
+    learning_curve.png ...    the task's pictures
 """
 
 from __future__ import annotations

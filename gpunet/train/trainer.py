@@ -20,7 +20,7 @@ from gpunet.data.loader import Batch
 from gpunet.errors import NonFiniteError
 from gpunet.train.averaging import Averaging
 from gpunet.train.callbacks import Callback
-from gpunet.train.config import Config
+from gpunet.train.config import AverageConfig, RegularizationConfig, TrainConfig
 from gpunet.train.diagnostics import first_non_finite, non_finite_parameter
 from gpunet.train.regularization import change_gradients, change_weights
 from gpunet.train.schedule import RunSchedule
@@ -51,8 +51,8 @@ class Trainer:
         model, optimizer: what to train, and how.
         loader: batches of the training set.
         held_out: the set to evaluate on after each epoch, after its name in the figures: "test".
-        config: of the run; its parts on the loop, regularization and averages are used.
-        schedule: of the learning rate, if it changes.
+        config: of the loop. schedule: of the learning rate, if it changes.
+        regularization: of gradients and weights. average: of the weights, if there is to be one.
         callbacks: told of events, in order.
 
     Attributes:
@@ -67,14 +67,17 @@ class Trainer:
         optimizer: optim.Optimizer,
         loader: DataLoader,
         held_out: tuple[str, Dataset],
-        config: Config,
+        config: TrainConfig,
         schedule: RunSchedule | None = None,
+        regularization: RegularizationConfig | None = None,
+        average: AverageConfig | None = None,
         callbacks: Sequence[Callback] = (),
     ):
         self.task, self.model, self.optimizer, self.loader = task, model, optimizer, loader
         self.held_out_name, self.held_out = held_out
         self.config, self.schedule, self.callbacks = config, schedule, callbacks
-        self.averaging = Averaging(config.average, model)
+        self.regularization = regularization or RegularizationConfig()
+        self.averaging = Averaging(average, model)
         self.be = next(model.parameters()).backend
         self.progress = Progress()
         self.evaluation: Evaluation | None = None
@@ -89,14 +92,14 @@ class Trainer:
         """
         self._tell("on_start")
         try:
-            while self.loader.epoch < self.config.train.epochs and not self._exhausted():
+            while self.loader.epoch < self.config.epochs and not self._exhausted():
                 epoch, started = self.loader.epoch, time.perf_counter()
                 self.model.train()
                 of_step: list[Batch] = []
                 for batch in self.loader:
                     of_step.append(batch)
                     last = self.loader.position == len(self.loader)
-                    if len(of_step) < self.config.train.accumulate and not last:
+                    if len(of_step) < self.config.accumulate and not last:
                         continue
                     self.train_on(of_step)
                     of_step = []
@@ -121,12 +124,12 @@ class Trainer:
         def closure() -> float:  # some optimizers evaluate more than once a step
             self.optimizer.zero_grad()
             evaluations.append(self._add_gradients(batches, first=not evaluations))
-            change_gradients(self.model, self.config.regularization, progress.step)
+            change_gradients(self.model, self.regularization, progress.step)
             return evaluations[-1]["loss"] / size
 
         size = sum(len(inputs) for inputs, _ in batches)
         self.optimizer.step(closure)
-        change_weights(self.model, self.config.regularization)
+        change_weights(self.model, self.regularization)
         self.averaging.after_step(self.model, self.loader.epoch)
 
         progress.step += 1
@@ -195,7 +198,7 @@ class Trainer:
 
     def _exhausted(self) -> bool:
         """Whether the best epoch is `patience` epochs ago."""
-        patience = self.config.train.patience
+        patience = self.config.patience
         return bool(patience) and len(self.progress.history) - self.best_epoch() >= patience
 
     def check_weights(self) -> None:

@@ -138,6 +138,28 @@ def test_a_checkpoint_of_another_model(gpunet, run_folder) -> None:
 # --- summary
 
 
+def test_compare(gpunet, trained, run_folder, tmp_path) -> None:
+    done = gpunet("compare", trained.folder, run_folder.rename(tmp_path / "other"),
+                  "--out", tmp_path / "both.png")  # fmt: skip
+    assert (done.status, done.out) == (0, f"picture, open it: {tmp_path / 'both.png'}\n")
+    assert (tmp_path / "both.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_compare_refuses_what_it_cannot_draw(gpunet, trained, tmp_path) -> None:
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "broken").mkdir()
+    (tmp_path / "broken" / "metrics.jsonl").write_text("{")
+    for folders, problem in (
+        ([trained.folder, trained.folder], "runs must have different names, got run twice"),
+        ([tmp_path / "empty"], "without metrics.jsonl; it is written after each epoch"),
+        ([tmp_path / "broken"], "must hold a line of JSON an epoch, got:"),
+    ):
+        done = gpunet("compare", *folders, "--out", tmp_path / "a.png")
+        assert done.status == 1
+        assert problem in done.err
+    assert not (tmp_path / "a.png").exists()
+
+
 def test_summary(gpunet, config) -> None:
     done = gpunet("summary", config)
     assert done.status == 0
@@ -338,8 +360,8 @@ def test_help_mentions_every_command_with_an_example(gpunet) -> None:
     done = gpunet("--help")
     assert done.status == 0
     assert set(parsers()) == {
-        *("train", "eval", "predict", "summary", "find-lr", "verify-resume"),
-        *("info", "warmup", "ops"),
+        *("train", "eval", "predict", "compare", "summary"),
+        *("find-lr", "verify-resume", "info", "warmup", "ops"),
     }
     for name in parsers():
         assert re.search(rf"^    {name}\b", done.out, re.M)

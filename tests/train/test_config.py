@@ -20,7 +20,6 @@ from gpunet.train.config import (
     load,
     to_toml,
 )
-from gpunet.train.toml import Reader
 
 DIGITS = """\
 # Recognise handwritten digits: 8×8 pictures by 43 writers, 10 classes.
@@ -436,17 +435,3 @@ def test_an_empty_file(tmp_path):
     file = tmp_path / "empty.toml"
     file.touch()
     assert message(file) == "name is missing"
-
-
-def test_a_new_key_needs_only_a_new_field():
-    @dataclasses.dataclass(frozen=True)
-    class Longer(TrainConfig):
-        shuffle: bool = True
-
-    table = {"epochs": 3, "batch_size": 8}
-    reader = Reader(Path("new.toml"), ())
-    assert reader.read(Longer, table, "train") == Longer(3, 8)
-    longer = reader.read(Longer, table | {"shuffle": False}, "train")
-    assert longer == Longer(3, 8, shuffle=False)
-    with pytest.raises(ConfigError, match=r"train\.shuffle must be a boolean, got 0 "):
-        reader.read(Longer, table | {"shuffle": 0}, "train")

@@ -72,7 +72,7 @@ def first_losses(device: str) -> Any:
     made = trainer(device)
     made.callbacks = [Record()]
     made.fit()
-    return np.diff(sums, prepend=0) / made.config.train.batch_size
+    return np.diff(sums, prepend=0) / made.config.batch_size
 
 
 @needs.compiler

@@ -15,7 +15,15 @@ from gpunet.autograd import Tensor, no_grad
 from gpunet.backend import Backend
 from gpunet.data import Dataset
 from gpunet.train import metrics
-from gpunet.train.tasks.task import Evaluation, Figures, Metric, Prediction, Table, Task
+from gpunet.train.tasks.task import (
+    Evaluation,
+    Figures,
+    Metric,
+    Prediction,
+    Table,
+    Task,
+    layer_pictures,
+)
 
 PICTURES = 32  # on the page of predictions
 
@@ -39,7 +47,7 @@ class Classification(Task):
 
     def loss(self, model: nn.Module, x: Tensor, t: Tensor) -> tuple[Tensor, Figures]:
         scores = model(x)
-        labels = t.array if t.ndim == 1 else t.array.argmax(1)  # or a share of each class
+        labels = t.array.argmax(1) if t.ndim == 2 else t.array  # mixed ones are shares of classes
         right = int((scores.array.argmax(1) == labels).sum())
         return self.criterion(scores, t), {"accuracy": right / len(t)}
 
@@ -75,20 +83,22 @@ class Classification(Task):
 
     def pictures(
         self,
+        model: nn.Module,
         evaluation: Evaluation,
         dataset: Dataset,
         history: Sequence[Mapping[str, Any]],
         folder: Path,
         seed: int,
     ) -> list[Path]:
-        """The learning curve, the confusion matrix, and a page of predictions."""
+        """Learning curve, confusion matrix, a page of predictions, and what layers see."""
         from gpunet import viz
 
         targets, probabilities, classes = dataset.targets, evaluation.outputs, dataset.classes
         matrix, page = folder / "confusion_matrix.png", folder / "predictions.png"
         sections = viz.choose(targets, probabilities, PICTURES, seed)
         return [
-            *super().pictures(evaluation, dataset, history, folder, seed),
+            *super().pictures(model, evaluation, dataset, history, folder, seed),
+            *layer_pictures(model, dataset.inputs[0], folder),
             viz.confusion_matrix(targets, probabilities.argmax(1), classes, matrix),
             viz.prediction_page(
                 dataset.inputs, targets, probabilities, classes, page, sections=sections

@@ -108,6 +108,7 @@ class Task(ABC):
 
     def pictures(
         self,
+        model: nn.Module,
         evaluation: Evaluation,
         dataset: Dataset,
         history: Sequence[Mapping[str, Any]],
@@ -122,3 +123,17 @@ class Task(ABC):
     def predict(self, model: nn.Module, data_set: str, source: str, be: Backend) -> Prediction:
         """The answer of a model trained on `data_set` to what the user gave: a file, a text, ..."""
         raise NotImplementedError(f"{type(self).__name__} has no predictions yet")
+
+
+def layer_pictures(model: nn.Module, image: Any, folder: Path) -> list[Path]:
+    """The first filters of a convolutional network, and what its layers make of a picture."""
+    from gpunet import viz
+
+    first = next((m for m in model.modules() if isinstance(m, nn.Conv2d)), None)
+    if first is None:
+        return []
+    weight = first.weight.backend.to_host(first.weight.array)
+    return [
+        viz.filters(weight, folder / "filters.png"),
+        viz.feature_maps(model, image, folder / "feature_maps.png"),
+    ]
