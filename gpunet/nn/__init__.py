@@ -122,6 +122,8 @@ from gpunet.nn.pooling import (
     MaxUnpool3d,
 )
 from gpunet.nn.positional import LearnedPositionalEncoding, SinusoidalPositionalEncoding
+from gpunet.nn.recurrent import GRU, LSTM, RNN
+from gpunet.nn.recurrent_cells import GRUCell, LSTMCell, RNNCell
 from gpunet.nn.resize import (
     PixelShuffle,
     PixelUnshuffle,
@@ -143,6 +145,9 @@ __all__ = [
     "ELU",
     "GELU",
     "GLU",
+    "GRU",
+    "LSTM",
+    "RNN",
     "SELU",
     "AdaptiveAvgPool1d",
     "AdaptiveAvgPool2d",
@@ -184,6 +189,7 @@ __all__ = [
     "FeatureAlphaDropout",
     "Flatten",
     "Fold",
+    "GRUCell",
     "GaussianNLLLoss",
     "GroupNorm",
     "Hardshrink",
@@ -201,6 +207,7 @@ __all__ = [
     "LPPool1d",
     "LPPool2d",
     "LPPool3d",
+    "LSTMCell",
     "LayerNorm",
     "LeakyReLU",
     "LearnedPositionalEncoding",
@@ -233,6 +240,7 @@ __all__ = [
     "PixelUnshuffle",
     "PoissonNLLLoss",
     "RMSNorm",
+    "RNNCell",
     "RReLU",
     "ReLU",
     "ReLU6",

@@ -1,4 +1,4 @@
-"""Learning curves: how loss and error went from epoch to epoch."""
+"""Learning curves: how loss and error went from epoch to epoch, in a run or in several."""
 
 from __future__ import annotations
 
@@ -24,6 +24,9 @@ RING: dict[str, Any] = {
     "clip_on": False,
 }
 
+SHARES = {"accuracy": "Error (%)", "dice": "1 − Dice (%)"}  # what is 1 at best, and its panel
+RUNS = (style.BLUE, style.VERMILLION, style.GREEN, style.INK)
+
 Points = list[tuple[int, float]]  # (epoch, value), in the order of the history
 
 
@@ -35,8 +38,9 @@ def learning_curve(history: Sequence[Mapping[str, Any]], path: str | os.PathLike
 
     Args:
         history: a mapping for each epoch with "epoch" (from 1) and what was measured in it, such as
-            "train_loss", "test_loss", "train_accuracy" and "test_accuracy" (in 0..1; a regression
-            has none, and then only the loss is drawn). The same with "validation_" is drawn too.
+            "train_loss", "test_loss", "train_accuracy" and "test_accuracy" (in 0..1, or "dice"; a
+            regression has none, and then only the loss is drawn). The same with "validation_" is
+            drawn too.
         path: the PNG file to write.
 
     Raises:
@@ -48,21 +52,14 @@ def learning_curve(history: Sequence[Mapping[str, Any]], path: str | os.PathLike
 @style.look()
 def _draw(history: Sequence[Mapping[str, Any]]) -> Figure:
     """The figure: one panel, or two side by side where accuracies were measured."""
-    loss, accuracy = _measured(history, "loss"), _measured(history, "accuracy")
-    if not loss:
-        problem = f"history must hold a loss, got {len(history)} epochs without one"
-        raise ArgumentError("learning_curve", problem)
-    panels = [("Loss", _three_digits, loss)]
-    if accuracy:
-        # Errors, not accuracies: from 98 % to 99 % half of the mistakes are gone, and it shows.
-        panels.append(("Error (%)", "{:.2f} %".format, _errors(accuracy)))
+    panels = _panels("learning_curve", history)
     judge, best, least = _best(panels[-1][-1])
     figure = style.new_figure(5.35 * len(panels), 3.4)
     for column, (title, text_of, lines) in enumerate(panels):
         axes = style.add_axes(figure, 0.65 + 5.35 * column, 0.55, 3.1, 2.35)
         axes.set_title(title)
-        _plot(axes, lines)
-        _name_ends(axes, lines, text_of)
+        _plot(axes, lines, COLOURS)
+        _name_ends(axes, lines, COLOURS, text_of)
         values = dict(lines.get(judge, []))
         if best in values:
             axes.plot(best, values[best], "o", label="best", **RING)
@@ -70,6 +67,71 @@ def _draw(history: Sequence[Mapping[str, Any]]) -> Figure:
         text = f"○ best on {judge}: {text_of(least)}, epoch {best}"
         axes.set_title(text, loc="right", x=1.4, fontweight="normal")
     return figure
+
+
+def compare_curves(
+    histories: Mapping[str, Sequence[Mapping[str, Any]]], path: str | os.PathLike[str]
+) -> Path:
+    """Draw the loss and the error of several runs in one picture; returns `path`.
+
+    Thick lines are the validation part (the test set where nothing was held out), thin ones the
+    training set.
+
+    Args:
+        histories: of each run, by its name, as `learning_curve` takes it; four of them at most.
+        path: the PNG file to write.
+
+    Raises:
+        ArgumentError: no run or more than four, or one without a loss.
+    """
+    if not 1 <= len(histories) <= len(RUNS):
+        problem = f"histories must be of 1 to {len(RUNS)} runs, got {len(histories)}"
+        raise ArgumentError("compare_curves", problem)
+    return style.write(_draw_runs(histories), path)
+
+
+@style.look()
+def _draw_runs(histories: Mapping[str, Sequence[Mapping[str, Any]]]) -> Figure:
+    """The figure: a panel for each quantity that all runs have, with two lines a run."""
+    runs = {name: _panels("compare_curves", history) for name, history in histories.items()}
+    count = min(map(len, runs.values()))
+    names = max(style.width_of(f"{name} 99.99 %", style.NORMAL) for name in runs)
+    across = 0.65 + 3.6 + 0.25 + names + 0.2
+    figure = style.new_figure(across * count, 3.8)
+    for column in range(count):
+        axes = style.add_axes(figure, 0.65 + across * column, 0.55, 3.6, 2.75)
+        title, text_of, _ = next(iter(runs.values()))[column]
+        axes.set_title(title)
+        colours = dict(zip(runs, RUNS, strict=False))
+        lines = {name: panels[column][-1] for name, panels in runs.items()}
+        judges = {name: _best(parts)[0] or "train" for name, parts in lines.items()}
+        held_out = {name: parts[judges[name]] for name, parts in lines.items()}
+        training = {name: parts["train"] for name, parts in lines.items() if "train" in parts}
+        for name, points in training.items():
+            axes.plot(*zip(*points, strict=True), color=colours[name], linewidth=0.8)
+        how = f"thick: {', '.join(sorted(set(judges.values())))}, thin: train"
+        axes.set_title(how, loc="right", fontweight="normal")
+        _plot(axes, held_out, colours)
+        _scale(axes, [v for each in (held_out, training) for p in each.values() for _, v in p])
+        _name_ends(axes, held_out, colours, text_of)
+    return figure
+
+
+Panel = tuple[str, Callable[[float], str], dict[str, Points]]
+
+
+def _panels(operation: str, history: Sequence[Mapping[str, Any]]) -> list[Panel]:
+    """What is drawn of a history: titles, how values are written, and a line for each part."""
+    loss = _measured(history, "loss")
+    if not loss:
+        problem = f"history must hold a loss, got {len(history)} epochs without one"
+        raise ArgumentError(operation, problem)
+    panels: list[Panel] = [("Loss", _three_digits, loss)]
+    for quantity, title in SHARES.items():
+        if shares := _measured(history, quantity):
+            # Errors, not accuracies: from 98 % to 99 % half of the mistakes are gone, and it shows.
+            panels.append((title, "{:.2f} %".format, _errors(shares)))
+    return panels[:2]
 
 
 def _three_digits(value: float) -> str:
@@ -102,7 +164,7 @@ def _best(lines: dict[str, Points]) -> tuple[str, int, float]:
     return "", 0, math.nan
 
 
-def _plot(axes: Axes, lines: dict[str, Points]) -> None:
+def _plot(axes: Axes, lines: dict[str, Points], colours: Mapping[str, str]) -> None:
     """The lines of one panel, with its axes."""
     from matplotlib.ticker import MaxNLocator
 
@@ -112,7 +174,7 @@ def _plot(axes: Axes, lines: dict[str, Points]) -> None:
             [epoch for epoch, _ in points],
             [value for _, value in points],
             label=part,
-            color=COLOURS[part],
+            color=colours[part],
             linewidth=1.8,
             marker="o",
             markersize=4,
@@ -153,7 +215,12 @@ def _scale(axes: Axes, values: list[float]) -> None:
     axes.yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
 
 
-def _name_ends(axes: Axes, lines: dict[str, Points], text_of: Callable[[float], str]) -> None:
+def _name_ends(
+    axes: Axes,
+    lines: dict[str, Points],
+    colours: Mapping[str, str],
+    text_of: Callable[[float], str],
+) -> None:
     """Name and last value at the right end of each line, moved apart where they would overlap."""
     height = {
         part: axes.transData.transform(points[-1])[1] * 72 / style.DPI
@@ -171,5 +238,5 @@ def _name_ends(axes: Axes, lines: dict[str, Points], text_of: Callable[[float], 
             (8, place[part] - height[part]),
             textcoords="offset points",
             verticalalignment="center",
-            color=COLOURS[part],
+            color=colours[part],
         )

@@ -90,6 +90,12 @@ def add_title(figure: Figure, text: str) -> None:
     figure.text(0.25 / across, 1 - 0.4 / up, text, fontsize=LARGE, fontweight="bold")
 
 
+def add_note(figure: Figure, left: float, top: float, text: str, colour: str = GREY) -> None:
+    """Small type at a place in inches from the upper left corner of the figure."""
+    across, up = figure.get_size_inches()
+    figure.text(left / across, 1 - top / up, text, fontsize=SMALL, color=colour)
+
+
 def percent(share: float, digits: int) -> str:
     """`share` of 1 as text, such as "98.50 %"."""
     return f"{100 * share:.{digits}f} %"

@@ -138,6 +138,28 @@ def test_a_checkpoint_of_another_model(gpunet, run_folder) -> None:
 # --- summary
 
 
+def test_compare(gpunet, trained, run_folder, tmp_path) -> None:
+    done = gpunet("compare", trained.folder, run_folder.rename(tmp_path / "other"),
+                  "--out", tmp_path / "both.png")  # fmt: skip
+    assert (done.status, done.out) == (0, f"picture, open it: {tmp_path / 'both.png'}\n")
+    assert (tmp_path / "both.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_compare_refuses_what_it_cannot_draw(gpunet, trained, tmp_path) -> None:
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "broken").mkdir()
+    (tmp_path / "broken" / "metrics.jsonl").write_text("{")
+    for folders, problem in (
+        ([trained.folder, trained.folder], "runs must have different names, got run twice"),
+        ([tmp_path / "empty"], "without metrics.jsonl; it is written after each epoch"),
+        ([tmp_path / "broken"], "must hold a line of JSON an epoch, got:"),
+    ):
+        done = gpunet("compare", *folders, "--out", tmp_path / "a.png")
+        assert done.status == 1
+        assert problem in done.err
+    assert not (tmp_path / "a.png").exists()
+
+
 def test_summary(gpunet, config) -> None:
     done = gpunet("summary", config)
     assert done.status == 0
@@ -163,7 +185,19 @@ def test_summary_of_layers_that_do_not_fit(gpunet, config) -> None:
     assert done.err.endswith("(in layer 4)\n")
 
 
-# --- verify-resume
+# --- find-lr and verify-resume
+
+
+def test_find_lr(gpunet, config, tmp_path) -> None:
+    picture = tmp_path / "rates.png"
+    done = gpunet("find-lr", config, "--steps", 60, "--out", picture)
+    assert (done.status, done.err) == (0, "")
+    found = re.search(r"the loss falls fastest at lr = (\S+), and was least at (\S+); ", done.out)
+    assert 1e-4 < float(found[1]) < float(found[2]) < 1
+    assert "; the configuration has 0.01\n" in done.out
+    assert f"picture, open it: {picture}" in done.out
+    with Image.open(picture) as image:
+        assert image.format == "PNG"
 
 
 def test_verify_resume(gpunet, config) -> None:
@@ -326,7 +360,8 @@ def test_help_mentions_every_command_with_an_example(gpunet) -> None:
     done = gpunet("--help")
     assert done.status == 0
     assert set(parsers()) == {
-        *("train", "eval", "predict", "summary", "verify-resume", "info", "warmup", "ops")
+        *("train", "eval", "predict", "compare", "summary"),
+        *("find-lr", "verify-resume", "info", "warmup", "ops"),
     }
     for name in parsers():
         assert re.search(rf"^    {name}\b", done.out, re.M)

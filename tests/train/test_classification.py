@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+import gpunet
 from gpunet import backend, data, nn
 from gpunet.data import Dataset
 from gpunet.errors import ShapeError
@@ -69,3 +70,15 @@ def test_nothing_is_recorded(test_set) -> None:
     Classification().evaluate(network, test_set, backend.cpu)
     assert recorded == [False, False]
     assert all(p.grad is None for p in network.parameters())
+
+
+def test_accuracy_on_mixed_targets_counts_the_larger_share() -> None:
+    layer = nn.Linear(3, 3, bias=False)
+    layer.weight.array[...] = np.eye(3)
+    x = gpunet.tensor(np.eye(3, dtype="float32"))
+    shares = np.array([[0.7, 0.3, 0], [0.6, 0.4, 0], [0, 0.2, 0.8]], "float32")
+    loss, figures = Classification().loss(layer, x, gpunet.tensor(shares))
+    scores = np.eye(3)
+    expected = -(shares * (scores - np.log(np.exp(scores).sum(1, keepdims=True)))).sum(1).mean()
+    assert loss.item() == pytest.approx(expected, rel=1e-6)
+    assert figures["accuracy"] == pytest.approx(2 / 3)

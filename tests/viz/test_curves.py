@@ -8,8 +8,8 @@ import pytest
 from PIL import Image
 
 from gpunet.errors import ArgumentError
-from gpunet.viz import learning_curve
-from gpunet.viz.curves import _draw
+from gpunet.viz import compare_curves, learning_curve
+from gpunet.viz.curves import _draw, _draw_runs
 
 
 def history(epochs: int, parts=("train", "test"), accuracy: bool = True, seed: int = 0) -> list:
@@ -166,3 +166,53 @@ def test_the_file(tmp_path, accuracy, panels):
 def test_a_history_without_loss_is_refused(rows, tmp_path):
     with pytest.raises(ArgumentError, match=f"must hold a loss, got {len(rows)} epochs"):
         learning_curve(rows, tmp_path / "a.png")
+
+
+# ---- several runs --------------------------------------------------------------------------------
+
+
+def test_the_dice_coefficient_has_the_panel_of_the_accuracy():
+    rows = [{"epoch": n, "test_loss": 1 / n, "test_dice": 1 - 0.5 / n} for n in (1, 2, 3)]
+    _, overlap = _draw(rows).axes
+    assert overlap.get_title("left") == "1 − Dice (%)"
+    assert line(overlap, "test") == [(n, pytest.approx(50 / n)) for n in (1, 2, 3)]
+
+
+def test_runs_are_compared_on_what_was_held_out():
+    runs = {"one": history(8), "two": history(5, ("train", "validation", "test"), seed=1)}
+    loss, error = _draw_runs(runs).axes
+    assert line(loss, "one") == [(row["epoch"], row["test_loss"]) for row in runs["one"]]
+    expected = [100 * (1 - row["validation_accuracy"]) for row in runs["two"]]
+    np.testing.assert_allclose([y for _, y in line(error, "two")], expected, atol=1e-9)
+    assert loss.get_title("right") == "thick: test, validation, thin: train"
+    thin = [each for each in loss.lines if each.get_linewidth() < 1]
+    for each, (name, rows) in zip(thin, runs.items(), strict=True):
+        assert each.get_xydata()[:, 1].tolist() == [row["train_loss"] for row in rows]
+        (thick,) = [other for other in loss.lines if other.get_label() == name]
+        assert each.get_color() == thick.get_color()
+    assert loss.get_xlim() == (1, 8)
+    ends = {text.get_text().split()[0]: text.get_color() for text in error.texts}
+    assert ends == {name: error.lines[at].get_color() for at, name in enumerate(runs)}
+
+
+def test_runs_of_which_one_has_no_accuracy_are_compared_by_their_loss():
+    figure = _draw_runs({"one": history(8), "two": history(8, accuracy=False)})
+    assert [axes.get_title("left") for axes in figure.axes] == ["Loss"]
+
+
+@pytest.mark.parametrize("names", [("a", "b"), ("cifar_resnet20", "cifar_plain20", "c", "d")])
+def test_compared_runs_are_readable(assert_readable, names):
+    runs = {name: history(12, seed=n) for n, name in enumerate(names)}
+    assert_readable(_draw_runs(runs))
+
+
+def test_the_picture_of_several_runs(tmp_path):
+    compare_curves({"a": history(3)}, tmp_path / "a.png")
+    assert os.listdir(tmp_path) == ["a.png"]
+    with pytest.raises(ArgumentError, match="histories must be of 1 to 4 runs, got 0"):
+        compare_curves({}, tmp_path / "b.png")
+    with pytest.raises(ArgumentError, match="got 5"):
+        compare_curves({str(n): history(2) for n in range(5)}, tmp_path / "b.png")
+    with pytest.raises(ArgumentError, match="history must hold a loss, got 0 epochs"):
+        compare_curves({"a": history(3), "b": []}, tmp_path / "b.png")
+    assert os.listdir(tmp_path) == ["a.png"]

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -13,7 +14,16 @@ from gpunet import functional as F
 from gpunet.autograd import Tensor, no_grad
 from gpunet.backend import Backend
 from gpunet.data import Dataset
-from gpunet.train.tasks.task import Evaluation, Figures, Prediction, Table, Task
+from gpunet.train import metrics
+from gpunet.train.tasks.task import (
+    Evaluation,
+    Figures,
+    Metric,
+    Prediction,
+    Table,
+    Task,
+    layer_pictures,
+)
 
 PICTURES = 32  # on the page of predictions
 
@@ -26,11 +36,19 @@ class Classification(Task):
 
     losses = (nn.CrossEntropyLoss, nn.NLLLoss, nn.MultiMarginLoss)
     figure, more_is_better = "accuracy", True
-    shares = frozenset({"accuracy"})
+    metrics: ClassVar[Mapping[str, Metric]] = {
+        **{f"top_{k}_accuracy": partial(metrics.top_k_accuracy, k=k) for k in (2, 3, 5)},
+        "precision": metrics.precision,
+        "recall": metrics.recall,
+        "f1": metrics.f1,
+        "roc_auc": metrics.roc_auc,
+    }
+    shares = frozenset({"accuracy", *metrics})
 
     def loss(self, model: nn.Module, x: Tensor, t: Tensor) -> tuple[Tensor, Figures]:
         scores = model(x)
-        right = int((scores.array.argmax(1) == t.array).sum())
+        labels = t.array.argmax(1) if t.ndim == 2 else t.array  # mixed ones are shares of classes
+        right = int((scores.array.argmax(1) == labels).sum())
         return self.criterion(scores, t), {"accuracy": right / len(t)}
 
     def measure(self, model: nn.Module, batches: Iterable[tuple[Tensor, Tensor]]) -> Evaluation:
@@ -48,13 +66,14 @@ class Classification(Task):
 
     def table(self, evaluation: Evaluation, dataset: Dataset) -> Table:
         """A row a class."""
-        predictions, rows = evaluation.outputs.argmax(1), []
+        predictions = evaluation.outputs.argmax(1)
+        counts = metrics.confusion_matrix(predictions, dataset.targets, len(dataset.classes))
+        rows = []
         for k, name in enumerate(dataset.classes):
-            of_class, said = dataset.targets == k, predictions == k
-            right = int((of_class & said).sum())
-            recall = f"{right / of_class.sum():.2%}" if of_class.any() else "none"
-            precision = f"{right / said.sum():.2%}" if said.any() else "never said"
-            rows.append((name, f"{of_class.sum():,}", recall, precision))
+            right, there, said = counts[k, k], counts[k].sum(), counts[:, k].sum()
+            recall = f"{right / there:.2%}" if there else "none"
+            precision = f"{right / said:.2%}" if said else "never said"
+            rows.append((name, f"{there:,}", recall, precision))
         wrong = int((predictions != dataset.targets).sum())
         return Table(
             ("class", "examples", "recall", "precision"),
@@ -64,20 +83,22 @@ class Classification(Task):
 
     def pictures(
         self,
+        model: nn.Module,
         evaluation: Evaluation,
         dataset: Dataset,
         history: Sequence[Mapping[str, Any]],
         folder: Path,
         seed: int,
     ) -> list[Path]:
-        """The learning curve, the confusion matrix, and a page of predictions."""
+        """Learning curve, confusion matrix, a page of predictions, and what layers see."""
         from gpunet import viz
 
         targets, probabilities, classes = dataset.targets, evaluation.outputs, dataset.classes
         matrix, page = folder / "confusion_matrix.png", folder / "predictions.png"
         sections = viz.choose(targets, probabilities, PICTURES, seed)
         return [
-            *super().pictures(evaluation, dataset, history, folder, seed),
+            *super().pictures(model, evaluation, dataset, history, folder, seed),
+            *layer_pictures(model, dataset.inputs[0], folder),
             viz.confusion_matrix(targets, probabilities.argmax(1), classes, matrix),
             viz.prediction_page(
                 dataset.inputs, targets, probabilities, classes, page, sections=sections

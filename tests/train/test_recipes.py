@@ -1,0 +1,73 @@
+"""The recipes of `configs/`: each is sound; trained in full on request, each reaches its figure."""
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import gpunet
+from gpunet import data
+from gpunet.autograd import Tensor
+from gpunet.train import Run
+from gpunet.train.build import build_data, build_model, build_task, build_trainer
+from gpunet.train.config import load
+
+RECIPES = sorted((Path(__file__).parents[2] / "configs").glob("*.toml"))
+each = pytest.mark.parametrize("file", RECIPES, ids=[file.stem for file in RECIPES])
+
+
+@each
+def test_a_recipe_builds_what_fits_its_data(file) -> None:
+    config = load(file)
+    assert config.name == file.stem
+    model, task = build_model(config), build_task(config)
+    known = data.describe(config.data.set)
+    x = Tensor(np.zeros((2, *known.shape), np.float32), gpunet.backend.cpu)
+    place = known.shape[1:] if config.task == "segmentation" else ()
+    t = Tensor(np.zeros((2, *place), np.int64), gpunet.backend.cpu)
+    loss, _ = task.loss(model, x, t)
+    assert 0 < loss.item() < 10
+
+
+# What each reaches on its test set, as the README has it.
+LEAST = {
+    "mnist_lenet": ("accuracy", 0.9905),
+    "fashion_cnn": ("accuracy", 0.925),
+    "nuclei_unet": ("dice", 0.90),
+}
+needs_data = pytest.mark.skipif(
+    not os.environ.get("GPUNET_DATA"), reason="GPUNET_DATA is not set: no real pictures to train on"
+)
+
+
+def trained(name: str, folder: Path) -> dict[str, float]:
+    """The figures after the last epoch of a recipe, trained as `gpunet train` does."""
+    (file,) = [file for file in RECIPES if file.stem == name]
+    config = load(file)
+    gpunet.manual_seed(config.seed)
+    model = build_model(config)
+    train, held_out, test = build_data(config.data, config.seed)
+    trainer = build_trainer(config, model, train, (held_out, test))
+    trainer.callbacks = [Run.create(folder / name, config, 1 << 20)]
+    assert trainer.fit()
+    assert trainer.evaluation is not None
+    return trainer.evaluation.figures
+
+
+@needs_data
+@pytest.mark.slow
+@pytest.mark.exhaustive
+@pytest.mark.parametrize("name", LEAST)
+def test_a_recipe_reaches_its_figure(name, tmp_path) -> None:
+    figure, least = LEAST[name]
+    assert trained(name, tmp_path)[figure] >= least
+
+
+@needs_data
+@pytest.mark.slow
+@pytest.mark.exhaustive
+def test_shortcuts_make_twenty_layers_learn_better(tmp_path) -> None:
+    residual, plain = (trained(f"cifar_{kind}20", tmp_path) for kind in ("resnet", "plain"))
+    assert residual["accuracy"] > plain["accuracy"]
+    assert residual["loss"] < plain["loss"]
