@@ -60,8 +60,9 @@ nvrtc: $(VENV)/installed-nvrtc
 train: $(VENV)/installed-plot
 	$(BIN)/gpunet train configs/digits.toml
 
+# A process a core takes tests from the others when its own are done.
 test: $(VENV)/installed-dev
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses auto --dist worksteal
 
 test-kernels: $(VENV)/installed-nvrtc
 	$(BIN)/python -m pytest tests/kernels

@@ -32,6 +32,7 @@ PACKAGES = (
 def run(options: Any) -> int:
     table = Table(show_header=False, box=None, padding=(0, 2, 0, 0))
     table.add_column(style="dim")
+    table.add_column(overflow="fold")  # paths are there to be copied, to the last letter
     table.add_row(
         "gpunet",
         f"{__version__}, Python {platform.python_version()}, "

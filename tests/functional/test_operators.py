@@ -33,7 +33,9 @@ def test_a_number_on_either_side(op, number) -> None:
         np.testing.assert_allclose(got.numpy(), expected, rtol=1e-6)
 
 
-@pytest.mark.parametrize("other", [None, "a", object(), [1.0, 2.0]], ids=repr)
+@pytest.mark.parametrize(
+    "other", [None, "a", object(), [1.0, 2.0]], ids=["None", "text", "object", "list"]
+)
 def test_equality_with_something_else_is_false(other) -> None:
     x = gpunet.tensor([1.0, 2.0])
     assert (x == other) is False
