@@ -2,10 +2,14 @@
 
 import json
 import shutil
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import numba
 import numpy as np
 import pytest
+from numba import config
 
 from gpunet.backend.cpu import jit
 from gpunet.backend.cpu.jit import ByDtype, Kernel, T, kernel
@@ -72,6 +76,26 @@ def test_literals_and_names_take_the_dtype(folder, function, expected, dtype) ->
     variant = function._compile(dtype)
     assert variant(dtype.type(9)) == expected
     assert returned(variant) == dtype.name
+
+
+def test_two_threads_that_need_a_variant_compile_one(folder, monkeypatch) -> None:
+    """Numba's setting of the folder is global: threads that came in between would undo it."""
+    made = []
+
+    def slowly(*args, **kwargs):
+        before = config.CACHE_DIR
+        time.sleep(0.1)
+        made.append((before, config.CACHE_DIR))
+        return compiled(*args, **kwargs)
+
+    compiled = numba.njit
+    monkeypatch.setattr(numba, "njit", slowly)
+    fresh, other = (Kernel(lambda x: x + x, name=name) for name in ("fresh", "other"))
+    with ThreadPoolExecutor(4) as pool:
+        variants = list(pool.map(lambda k: k[FLOAT32], [fresh, other, fresh, other]))
+    assert variants[0] is variants[2]
+    assert variants[1] is variants[3]
+    assert made == [(str(jit.compiler.folder), str(jit.compiler.folder))] * 2
 
 
 def test_values_by_dtype(folder) -> None:

@@ -256,6 +256,32 @@ def test_bands_change_nothing_but_the_order_of_sums(
         assert np.abs(gw - results[0][2]).max() <= 1e-12 * np.abs(gw).max()
 
 
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize(
+    ("x_shape", "w_shape", "stride", "groups"),
+    [*SHAPES, ((3, 2, 1, 6, 5), (37, 2, 1, 2, 3), (1, 1, 1), 1)],
+)
+def test_pixels_or_filters_side_by_side_change_no_bit(
+    monkeypatch, x_shape, w_shape, stride, groups, dtype
+) -> None:
+    rng = np.random.default_rng(0)
+    x, w = (rng.standard_normal(shape).astype(dtype) for shape in (x_shape, w_shape))
+    bias = rng.standard_normal(w_shape[0]).astype(dtype)
+    moves = stride, ((0, 0), (1, 1), (2, 1)), (1, 1, 1)
+    found, asked = [], []
+    for abreast in (False, True):
+
+        def choose(plan, rows, abreast=abreast) -> bool:
+            asked.append(abreast and plan.apart == (1, 1, 1))
+            return asked[-1]
+
+        monkeypatch.setattr(conv_plan.Plan, "abreast", choose)
+        y = conv.conv_fwd(x, w, bias, *moves, groups)
+        found.append([y.tobytes(), *passed(x, w, moves, groups)])
+    assert any(asked)
+    assert found[0] == found[1]
+
+
 MEASURE = """if True:
     import sys
     import numpy as np

@@ -22,12 +22,14 @@ from typing import Any
 import numpy as np
 
 from gpunet.backend.base import Array
+from gpunet.backend.cpu import conv_abreast as abreast
 from gpunet.backend.cpu import conv_loops as loops
 from gpunet.backend.cpu import conv_plan, threads
 from gpunet.backend.cpu.conv_plan import Padding, Plan, Three
 from gpunet.backend.cpu.gemm import gemm, multiply
 from gpunet.backend.cpu.half import half
 from gpunet.backend.cpu.memory import cache
+from gpunet.backend.cpu.tile import lanes
 
 SHARES = 4  # pieces of work a thread, so that one that is slowed down by others does fewer
 RUN = 512  # pixels whose gradients are laid out at once: they stay in the cache
@@ -204,28 +206,36 @@ def _correlate(
     """Fills y, (N, groups·rows, ...), for weights (groups, rows, channels, taps)."""
     groups, rows, *_ = by_group.shape
     depth = int(plan.ends[-1])
-    bias = np.zeros(y.shape[1], x.dtype) if bias is None else bias
-    common = (
-        *(groups, plan.starts, plan.steps, plan.phase, plan.box, plan.axis, plan.bands),
-        *(plan.offsets, plan.ends, plan.first, plan.counts, plan.apart),
-        *(plan.places, plan.pitch, plan.size + plan.slack, plan.direct),
-    )
-    kernel, samples = loops.correlate[x.dtype], x.shape[0]
+    starts = np.zeros(y.shape[1] + abreast.PANEL[x.dtype], x.dtype)
+    if bias is not None:
+        starts[: y.shape[1]] = bias
+    geometry = groups, plan.starts, plan.steps, plan.phase, plan.box, plan.axis, plan.bands
+    size = plan.size + plan.slack
+    if turned := plan.abreast(rows):
+        kernel, unit = abreast.correlate_abreast[x.dtype], abreast.PANEL[x.dtype]
+        common: Any = (*geometry, plan.offsets, plan.positions, size)
+    else:
+        kernel, unit = loops.correlate[x.dtype], loops.HEIGHTS[0]
+        common = (
+            *(*geometry, plan.offsets, plan.ends, plan.first, plan.counts, plan.apart),
+            *(plan.places, plan.pitch, size, plan.direct),
+        )
+    samples = x.shape[0]
     # Packed weights are copies: of large ones a part at a time.
     affordable = (x.size + by_group.size + y.size) // 4
-    chunks = _cut(rows, -(-groups * rows * depth // max(1, affordable)), loops.HEIGHTS[0])
+    chunks = _cut(rows, -(-groups * rows * depth // max(1, affordable)), unit)
     whole = samples >= threads.count() and len(chunks) == 1
     scale = plan.bands if samples >= threads.count() else 1
 
     def piece(packed: Array, first_row: int, count: int, begin: int, stop: int) -> None:
-        kernel(x, y, packed, bias, *common, first_row, count, begin, stop)
+        kernel(x, y, packed, starts, *common, first_row, count, begin, stop)
         if then is not None and whole:
             then(y[begin // plan.bands : stop // plan.bands])
 
     pieces = _cut(samples * plan.bands // scale, threads.count() * SHARES)
     for chunk in chunks:
         rows_made = chunk.start, chunk.stop - chunk.start
-        packed = _packed(by_group[:, chunk], plan)
+        packed = (_panels if turned else _packed)(by_group[:, chunk], plan)
         threads.run(
             [(piece, (packed, *rows_made, p.start * scale, p.stop * scale)) for p in pieces]
         )
@@ -247,10 +257,20 @@ def _packed(by_group: Array, plan: Plan) -> Array:
     return packed
 
 
+def _panels(by_group: Array, plan: Plan) -> Array:
+    """The same where filters lie side by side."""
+    groups, rows, channels, taps = by_group.shape
+    width = lanes(by_group.itemsize)
+    packed = np.empty((groups, -(-rows // width) * width * channels * taps), by_group.dtype)
+    for w, part in zip(by_group, packed, strict=True):
+        abreast.pack_panels[by_group.dtype](w, plan.taps[0], part)
+    return packed
+
+
 def _many_filters(x: Array, gy: Array, plan: Plan, groups: int, gw: Array) -> None:
     """Filters side by side in vectors."""
     filters, taps = gy.shape[1] // groups, gw.shape[1]
-    panel = loops.PANEL[x.dtype]
+    panel = abreast.PANEL[x.dtype]
     slabs = groups * -(-filters // panel)
     several = max(1, min(x.shape[0], RUN // 2 // plan.positions.size)) if plan.bands == 1 else 1
     apart = plan.size * x.itemsize
@@ -259,7 +279,7 @@ def _many_filters(x: Array, gy: Array, plan: Plan, groups: int, gw: Array) -> No
         *(x, gy, groups, plan.starts, plan.steps, plan.phase, plan.box, plan.axis, plan.bands),
         *(plan.offsets, positions, plan.size, plan.slack, several),
     )
-    kernel = loops.weight_gradient[x.dtype]
+    kernel = abreast.weight_gradient[x.dtype]
     affordable = (x.size + gy.size + gw.size) // 4
     for chunk in _cut(slabs, -(-slabs * taps * panel // affordable)):
         parts = _parts(x, affordable // ((chunk.stop - chunk.start) * taps * panel), several)
@@ -270,7 +290,7 @@ def _many_filters(x: Array, gy: Array, plan: Plan, groups: int, gw: Array) -> No
                 slab = chunk.start + cut.start, chunk.start + cut.stop
                 tasks.append((kernel, (*common, part.start, part.stop, *slab, partial[i, cut])))
         threads.run(tasks)
-        loops.unpack[x.dtype](partial, filters, chunk.start, gw)
+        abreast.unpack[x.dtype](partial, filters, chunk.start, gw)
 
 
 def _few_filters(x: Array, gy: Array, plan: Plan, groups: int, gw: Array) -> None:

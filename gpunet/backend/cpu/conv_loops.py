@@ -7,23 +7,18 @@ import numpy as np
 from gpunet.backend.cpu.conv_tile import (
     DOTS,
     HEIGHTS,
-    PANEL_VECTORS,
-    TAPS,
     WIDTHS,
     copy_rows,
     correlate_tiles,
     dot_rows,
-    gather_tiles,
     interleave_rows,
     place_of,
 )
 from gpunet.backend.cpu.jit import ByDtype, T, kernel
-from gpunet.backend.cpu.tile import CACHE_LINE, at, lanes, transpose, workspace
+from gpunet.backend.cpu.tile import at, lanes
 
 ITEM = ByDtype(float32=4, float64=8)
 LANES = ByDtype(float32=lanes(4), float64=lanes(8))
-PANEL = ByDtype(float32=PANEL_VECTORS * lanes(4), float64=PANEL_VECTORS * lanes(8))
-transpose_panels = transpose[PANEL_VECTORS]
 
 
 @kernel(inline=True)
@@ -38,18 +33,7 @@ def _width(height, vectors):
 
 
 @kernel(inline=True)
-def _taps(width, taps):
-    """Taps of the next tile of `width`, where so many are left."""
-    for w, several in _TAPS:
-        if w == width:
-            for count in several:
-                if count <= taps:
-                    return count
-    return 1
-
-
-@kernel(inline=True)
-def _first_of(menu, most):
+def first_of(menu, most):
     """The first number of the menu that is not too large."""
     for number in menu:
         if number <= most:
@@ -57,13 +41,13 @@ def _first_of(menu, most):
     return 1
 
 
-def _even_tuples(menu):
+def even_tuples(menu):
     """The menu as nested tuples of one type, which Numba can walk through."""
     longest = max(map(len, menu.values()))
     return tuple((key, (*values, *[1] * (longest - len(values)))) for key, values in menu.items())
 
 
-_WIDTHS, _TAPS = _even_tuples(WIDTHS), _even_tuples(TAPS)
+_WIDTHS = even_tuples(WIDTHS)
 
 
 @kernel
@@ -71,7 +55,7 @@ def pack(w, taps, packed):
     """Weights w[row, channel, taps] as tiles read them, block of rows by block, tap by tap."""
     i, end = 0, 0
     while i < w.shape[0]:
-        height = _first_of(HEIGHTS, w.shape[0] - i)
+        height = first_of(HEIGHTS, w.shape[0] - i)
         for c in range(w.shape[1]):
             for tap in taps:
                 for r in range(height):
@@ -88,7 +72,7 @@ def _inside(start, step, extent, length):
 
 
 @kernel
-def _fill(x, n, channel, channels, starts, steps, shift, phase, buffer, i):
+def fill(x, n, channel, channels, starts, steps, shift, phase, buffer, i):
     """Copies channels of a sample into their phases, from buffer[i] on; borders stay as they are.
 
     `shift` is where the band begins, in elements of a phase.
@@ -210,11 +194,11 @@ def correlate(
         per_slice = box[0] * box[1] * box[2] // box[axis]
         end = 0
         for group in range(groups):
-            _fill(x, n, group * channels, channels, starts, steps, shift, phase, buffer, 0)
+            fill(x, n, group * channels, channels, starts, steps, shift, phase, buffer, 0)
             for t in range(0, first.shape[0], across):
                 i = 0
                 while i < rows:
-                    height = _first_of(HEIGHTS, rows - i)
+                    height = first_of(HEIGHTS, rows - i)
                     m = group * (y.shape[1] // groups) + first_row + i
                     weights = end
                     for j in range(across):
@@ -251,77 +235,6 @@ def correlate(
 
 
 @kernel
-def weight_gradient(
-    x, gy, groups, starts, steps, phase, box, axis, bands, offsets, positions, size, slack, several,
-    begin, stop, first_slab, last_slab, gw,
-):  # fmt: skip
-    """gw[slab, k, m] = Σ over samples `begin` to `stop` and pixels of gy[n, m]·(x under tap k).
-
-    Args:
-        several: samples that are worked off together.
-        first_slab, last_slab: which slabs of filters are done; each group has its own.
-        gw: begins with the first of them.
-    """
-    filters, channels = gy.shape[1] // groups, x.shape[1] // groups
-    slabs = -(-filters // PANEL)
-    taps, pixels = offsets.size, gy.shape[2] * gy.shape[3] * gy.shape[4]
-    g = gy.reshape(-1, pixels)
-    per_slice = positions.size // (box[axis] * several)
-    slab_bytes = (positions.size + LANES) * PANEL * ITEM + CACHE_LINE
-    buffer = np.zeros(several * size + slack, T)
-    memory = np.empty(slabs * slab_bytes + CACHE_LINE, np.uint8)
-    gw[:] = 0.0
-    slab = first_slab
-    while slab < last_slab:
-        group = slab // slabs
-        until = min((group + 1) * slabs, last_slab)
-        for n in range(begin, stop, several):
-            for band in range(bands):
-                start = band * box[axis]
-                shift = (
-                    start if axis == 0 else 0, start if axis == 1 else 0, start if axis == 2 else 0
-                )  # fmt: skip
-                count = min(box[axis] * per_slice, pixels - start * per_slice)
-                together = min(several, stop - n)
-                panels = workspace(memory)
-                top = (slab - group * slabs) * PANEL
-                height = min(filters, (until - group * slabs) * PANEL) - top
-                if bands > 1:
-                    buffer[:] = 0.0
-                for i in range(together):
-                    _fill(
-                        x, n + i, group * channels, channels, starts, steps, shift, phase, buffer,
-                        i * size,
-                    )  # fmt: skip
-                    transpose_panels(
-                        g, (n + i) * gy.shape[1] + group * filters + top, start * per_slice, count,
-                        height, at(panels, i * count * PANEL * ITEM), slab_bytes,
-                    )  # fmt: skip
-                for s in range(slab, until):
-                    rest = filters - (s - group * slabs) * PANEL
-                    width = min(PANEL_VECTORS, -(-rest // LANES))
-                    k = 0
-                    while k < taps:
-                        step = _taps(width, taps - k)
-                        tiles = (taps - k) // step
-                        gather_tiles(
-                            buffer,
-                            place_of(buffer, 0),
-                            place_of(offsets, k),
-                            tiles,
-                            place_of(positions, 0),
-                            at(panels, (s - slab) * slab_bytes),
-                            together * count,
-                            place_of(gw, ((s - first_slab) * taps + k) * PANEL),
-                            step,
-                            width,
-                        )
-                        k += tiles * step
-        slab = until
-    return buffer[0] + memory[0]  # both live as long as somebody has their addresses
-
-
-@kernel
 def row_gradient(
     x, gy, groups, starts, steps, phase, box, axis, bands, offsets, size, begin, stop, first_group,
     last_group, gw,
@@ -340,14 +253,14 @@ def row_gradient(
                 )  # fmt: skip
                 if bands > 1:
                     buffer[:] = 0.0
-                _fill(x, n, group * channels, channels, starts, steps, shift, phase, buffer, 0)
+                fill(x, n, group * channels, channels, starts, steps, shift, phase, buffer, 0)
                 rows = min(box[1], gy.shape[3] - shift[1])
                 for m in range(group * filters, (group + 1) * filters):
                     for z in range(min(box[0], gy.shape[2] - shift[0])):
                         plane = gy[n, m, shift[0] + z]
                         k = 0
                         while k < taps:
-                            step = _first_of(DOTS, taps - k)
+                            step = first_of(DOTS, taps - k)
                             dot_rows(
                                 buffer,
                                 place_of(buffer, z * phase[1] * phase[2]),
@@ -362,25 +275,6 @@ def row_gradient(
                             )
                             k += step
     return buffer[0]  # lives as long as somebody has its address
-
-
-@kernel
-def unpack(partial, filters, first_slab, gw):
-    """gw[m, k] = the sum of partial[part, slab, k, m] over the parts, for the slabs that are there.
-
-    Partial begins with `first_slab`, of which each group has its own.
-    """
-    slabs = -(-filters // PANEL)
-    for s in range(partial.shape[1]):
-        group, number = (first_slab + s) // slabs, (first_slab + s) % slabs
-        m = group * filters + number * PANEL
-        lanes = min(PANEL, filters - number * PANEL)
-        for k in range(gw.shape[1]):
-            for lane in range(lanes):
-                total = partial[0, s, k, lane]
-                for part in range(1, partial.shape[0]):
-                    total += partial[part, s, k, lane]
-                gw[m + lane, k] = total
 
 
 @kernel

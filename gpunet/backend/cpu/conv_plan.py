@@ -33,6 +33,7 @@ Three = tuple[int, int, int]
 Padding = tuple[tuple[int, int], tuple[int, int], tuple[int, int]]
 Tap = tuple[Three, Three]  # input index of element 0 of the phase it meets, and q
 
+MOVING, TURNING = 2, 10  # taps that take as long as it does to move, or turn, a vector of results
 BUFFER_BYTES = 256 * 1024  # of a band: half of an L2 cache
 
 
@@ -79,6 +80,19 @@ class Plan:
         width = lanes(self.itemsize)
         whole = self.pitch == self.box[1:] and self.counts[0, 2] % width == 0
         return whole and self.box[2] % width == 0 and self.apart == (1, 1, 1)
+
+    def abreast(self, rows: int) -> bool:
+        """Whether vectors had better hold rows of the result side by side than pixels.
+
+        That is so where rows of pixels leave many lanes empty. Results must then be turned, which
+        takes as long as some taps.
+        """
+        if self.apart != (1, 1, 1):
+            return False
+        width, depth = lanes(self.itemsize), self.offsets.size
+        pixels = prod(self.box)
+        by_pixels = self.places.size * width * rows * (depth + (0 if self.direct else MOVING))
+        return pixels * -(-rows // width) * width * (depth + TURNING) < by_pixels
 
     @functools.cached_property
     def positions(self) -> Array:

@@ -12,7 +12,9 @@ through). All read it where it lies and never build a matrix of columns.
 The first makes the result of the forward pass and the gradient of the input: an element of the
 weights is spread over a vector and meets vectors of pixels that lie side by side. The second makes
 the gradient of the weights: an element of the buffer is spread and meets gradients of one pixel
-that lie side by side, filter by filter. The third does so where there are few filters.
+that lie side by side, filter by filter. With taps and pixels in each other's place, and weights for
+gradients, it makes the first one's results where rows of pixels do not fill vectors. The third
+does the second's where there are few filters.
 
 Pointers, strides, offsets, places and positions are in bytes.
 """
@@ -33,7 +35,9 @@ from gpunet.backend.cpu.tile import (
     VECTOR_BYTES,
     Value,
     _function,
+    _transposed,
     _Vectors,
+    boolean,
     i64,
     pointer,
     types,
@@ -114,16 +118,17 @@ def _correlate(f: _Vectors, arguments: list[Value], *, height: int, width: int) 
 
 
 def _gather(f: _Vectors, arguments: list[Value], *, taps: int, width: int) -> None:
-    """`tiles` tiles one below the other, added to what is there."""
-    buffer, offsets, tiles, positions, panel, count, out = arguments
+    """`tiles` tiles one below the other; rows start from `first`, and what is there, if `add`."""
+    buffer, offsets, tiles, positions, panel, count, first, out, add = arguments
     b = f.builder
+    start = [f.load(f.at(first, v * VECTOR_BYTES)) for v in range(width)]
     with cgutils.for_range(b, tiles) as tile:
         k = b.mul(tile.index, I64(taps))
         rows = [f.at(buffer, _integer(b, offsets, b.add(k, I64(i)))) for i in range(taps)]
 
         def step(t: Value, tile: Any) -> Any:
             position = _integer(b, positions, t)
-            row_of_panel = f.at(panel, b.mul(t, I64(PANEL_VECTORS * VECTOR_BYTES)))
+            row_of_panel = f.at(panel, b.mul(t, I64(width * VECTOR_BYTES)))
             gradients = [f.load(f.at(row_of_panel, v * VECTOR_BYTES)) for v in range(width)]
             sums = []
             for row, before in zip(rows, tile, strict=True):
@@ -133,12 +138,13 @@ def _gather(f: _Vectors, arguments: list[Value], *, taps: int, width: int) -> No
                 )
             return sums
 
-        sums = _sums(f, [[f.zero] * width for _ in range(taps)], count, step)
+        sums = _sums(f, [start for _ in range(taps)], count, step)
         to = f.at(out, b.mul(k, I64(PANEL_VECTORS * VECTOR_BYTES)))
         for i, row in enumerate(sums):
             for v, x in enumerate(row):
                 place = f.at(to, (i * PANEL_VECTORS + v) * VECTOR_BYTES)
-                f.store(b.fadd(f.load(place), x), place)
+                before = b.select(add, f.load(place), f.zero)
+                f.store(b.fadd(before, x), place)
 
 
 def _dot(f: _Vectors, arguments: list[Value], *, taps: int) -> None:
@@ -212,6 +218,30 @@ def _rows(f: _Vectors, arguments: list[Value], *, step: int) -> None:
                         f.store_element(x, f.at(to, b.mul(i.index, I64(f.itemsize))))
 
 
+def _turn(f: _Vectors, arguments: list[Value]) -> None:
+    """Stores columns of the source, one vector wide, as rows of `count`.
+
+    It may read up to a whole vector of rows of the source beyond `count`.
+    """
+    source, source_stride, target, target_stride, rows, count = arguments
+    b, lanes = f.builder, I64(f.lanes)
+    with cgutils.for_range(b, b.sdiv(b.add(count, I64(f.lanes - 1)), lanes)) as number:
+        first = b.mul(number.index, lanes)
+        from_ = f.at(source, b.mul(first, source_stride))
+        to = f.at(target, b.mul(first, I64(f.itemsize)))
+        square = [f.load(f.at(from_, b.mul(source_stride, I64(i)))) for i in range(f.lanes)]
+        left = b.sub(count, first)
+        whole, mask = b.icmp_signed(">=", left, lanes), f.mask(left)
+        for j, column in enumerate(_transposed(f, square)):
+            with b.if_then(b.icmp_signed("<", I64(j), rows)):
+                place = f.at(to, b.mul(target_stride, I64(j)))
+                with b.if_else(whole) as (plain, ragged):
+                    with plain:
+                        f.store(column, place)
+                    with ragged:
+                        f.masked_store(column, place, mask)
+
+
 def _interleave(f: _Vectors, arguments: list[Value]) -> None:
     """Rows of two sources, element by element in turn; `count` of the first, `more` of the second.
 
@@ -283,7 +313,19 @@ def correlate_tiles(
 
 @intrinsic
 def gather_tiles(
-    typing_context, like, buffer, offsets, tiles, positions, panel, count, out, taps, width
+    typing_context,
+    like,
+    buffer,
+    offsets,
+    tiles,
+    positions,
+    panel,
+    count,
+    first,
+    out,
+    add,
+    taps,
+    width,
 ):
     """`width` up to `PANEL_VECTORS` and `taps` of its `TAPS`, in the dtype of the array `like`."""
 
@@ -294,7 +336,7 @@ def gather_tiles(
         return context.get_dummy_value()
 
     lists = pointer, pointer, i64, pointer, pointer, i64
-    return types.void(like, *lists, pointer, i64, i64), generate
+    return types.void(like, *lists, pointer, pointer, boolean, i64, i64), generate
 
 
 @intrinsic
@@ -326,6 +368,18 @@ def copy_rows(
         return context.get_dummy_value()
 
     return types.void(like, pointer, i64, pointer, i64, i64, i64, i64), generate
+
+
+@intrinsic
+def turn_columns(typing_context, like, source, source_stride, target, target_stride, rows, count):
+    """Columns of the source become rows of `count` elements, in the dtype of the array `like`."""
+
+    def generate(context, builder, signature, arguments):
+        _, *values = arguments
+        _choose(builder, _turn, signature.args[0], values, (), [{}])
+        return context.get_dummy_value()
+
+    return types.void(like, pointer, i64, pointer, i64, i64, i64), generate
 
 
 @intrinsic

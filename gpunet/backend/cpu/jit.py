@@ -20,6 +20,7 @@ import functools
 import hashlib
 import os
 import shutil
+import threading
 from collections.abc import Callable, Iterator
 from functools import cached_property
 from pathlib import Path
@@ -114,6 +115,7 @@ def _forget_oldest(caches: Path) -> None:
 
 
 compiler = _Compiler()
+_one_at_a_time = threading.RLock()  # threads that compile; Numba's folder is one for all
 
 
 class Kernel:
@@ -146,7 +148,10 @@ class Kernel:
     def __getitem__(self, dtype: np.dtype[Any]) -> Callable[..., Any]:
         variant = self.variants.get(dtype)
         if variant is None:
-            variant = self.variants[dtype] = self._compile(dtype)
+            with _one_at_a_time:
+                if dtype not in self.variants:
+                    self.variants[dtype] = self._compile(dtype)
+                variant = self.variants[dtype]
         return variant
 
     def _compile(self, dtype: np.dtype[Any]) -> Callable[..., Any]:

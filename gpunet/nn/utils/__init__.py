@@ -9,6 +9,15 @@ from typing import Any
 from gpunet.autograd import Tensor, tensor
 from gpunet.autograd.memory import written
 from gpunet.errors import ArgumentError, NonFiniteError
+from gpunet.nn.utils.fusion import fuse_conv_bn_eval, fuse_linear_bn_eval
+
+__all__ = [
+    "clip_grad_norm_",
+    "clip_grad_value_",
+    "fuse_conv_bn_eval",
+    "fuse_linear_bn_eval",
+    "get_total_norm",
+]
 
 _TINY = 1e-6  # added to the norm, as PyTorch does
 
