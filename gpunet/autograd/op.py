@@ -105,6 +105,8 @@ def apply(op: Op, *inputs: Any) -> Any:
     if recorded:
         op.needs = tuple(needs)
     result = op.forward(be, *arrays)
+    if mode.watcher is not None:
+        mode.watcher.forward(op, arrays, result)
     if not recorded:
         home = op.target or be
         if type(result) is tuple:
