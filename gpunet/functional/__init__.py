@@ -10,6 +10,7 @@ from types import ModuleType as _Module
 from gpunet.functional.activation import *
 from gpunet.functional.adaptive_pooling import *
 from gpunet.functional.arithmetic import *
+from gpunet.functional.attention import *
 from gpunet.functional.classification import *
 from gpunet.functional.comparison import *
 from gpunet.functional.conv import *
@@ -39,6 +40,7 @@ from gpunet.functional.pooling import *
 from gpunet.functional.power import *
 from gpunet.functional.rank import *  # type: ignore[assignment]  # `mode`: not autograd's
 from gpunet.functional.rearranging import *
+from gpunet.functional.recurrent import *
 from gpunet.functional.reduction import *
 from gpunet.functional.resize import *
 from gpunet.functional.rounding import *
