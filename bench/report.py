@@ -48,7 +48,7 @@ def page() -> str:
 def _section(machine: dict[str, Any], workloads: dict[str, Any], name: str) -> str:
     versions = ", ".join(f"{package} {version}" for package, version in machine["versions"].items())
     lines = [
-        f"## {machine['processor']}, {machine['threads']} threads, {machine['date']}",
+        f"## {name}: {machine['processor']}, {machine['threads']} threads, {machine['date']}",
         "",
         f"{versions}; commit {machine['commit']}. Made by `{machine['command']}`, figures in "
         f"`bench/results/{name}`.",
