@@ -21,9 +21,45 @@ from tests.tolerance import EPS, assert_close, of_results
 
 torch = pytest.importorskip("torch", reason="PyTorch is not installed: NOT compared with it")
 
+
+def recurrent(kind: str) -> Callable[..., Any]:
+    """PyTorch's layer as one direction of it: the second of two, for the reverse."""
+
+    def call(
+        x: Any, w: Any, u: Any, b: Any = None, d: Any = None, h_0: Any = None, c_0: Any = None,
+        p: Any = None, *, nonlinearity: str = "tanh", lengths: Any = None, reverse: bool = False,
+    ) -> Any:  # fmt: skip
+        layer = getattr(torch, f"{kind}_{nonlinearity}" if kind == "rnn" else kind)
+        b, d = (torch.zeros(len(u), dtype=x.dtype) if v is None else v for v in (b, d))
+        weights = [w, u, b, d] + ([] if p is None else [p])
+        units = len(u) // {"rnn": 1, "gru": 3, "lstm": 4}[kind]
+        states = [(h_0, u.shape[1]), (c_0, units)][: 1 + (kind == "lstm")]
+        hx = [x.new_zeros(x.shape[1], n) if s is None else s for s, n in states]
+        hx = [torch.stack([s] * (1 + reverse)) for s in hx]
+        first = hx[0] if kind != "lstm" else hx
+        how = weights * (1 + reverse), True, 1, 0.0, False, reverse
+        if lengths is None:
+            y, *last = layer(x, first, *how, False)
+        else:
+            ends = torch.as_tensor(lengths)
+            packed = torch.nn.utils.rnn.pack_padded_sequence(x, ends, enforce_sorted=False)
+            order, back = packed.sorted_indices, packed.unsorted_indices
+            sorted_hx = [s[:, order] for s in hx]
+            first = sorted_hx[0] if kind != "lstm" else sorted_hx
+            data, *last = layer(packed.data, packed.batch_sizes, first, *how)
+            y = torch.nn.utils.rnn.pad_packed_sequence(
+                packed._replace(data=data), False, 0.0, len(x)
+            )
+            y, last = y[0], [s[:, back] for s in last]
+        return y[..., -u.shape[1] :], *[s[-1] for s in last]
+
+    return call
+
+
 # Functions that are written otherwise in PyTorch.
 WRITTEN: dict[str, Callable[..., Any]] = {
     "getitem": lambda x, key: x[key],
+    **{kind: recurrent(kind) for kind in ("rnn", "lstm", "gru")},
     # Its own gradient is divided by 6 in float32, whatever the dtype.
     "hardsigmoid": lambda x: torch.nn.functional.relu6(x + 3) / 6,
 }

@@ -19,6 +19,7 @@ EXAMPLES = """examples:
   gpunet compare runs/digits runs/digits-2         their curves in one picture
   gpunet predict runs/digits seven.png             what is on this picture?
   gpunet summary configs/digits.toml               layers, shapes, parameters, multiply-adds
+  gpunet find-lr configs/digits.toml               which learning rate?
   gpunet verify-resume configs/digits.toml         does a stop change a bit?
   gpunet info                                      versions, devices, and why no GPU
   gpunet warmup                                    compile the CUDA kernels ahead of training
@@ -77,6 +78,18 @@ def _parser() -> argparse.ArgumentParser:
     summary = command("summary", "show layers, output shapes, parameters and multiply-adds")
     summary.add_argument("config", help="a .toml file")
     add_settings(summary)
+
+    rates = command("find-lr", "sweep over learning rates, draw the loss, suggest one")
+    rates.add_argument("config", help="a .toml file")
+    rates.add_argument("--lowest", type=float, default=1e-6, help="the first rate; default 1e-6")
+    rates.add_argument("--highest", type=float, default=10.0, help="the last rate; default 10")
+    rates.add_argument("--steps", type=int, default=150, help="at the most; default 150")
+    rates.add_argument(
+        "--out", metavar="PNG", default="learning_rates.png",
+        help="the picture to write; default learning_rates.png",
+    )  # fmt: skip
+    add_settings(rates)
+    add_device(rates)
 
     verify = command("verify-resume", "prove that stopping and resuming changes no bit of a run")
     verify.add_argument("config", help="a .toml file")

@@ -60,8 +60,9 @@ class TrainingBars(Callback):
             titles = "".join(title for title, _ in columns)
             console.print(f"[dim]{'epoch':>7}{titles}   samples/s[/]")
             self.headed = True
+        figures = "".join(text for _, text in columns)
         console.print(
-            f"{record['epoch']:>3}/{trainer.config.epochs:<3}{''.join(text for _, text in columns)}"
+            f"{record['epoch']:>3}/{trainer.config.epochs:<3}{figures}"
             f"   {record['samples_per_second']:>9,.0f}"
         )
         self.bars.update(self.epochs, completed=trainer.loader.epoch)

@@ -25,7 +25,7 @@ def restore(folder: str, device: str | None) -> tuple[nn.Module, Config, Backend
     run = Run.open(Path(folder))
     config = run.config
     be, _ = backend.resolve(device or config.device)
-    saved = checkpoint.load(run.checkpoint)
+    path, saved, part = run.trained()
     model = build_model(config)
-    checkpoint.restore_model(run.checkpoint, saved, model)
+    checkpoint.restore_model(path, saved, model, part)
     return model.to(be.device).eval(), config, be

@@ -129,7 +129,7 @@ def _pictures(trainer: Trainer, folder: Path) -> list[str]:
     """Draws what was learned; returns the files' names."""
     assert trainer.evaluation is not None
     written = trainer.task.pictures(
-        trainer.model,
+        trainer.averaging.best_of(trainer.model),
         trainer.evaluation,
         trainer.held_out,
         trainer.progress.history,

@@ -39,6 +39,7 @@ from gpunet.functional.pooling import *
 from gpunet.functional.power import *
 from gpunet.functional.rank import *  # type: ignore[assignment]  # `mode`: not autograd's
 from gpunet.functional.rearranging import *
+from gpunet.functional.recurrent import *
 from gpunet.functional.reduction import *
 from gpunet.functional.resize import *
 from gpunet.functional.rounding import *

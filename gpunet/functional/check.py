@@ -153,3 +153,14 @@ def tensors_of(operation: str, tensors: Any) -> tuple[Tensor, ...]:
     if not tensors:
         raise ArgumentError(operation, "tensors must be at least one, got none")
     return tuple(tensors)
+
+
+def integers_of(operation: str, name: str, values: Any) -> list[int]:
+    """Whole numbers of a tensor of one axis, an array or a list."""
+    if isinstance(values, Tensor):
+        values = values.backend.to_host(values.array)
+    try:
+        listed = list(values)
+    except TypeError:
+        raise ArgumentError(operation, f"{name} must be a list or one axis, got {values}") from None
+    return [whole_number(operation, name, value) for value in listed]

@@ -120,6 +120,8 @@ from gpunet.nn.pooling import (
     MaxUnpool2d,
     MaxUnpool3d,
 )
+from gpunet.nn.recurrent import GRU, LSTM, RNN
+from gpunet.nn.recurrent_cells import GRUCell, LSTMCell, RNNCell
 from gpunet.nn.resize import (
     PixelShuffle,
     PixelUnshuffle,
@@ -134,6 +136,9 @@ __all__ = [
     "ELU",
     "GELU",
     "GLU",
+    "GRU",
+    "LSTM",
+    "RNN",
     "SELU",
     "AdaptiveAvgPool1d",
     "AdaptiveAvgPool2d",
@@ -174,6 +179,7 @@ __all__ = [
     "FeatureAlphaDropout",
     "Flatten",
     "Fold",
+    "GRUCell",
     "GaussianNLLLoss",
     "GroupNorm",
     "Hardshrink",
@@ -191,6 +197,7 @@ __all__ = [
     "LPPool1d",
     "LPPool2d",
     "LPPool3d",
+    "LSTMCell",
     "LayerNorm",
     "LeakyReLU",
     "Linear",
@@ -221,6 +228,7 @@ __all__ = [
     "PixelUnshuffle",
     "PoissonNLLLoss",
     "RMSNorm",
+    "RNNCell",
     "RReLU",
     "ReLU",
     "ReLU6",

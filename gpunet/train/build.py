@@ -24,20 +24,27 @@ _LAYERS = {
 
 
 def build_task(config: Config) -> Task:
-    """The task of a configuration, with its loss.
+    """The task of a configuration, with its loss and its metrics.
 
     Raises:
-        ConfigError: no such task, or a loss that does not fit it.
+        ConfigError: no such task, or a loss or metric that does not fit it.
     """
     kind = TASKS.get(config.task)
     if kind is None:
         raise ConfigError(
             config.name, f'task "{config.task}" is not known', nearest(config.task, TASKS)
         )
-    if config.loss is None:
-        return kind()
-    losses = {loss.__name__: loss for loss in kind.losses}
-    return kind(make(losses, config.loss, f"{config.name}: loss of {config.task}"))
+    for name in config.train.metrics:
+        if name not in kind.metrics:
+            raise ConfigError(
+                config.name,
+                f'train.metrics: "{name}" is no metric of {config.task}',
+                nearest(name, kind.metrics),
+            )
+    losses, criterion = {loss.__name__: loss for loss in kind.losses}, None
+    if config.loss is not None:
+        criterion = make(losses, config.loss, f"{config.name}: loss of {config.task}")
+    return kind(criterion, config.train.metrics)
 
 
 def build_model(config: Config) -> nn.Module:
@@ -139,5 +146,21 @@ def build_trainer(
     """
     task, loader = build_task(config), build_loader(config, train)
     optimizer = build_optimizer(config, model)
-    schedule = build_schedule(config, optimizer, len(loader), task.more_is_better)
-    return Trainer(task, model, optimizer, loader, held_out, config.train, schedule)
+    batches, each = len(loader), config.train.accumulate
+    if each > batches:
+        raise ConfigError(
+            config.name,
+            f"train.accumulate must be at most the {batches} batches of an epoch, got {each}",
+        )
+    schedule = build_schedule(config, optimizer, -(-batches // each), task.more_is_better)
+    return Trainer(
+        task,
+        model,
+        optimizer,
+        loader,
+        held_out,
+        config.train,
+        schedule,
+        config.regularization,
+        config.average,
+    )

@@ -15,13 +15,16 @@ class Callback:
         """Training is about to begin, or to go on after a resume."""
 
     def on_batch(self, trainer: Trainer) -> None:
-        """A batch has been trained on; `trainer.progress` counts it."""
+        """A step has been made, by one batch or several; `trainer.progress` counts it."""
 
     def on_epoch(self, trainer: Trainer, record: dict[str, Any]) -> None:
         """An epoch has ended and been evaluated; `record` holds its figures."""
 
     def on_stop(self, trainer: Trainer) -> None:
         """Training was asked to stop, between two batches."""
+
+    def on_finish(self, trainer: Trainer) -> None:
+        """Training came to its end: the last epoch, or one too many without a better figure."""
 
     def on_end(self, trainer: Trainer) -> None:
         """The last thing heard, however training ended."""

@@ -18,7 +18,7 @@ from typing import Any
 from gpunet import __version__, nn, optim
 from gpunet.errors import CheckpointError, GpunetError, RunError
 
-_MODEL, _OPTIMIZER = "model.", "optimizer."
+_OPTIMIZER = "optimizer."
 
 
 @dataclass
@@ -26,8 +26,8 @@ class Checkpoint:
     """What a file holds.
 
     Attributes:
-        tensors: host arrays by name, those of the model under "model.", of the optimizer under
-            "optimizer.".
+        tensors: host arrays by name, those of the model under "model.", of the average of its
+            weights under "average.", of the optimizer under "optimizer.".
         state: JSON-compatible values: groups of the optimizer, progress, random state.
     """
 
@@ -36,7 +36,11 @@ class Checkpoint:
 
 
 def save(
-    path: Path, model: nn.Module, optimizer: optim.Optimizer, progress: dict[str, Any]
+    path: Path,
+    model: nn.Module,
+    optimizer: optim.Optimizer,
+    progress: dict[str, Any],
+    average: nn.Module | None = None,
 ) -> None:
     """Writes a checkpoint; `progress` is any JSON-compatible dictionary.
 
@@ -46,7 +50,9 @@ def save(
     from safetensors.numpy import save as pack
 
     optimizer_state = optimizer.state_dict()
-    tensors = {_MODEL + name: array for name, array in model.state_dict().items()}
+    tensors = {f"model.{name}": array for name, array in model.state_dict().items()}
+    if average is not None:
+        tensors.update({f"average.{name}": a for name, a in average.state_dict().items()})
     for index, arrays in optimizer_state["state"].items():
         tensors.update({f"{_OPTIMIZER}{index}.{name}": array for name, array in arrays.items()})
     state = {"version": __version__, "groups": optimizer_state["param_groups"], **progress}
@@ -133,14 +139,18 @@ def load(path: Path) -> Checkpoint:
     return Checkpoint(tensors, json.loads(text))
 
 
-def restore_model(path: Path, checkpoint: Checkpoint, model: nn.Module) -> None:
-    """Puts the weights of a checkpoint into a model.
+def restore_model(
+    path: Path, checkpoint: Checkpoint, model: nn.Module, part: str = "model"
+) -> None:
+    """Puts the weights of a checkpoint, or another `part` of it, into a model.
 
     Raises:
         CheckpointError: they belong to another model; the model is then unchanged.
     """
     weights = {
-        n.removeprefix(_MODEL): a for n, a in checkpoint.tensors.items() if n.startswith(_MODEL)
+        n.removeprefix(f"{part}."): a
+        for n, a in checkpoint.tensors.items()
+        if n.startswith(f"{part}.")
     }
     try:
         model.load_state_dict(weights)

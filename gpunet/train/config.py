@@ -150,10 +150,47 @@ class ModelConfig:
 
 @dataclass(frozen=True)
 class TrainConfig:
-    """The loop."""
+    """The loop.
+
+    Args:
+        epochs: at the most.
+        batch_size: examples; as many as there are, or more, make full batches.
+        accumulate: batches whose gradients are added up for one step, those of an epoch at most.
+        patience: end after so many epochs without a better figure, and with the weights of the
+            best epoch; 0 never does.
+        metrics: further figures of the held-out set; which there are depends on the task.
+    """
 
     epochs: Positive
     batch_size: Positive
+    accumulate: Positive = 1
+    patience: NotNegative = 0
+    metrics: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class RegularizationConfig:
+    """What holds gradients and weights back; 0 leaves out. See `train.regularization`."""
+
+    l1: Amount = 0.0
+    noise: Amount = 0.0
+    clip_value: Amount = 0.0
+    clip_norm: Amount = 0.0
+    max_norm: Amount = 0.0
+
+
+@dataclass(frozen=True)
+class AverageConfig:
+    """An average of the weights, which is what is evaluated.
+
+    Args:
+        kind: "ema", of every step, older ones counting less by `decay`; "swa", of every epoch.
+        start: epochs before the first that counts.
+    """
+
+    kind: Literal["ema", "swa"]
+    decay: Fraction = 0.999
+    start: NotNegative = 0
 
 
 @dataclass(frozen=True)
@@ -181,6 +218,8 @@ class Config:
     optimizer: OptimizerConfig
     schedule: ScheduleConfig | None = None
     train: TrainConfig
+    regularization: RegularizationConfig = RegularizationConfig()
+    average: AverageConfig | None = None
     checkpoints: CheckpointsConfig = CheckpointsConfig()
 
 

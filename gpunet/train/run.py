@@ -23,6 +23,7 @@ from gpunet.data import Dataset
 from gpunet.errors import CheckpointError, RunError
 from gpunet.train import checkpoint
 from gpunet.train.callbacks import Callback
+from gpunet.train.checkpoint import Checkpoint
 from gpunet.train.config import Config, differences, load, loads, to_toml
 from gpunet.train.trainer import Trainer
 
@@ -92,6 +93,20 @@ class Run(Callback):
             )
         return cls(folder, load(folder / CONFIG), name)
 
+    def trained(self) -> tuple[Path, Checkpoint, str]:
+        """The checkpoint to judge the run by, its path, and the part with the weights that count.
+
+        After a run with patience it is the best one, where an average was kept, that.
+
+        Raises:
+            CheckpointError: there is no whole checkpoint.
+        """
+        last = self.checkpoint.name == CHECKPOINT and self.checkpoint.exists()
+        path = self.folder / BEST if last and self.config.train.patience else self.checkpoint
+        saved = checkpoint.load(path)
+        averaged = saved.tensors.get("average.n_averaged")
+        return path, saved, "average.module" if averaged is not None and averaged else "model"
+
     @property
     def begun(self) -> bool:
         """Whether there is anything to go on with; a run may be killed before its first epoch."""
@@ -105,7 +120,7 @@ class Run(Callback):
         """
         saved = checkpoint.load(self.checkpoint)
         self._compare(saved.state, trainer)
-        checkpoint.restore_model(self.checkpoint, saved, trainer.model)
+        self._restore_weights(self.checkpoint, saved, trainer)
         checkpoint.restore_optimizer(self.checkpoint, saved, trainer.optimizer)
         trainer.load_state_dict(saved.state)
         if not trainer.progress.seen:  # it may have been killed while it wrote what follows
@@ -124,6 +139,13 @@ class Run(Callback):
     def on_stop(self, trainer: Trainer) -> None:
         self._save(trainer)
 
+    def on_finish(self, trainer: Trainer) -> None:
+        """Patience asks for the best weights, which are then those to be drawn and told of."""
+        if self.config.train.patience:
+            best = self.folder / BEST
+            self._restore_weights(best, checkpoint.load(best), trainer)
+            trainer.evaluate()
+
     def _save(self, trainer: Trainer) -> None:
         state = {
             **trainer.state_dict(),
@@ -131,7 +153,13 @@ class Run(Callback):
             "data": self._fingerprints(trainer),
         }
         latest = self.folder / CHECKPOINT
-        checkpoint.save(latest, trainer.model, trainer.optimizer, state)
+        average = trainer.averaging.average
+        checkpoint.save(latest, trainer.model, trainer.optimizer, state, average)
+
+    def _restore_weights(self, path: Path, saved: Checkpoint, trainer: Trainer) -> None:
+        checkpoint.restore_model(path, saved, trainer.model)
+        if trainer.averaging.average is not None:
+            checkpoint.restore_model(path, saved, trainer.averaging.average, "average")
 
     def _follow_up(self, trainer: Trainer) -> None:
         """What is written after the checkpoint of an epoch. Done twice, it is the same."""

@@ -48,12 +48,11 @@ class RunSchedule:
 
 
 def build_schedule(
-    config: Config, optimizer: Optimizer, batches: int, more_is_better: bool
+    config: Config, optimizer: Optimizer, steps_an_epoch: int, more_is_better: bool
 ) -> RunSchedule | None:
     """The schedule of a configuration, None where it has none.
 
     Args:
-        batches: in an epoch.
         more_is_better: of the figure that a ReduceLROnPlateau watches.
 
     Raises:
@@ -66,8 +65,8 @@ def build_schedule(
     if described.kind == "ReduceLROnPlateau":
         arguments.setdefault("mode", "max" if more_is_better else "min")
         every = "epoch"
-    steps = config.train.epochs * (batches if every == "batch" else 1)
-    unit = {"batch": "batches", "epoch": "epochs"}[every]
+    steps = config.train.epochs * (steps_an_epoch if every == "batch" else 1)
+    unit = {"batch": "steps", "epoch": "epochs"}[every]
     component = Component(described.kind, arguments)
     return RunSchedule(_build(component, optimizer, steps, unit, where), every)
 

@@ -16,10 +16,13 @@ from gpunet import nn, optim
 from gpunet.autograd import Tensor
 from gpunet.backend import random
 from gpunet.data import DataLoader, Dataset
+from gpunet.data.loader import Batch
 from gpunet.errors import NonFiniteError
+from gpunet.train.averaging import Averaging
 from gpunet.train.callbacks import Callback
-from gpunet.train.config import TrainConfig
+from gpunet.train.config import AverageConfig, RegularizationConfig, TrainConfig
 from gpunet.train.diagnostics import first_non_finite, non_finite_parameter
+from gpunet.train.regularization import change_gradients, change_weights
 from gpunet.train.schedule import RunSchedule
 from gpunet.train.tasks import Evaluation, Task
 
@@ -48,13 +51,13 @@ class Trainer:
         model, optimizer: what to train, and how.
         loader: batches of the training set.
         held_out: the set to evaluate on after each epoch, after its name in the figures: "test".
-        config: how long.
-        schedule: of the learning rate, if it changes.
+        config: of the loop. schedule: of the learning rate, if it changes.
+        regularization: of gradients and weights. average: of the weights, if there is to be one.
         callbacks: told of events, in order.
 
     Attributes:
-        progress: see `Progress`. stop: set it to True to stop after the batch under way.
-        evaluation: of the last epoch.
+        progress: see `Progress`. stop: set it to True to stop after the step under way.
+        averaging: of the weights. evaluation: of the last epoch.
     """
 
     def __init__(
@@ -66,11 +69,15 @@ class Trainer:
         held_out: tuple[str, Dataset],
         config: TrainConfig,
         schedule: RunSchedule | None = None,
+        regularization: RegularizationConfig | None = None,
+        average: AverageConfig | None = None,
         callbacks: Sequence[Callback] = (),
     ):
         self.task, self.model, self.optimizer, self.loader = task, model, optimizer, loader
         self.held_out_name, self.held_out = held_out
         self.config, self.schedule, self.callbacks = config, schedule, callbacks
+        self.regularization = regularization or RegularizationConfig()
+        self.averaging = Averaging(average, model)
         self.be = next(model.parameters()).backend
         self.progress = Progress()
         self.evaluation: Evaluation | None = None
@@ -85,11 +92,17 @@ class Trainer:
         """
         self._tell("on_start")
         try:
-            while self.loader.epoch < self.config.epochs:
+            while self.loader.epoch < self.config.epochs and not self._exhausted():
                 epoch, started = self.loader.epoch, time.perf_counter()
                 self.model.train()
-                for inputs, targets in self.loader:
-                    self._train_on(inputs, targets)
+                of_step: list[Batch] = []
+                for batch in self.loader:
+                    of_step.append(batch)
+                    last = self.loader.position == len(self.loader)
+                    if len(of_step) < self.config.accumulate and not last:
+                        continue
+                    self.train_on(of_step)
+                    of_step = []
                     now = time.perf_counter()
                     self.progress.seconds, started = self.progress.seconds + now - started, now
                     self._tell("on_batch")
@@ -98,35 +111,56 @@ class Trainer:
                         self._tell("on_stop")
                         return False
                 self._finish_epoch(epoch)
+            self._tell("on_finish")
         finally:
             self._tell("on_end")
         return True
 
-    def _train_on(self, inputs: Any, targets: Any) -> None:
-        progress, be = self.progress, self.be
-        x, t = Tensor(be.asarray(inputs), be), Tensor(be.asarray(targets), be)
+    def train_on(self, batches: list[Batch]) -> dict[str, float]:
+        """Makes one step on these batches; returns their figures before it: means."""
+        progress = self.progress
+        evaluations: list[dict[str, float]] = []
 
-        self.optimizer.zero_grad()
-        loss, figures = self.task.loss(self.model, x, t)
-        figures = {"loss": loss.item(), **figures}
-        if not math.isfinite(figures["loss"]):
-            problem = f"the loss must be finite, got {figures['loss']}"
-            raise self._diverged(problem, first_non_finite(self.model, x))
-        loss.backward()
-        self.optimizer.step()
+        def closure() -> float:  # some optimizers evaluate more than once a step
+            self.optimizer.zero_grad()
+            evaluations.append(self._add_gradients(batches, first=not evaluations))
+            change_gradients(self.model, self.regularization, progress.step)
+            return evaluations[-1]["loss"] / size
+
+        size = sum(len(inputs) for inputs, _ in batches)
+        self.optimizer.step(closure)
+        change_weights(self.model, self.regularization)
+        self.averaging.after_step(self.model, self.loader.epoch)
 
         progress.step += 1
         progress.lr = self.optimizer.param_groups[0]["lr"]
-        progress.seen += len(inputs)
-        for name, mean in figures.items():
-            progress.sums[name] = progress.sums.get(name, 0.0) + mean * len(inputs)
+        progress.seen += size
+        for name, total in evaluations[0].items():
+            progress.sums[name] = progress.sums.get(name, 0.0) + total
         if self.schedule:
             self.schedule.after_batch()
+        return {name: total / size for name, total in evaluations[0].items()}
+
+    def _add_gradients(self, batches: list[Batch], first: bool) -> dict[str, float]:
+        """Adds up the gradients of the mean over all examples; returns sums of the figures."""
+        sums: dict[str, float] = {}
+        size = sum(len(inputs) for inputs, _ in batches)
+        for inputs, targets in batches:
+            x, t = (Tensor(self.be.asarray(array), self.be) for array in (inputs, targets))
+            loss, figures = self.task.loss(self.model, x, t)
+            figures = {"loss": loss.item(), **figures}
+            if first and not math.isfinite(figures["loss"]):
+                problem = f"the loss must be finite, got {figures['loss']}"
+                raise self._diverged(problem, first_non_finite(self.model, x))
+            (loss if len(batches) == 1 else loss * (len(inputs) / size)).backward()
+            for name, mean in figures.items():
+                sums[name] = sums.get(name, 0.0) + mean * len(inputs)
+        return sums
 
     def _finish_epoch(self, epoch: int) -> None:
         progress, name = self.progress, self.held_out_name
-        self.evaluation = self.task.evaluate(self.model, self.held_out, self.be)
-        figures = self.evaluation.figures
+        self.averaging.after_epoch(self.model, epoch)
+        figures = self.evaluate().figures
         if not math.isfinite(figures["loss"]):
             x = Tensor(self.be.asarray(self.held_out.inputs), self.be)
             problem = f"the {name} loss must be finite, got {figures['loss']}"
@@ -146,12 +180,26 @@ class Trainer:
         self.progress = Progress(progress.step, progress.lr, history=[*progress.history, record])
         self._tell("on_epoch", record)
 
+    def evaluate(self) -> Evaluation:
+        """Judges what was learned on the held-out set: the average of the weights if there is one.
+
+        The result is kept as `evaluation`.
+        """
+        judged = self.averaging.best_of(self.model)
+        self.evaluation = self.task.evaluate(judged, self.held_out, self.be)
+        return self.evaluation
+
     def best_epoch(self) -> int:
         """The first of the epochs with the best figure, counted from 1; 0 before there is one."""
         figure = f"{self.held_out_name}_{self.task.figure}"
         sign = 1 if self.task.more_is_better else -1
         values = [sign * record[figure] for record in self.progress.history]
         return values.index(max(values)) + 1 if values else 0
+
+    def _exhausted(self) -> bool:
+        """Whether the best epoch is `patience` epochs ago."""
+        patience = self.config.patience
+        return bool(patience) and len(self.progress.history) - self.best_epoch() >= patience
 
     def check_weights(self) -> None:
         """Refuses weights that must not be written down.

@@ -5,6 +5,7 @@ from gpunet.viz.curves import compare_curves, learning_curve
 from gpunet.viz.maps import feature_maps, filters
 from gpunet.viz.overlays import choose_overlays, overlay_page
 from gpunet.viz.predictions import choose, prediction_page
+from gpunet.viz.rates import learning_rates
 
 __all__ = [
     "choose",
@@ -14,6 +15,7 @@ __all__ = [
     "feature_maps",
     "filters",
     "learning_curve",
+    "learning_rates",
     "overlay_page",
     "prediction_page",
 ]

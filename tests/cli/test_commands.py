@@ -185,7 +185,19 @@ def test_summary_of_layers_that_do_not_fit(gpunet, config) -> None:
     assert done.err.endswith("(in layer 4)\n")
 
 
-# --- verify-resume
+# --- find-lr and verify-resume
+
+
+def test_find_lr(gpunet, config, tmp_path) -> None:
+    picture = tmp_path / "rates.png"
+    done = gpunet("find-lr", config, "--steps", 60, "--out", picture)
+    assert (done.status, done.err) == (0, "")
+    found = re.search(r"the loss falls fastest at lr = (\S+), and was least at (\S+); ", done.out)
+    assert 1e-4 < float(found[1]) < float(found[2]) < 1
+    assert "; the configuration has 0.01\n" in done.out
+    assert f"picture, open it: {picture}" in done.out
+    with Image.open(picture) as image:
+        assert image.format == "PNG"
 
 
 def test_verify_resume(gpunet, config) -> None:
@@ -349,7 +361,7 @@ def test_help_mentions_every_command_with_an_example(gpunet) -> None:
     assert done.status == 0
     assert set(parsers()) == {
         *("train", "eval", "predict", "compare", "summary"),
-        *("verify-resume", "info", "warmup", "ops"),
+        *("find-lr", "verify-resume", "info", "warmup", "ops"),
     }
     for name in parsers():
         assert re.search(rf"^    {name}\b", done.out, re.M)

@@ -20,7 +20,6 @@ from gpunet.train.config import (
     load,
     to_toml,
 )
-from gpunet.train.toml import Reader
 
 DIGITS = """\
 # Recognise handwritten digits: 8×8 pictures by 43 writers, 10 classes.
@@ -152,7 +151,9 @@ def test_written_text_has_every_default_and_one_line_a_layer(tmp_path):
         '\n[model]\nlayers = [\n    { kind = "Flatten" },\n    { kind = "ReLU" },\n]\n'
         'init = "default"\n'
         '\n[optimizer]\nkind = "SGD"\n'
-        "\n[train]\nepochs = 1\nbatch_size = 32\n"
+        "\n[train]\nepochs = 1\nbatch_size = 32\naccumulate = 1\npatience = 0\n"
+        "\n[regularization]\nl1 = 0.0\nnoise = 0.0\nclip_value = 0.0\nclip_norm = 0.0\n"
+        "max_norm = 0.0\n"
         "\n[checkpoints]\nkeep = 1\nevery = 0\n"
     )
 
@@ -271,7 +272,7 @@ epochs = 30 -> epoch = 30
     train.epoch is no known key; did you mean "epochs"?
 epochs = 30 -> zzz = 30
     train.zzz is no known key;
-    known: "batch_size", "epochs"
+    known: "accumulate", "batch_size", "epochs", "metrics", "patience"
 batch_size = 64 -> # no batch size
     train.batch_size is missing
 name = "digits" -> # no name
@@ -434,17 +435,3 @@ def test_an_empty_file(tmp_path):
     file = tmp_path / "empty.toml"
     file.touch()
     assert message(file) == "name is missing"
-
-
-def test_a_new_key_needs_only_a_new_field():
-    @dataclasses.dataclass(frozen=True)
-    class Longer(TrainConfig):
-        shuffle: bool = True
-
-    table = {"epochs": 3, "batch_size": 8}
-    reader = Reader(Path("new.toml"), ())
-    assert reader.read(Longer, table, "train") == Longer(3, 8)
-    longer = reader.read(Longer, table | {"shuffle": False}, "train")
-    assert longer == Longer(3, 8, shuffle=False)
-    with pytest.raises(ConfigError, match=r"train\.shuffle must be a boolean, got 0 "):
-        reader.read(Longer, table | {"shuffle": 0}, "train")

@@ -41,7 +41,7 @@ def test_without_a_schedule_the_rate_is_constant(build) -> None:
 
 
 def test_a_step_a_batch(build) -> None:
-    """Half a cosine from lr to 0 over the 20 batches of the run, whose length is left out."""
+    """Half a cosine from lr to 0 over the 20 steps of the run, whose length is left out."""
     found = rates(build, ScheduleConfig("CosineAnnealingLR"))
     expected = 0.25 * (1 + np.cos(np.pi * np.arange(20) / 20))
     np.testing.assert_allclose(found.ravel(), expected, rtol=1e-12, atol=1e-15)
@@ -109,7 +109,7 @@ def test_on_a_plateau_the_figure_decides(build) -> None:
         (ScheduleConfig("LambdaLR"), 'kind "LambdaLR" is not known; '),
         (
             ScheduleConfig("CosineAnnealingLR", {"T_max": 21}),
-            "T_max must be at most the 20 batches there are, got 21",
+            "T_max must be at most the 20 steps there are, got 21",
         ),
         (
             ScheduleConfig("StepLR", {"step_size": 5}, "epoch"),
@@ -117,11 +117,11 @@ def test_on_a_plateau_the_figure_decides(build) -> None:
         ),
         (
             ScheduleConfig("MultiStepLR", {"milestones": [3, 30]}),
-            "milestones must be at most the 20 batches there are, got 30",
+            "milestones must be at most the 20 steps there are, got 30",
         ),
         (
             ScheduleConfig("OneCycleLR", {"epochs": 4, "steps_per_epoch": 4}),
-            "total_steps must be 20 batches or left out, got 16",
+            "total_steps must be 20 steps or left out, got 16",
         ),
         (ScheduleConfig("OneCycleLR", {"total_steps": 30}), "total_steps must be at most the 20 "),
         (ScheduleConfig("StepLR"), "StepLR needs step_size"),

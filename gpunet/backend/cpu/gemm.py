@@ -70,7 +70,7 @@ def _signature(dtype: Any) -> Any:
 
 
 @kernel(inline=True)
-def _even(length, most, multiple):
+def even(length, most, multiple):
     """Size of the pieces of `length`: no more of them than `most` makes, alike, in multiples."""
     pieces = -(-length // most)
     return -(-length // (pieces * multiple)) * multiple
@@ -92,7 +92,7 @@ def _multiply(a, b, c, add, taken, me):
     """Does its share of c = a·b or c += a·b, where a runs along one of its axes and b too."""
     m, k = a.shape
     n = b.shape[1]
-    rows, columns, step = _even(m, ROWS, STRIP), _even(n, COLUMNS, PANEL), _even(k, DEPTH, LANES)
+    rows, columns, step = even(m, ROWS, STRIP), even(n, COLUMNS, PANEL), even(k, DEPTH, LANES)
     groups = -(-n // columns)
     # Slabs a power of two apart would compete for the same few places in the cache.
     strip_bytes = step * STRIP * ITEM + CACHE_LINE

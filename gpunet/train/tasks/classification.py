@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -13,9 +14,11 @@ from gpunet import functional as F
 from gpunet.autograd import Tensor, no_grad
 from gpunet.backend import Backend
 from gpunet.data import Dataset
+from gpunet.train import metrics
 from gpunet.train.tasks.task import (
     Evaluation,
     Figures,
+    Metric,
     Prediction,
     Table,
     Task,
@@ -33,7 +36,14 @@ class Classification(Task):
 
     losses = (nn.CrossEntropyLoss, nn.NLLLoss, nn.MultiMarginLoss)
     figure, more_is_better = "accuracy", True
-    shares = frozenset({"accuracy"})
+    metrics: ClassVar[Mapping[str, Metric]] = {
+        **{f"top_{k}_accuracy": partial(metrics.top_k_accuracy, k=k) for k in (2, 3, 5)},
+        "precision": metrics.precision,
+        "recall": metrics.recall,
+        "f1": metrics.f1,
+        "roc_auc": metrics.roc_auc,
+    }
+    shares = frozenset({"accuracy", *metrics})
 
     def loss(self, model: nn.Module, x: Tensor, t: Tensor) -> tuple[Tensor, Figures]:
         scores = model(x)
@@ -56,13 +66,14 @@ class Classification(Task):
 
     def table(self, evaluation: Evaluation, dataset: Dataset) -> Table:
         """A row a class."""
-        predictions, rows = evaluation.outputs.argmax(1), []
+        predictions = evaluation.outputs.argmax(1)
+        counts = metrics.confusion_matrix(predictions, dataset.targets, len(dataset.classes))
+        rows = []
         for k, name in enumerate(dataset.classes):
-            of_class, said = dataset.targets == k, predictions == k
-            right = int((of_class & said).sum())
-            recall = f"{right / of_class.sum():.2%}" if of_class.any() else "none"
-            precision = f"{right / said.sum():.2%}" if said.any() else "never said"
-            rows.append((name, f"{of_class.sum():,}", recall, precision))
+            right, there, said = counts[k, k], counts[k].sum(), counts[:, k].sum()
+            recall = f"{right / there:.2%}" if there else "none"
+            precision = f"{right / said:.2%}" if said else "never said"
+            rows.append((name, f"{there:,}", recall, precision))
         wrong = int((predictions != dataset.targets).sum())
         return Table(
             ("class", "examples", "recall", "precision"),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar
@@ -14,6 +14,7 @@ from gpunet.backend import Backend
 from gpunet.data import DataLoader, Dataset
 
 Figures = dict[str, float]
+Metric = Callable[[Any, Any], float]  # of the outputs of an evaluation and the targets
 
 
 @dataclass(frozen=True)
@@ -51,22 +52,25 @@ class Task(ABC):
 
     Args:
         criterion: the loss, one of `losses`; the first of them by default.
+        measured: names of `metrics` to be among the figures.
 
     Attributes:
-        losses: the classes of `nn` that fit.
+        losses: the classes of `nn` that fit. metrics: what may be asked for beside the figures.
         figure: the figure that decides which epoch is best. more_is_better: which way.
         shares: figures in [0, 1] that are shown as per cent.
         evaluation_batch: examples evaluated at a time.
     """
 
     losses: ClassVar[tuple[type[nn.Module], ...]]
+    metrics: ClassVar[Mapping[str, Metric]] = {}
     figure: ClassVar[str] = "loss"
     more_is_better: ClassVar[bool] = False
     shares: ClassVar[frozenset[str]] = frozenset()
     evaluation_batch: ClassVar[int] = 1000
 
-    def __init__(self, criterion: nn.Module | None = None):
+    def __init__(self, criterion: nn.Module | None = None, measured: Sequence[str] = ()):
         self.criterion = criterion or self.losses[0]()
+        self.measured = tuple(measured)
 
     @abstractmethod
     def loss(self, model: nn.Module, x: Tensor, t: Tensor) -> tuple[Tensor, Figures]:
@@ -82,9 +86,12 @@ class Task(ABC):
         model.eval()
         try:
             with no_grad():
-                return self.measure(model, self._batches(dataset, be))
+                result = self.measure(model, self._batches(dataset, be))
         finally:
             model.train(was_training)
+        for name in self.measured:
+            result.figures[name] = float(self.metrics[name](result.outputs, dataset.targets))
+        return result
 
     def _batches(self, dataset: Dataset, be: Backend) -> Iterator[tuple[Tensor, Tensor]]:
         for inputs, targets in DataLoader(dataset, self.evaluation_batch):
