@@ -80,7 +80,7 @@ _INTRODUCTION = """# Benchmarks
 This page is written by `python -m bench.report` from the figures in `bench/results/`.
 
 Every framework runs in a process of its own, in turns with the others, three rounds of two seconds
-each; a figure is the median of the rounds' medians. **Ratio** is the framework's time over gpunet's
+each (half a second for a convolution); a figure is the median of the rounds' medians. **Ratio** is the framework's time over gpunet's
 of the same run: above 1, gpunet is faster. Times of one machine at one hour; compare ratios, not
 milliseconds.
 
