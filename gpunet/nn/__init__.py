@@ -25,6 +25,7 @@ from gpunet.nn.activation import (
     Tanhshrink,
     Threshold,
 )
+from gpunet.nn.attention import AdditiveAttention, MultiheadAttention
 from gpunet.nn.container import ModuleDict, ModuleList, ParameterDict, ParameterList, Sequential
 from gpunet.nn.conv import (
     Conv1d,
@@ -120,6 +121,7 @@ from gpunet.nn.pooling import (
     MaxUnpool2d,
     MaxUnpool3d,
 )
+from gpunet.nn.positional import LearnedPositionalEncoding, SinusoidalPositionalEncoding
 from gpunet.nn.recurrent import GRU, LSTM, RNN
 from gpunet.nn.recurrent_cells import GRUCell, LSTMCell, RNNCell
 from gpunet.nn.resize import (
@@ -130,6 +132,13 @@ from gpunet.nn.resize import (
     UpsamplingNearest2d,
 )
 from gpunet.nn.softmax import LogSoftmax, Softmax, Softmax2d, Softmin
+from gpunet.nn.transformer import (
+    Transformer,
+    TransformerDecoder,
+    TransformerDecoderLayer,
+    TransformerEncoder,
+    TransformerEncoderLayer,
+)
 
 __all__ = [
     "CELU",
@@ -146,6 +155,7 @@ __all__ = [
     "AdaptiveMaxPool1d",
     "AdaptiveMaxPool2d",
     "AdaptiveMaxPool3d",
+    "AdditiveAttention",
     "AlphaDropout",
     "AvgPool1d",
     "AvgPool2d",
@@ -200,6 +210,7 @@ __all__ = [
     "LSTMCell",
     "LayerNorm",
     "LeakyReLU",
+    "LearnedPositionalEncoding",
     "Linear",
     "LocalResponseNorm",
     "LogSigmoid",
@@ -219,6 +230,7 @@ __all__ = [
     "MultiLabelMarginLoss",
     "MultiLabelSoftMarginLoss",
     "MultiMarginLoss",
+    "MultiheadAttention",
     "NLLLoss",
     "PReLU",
     "Parameter",
@@ -241,6 +253,7 @@ __all__ = [
     "Sequential",
     "SiLU",
     "Sigmoid",
+    "SinusoidalPositionalEncoding",
     "SmoothL1Loss",
     "SoftMarginLoss",
     "Softmax",
@@ -253,6 +266,11 @@ __all__ = [
     "Tanh",
     "Tanhshrink",
     "Threshold",
+    "Transformer",
+    "TransformerDecoder",
+    "TransformerDecoderLayer",
+    "TransformerEncoder",
+    "TransformerEncoderLayer",
     "TripletMarginLoss",
     "TripletMarginWithDistanceLoss",
     "Unflatten",
