@@ -24,12 +24,17 @@ FAMILIES = {
     "functional": '["!^_", "!^[A-Z]"]',  # functions, not the operations behind them
     "nn": '["!^_"]',
     "optim": '["!^_"]',
+    "models": '["!^_"]',
 }
 PAGES = {  # further pages: title, and the modules on it
     "tensor": ("Tensors", ["autograd.tensor", "autograd.creation"]),
     "autograd": (
         "Differentiation",
         ["autograd.gradient", "autograd.gradcheck", "autograd.mode", "autograd.op"],
+    ),
+    "data": (
+        "Data",
+        ["data.datasets", "data.dataset", "data.folder", "data.loader", "data.transforms"],
     ),
 }
 

@@ -89,7 +89,7 @@ def backward(
         for edge, g in zip(op.edges, gxs, strict=True):
             if edge is None or g is None:
                 continue
-            if type(edge) is not tuple and not _owned(g, gys, gxs):
+            if type(edge) is not tuple and not (op.fresh or _owned(g, gys, gxs)):
                 g = op.backend.copy(g)  # a leaf keeps its gradient, so nobody else may hold it
             send(edge, g)
         if not retain_graph:
