@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from bench import conv, images
+from bench import conv, images, recurrent
 from bench.__main__ import bandwidth, goal_of, memory, milliseconds, spread
 from bench.elementwise import OVERHEAD, W6
 
@@ -23,6 +23,7 @@ WORKLOADS = {
     "W1": "MLP 784–512–512–10, batch 128, Adam: a training step",
     "W1s": "MLP 784–128–10, batch 32, SGD: a training step",
     **images.TEXT,
+    **recurrent.TEXT,
     "W7": "the network of W1, inference of one example",
     **{workload: conv.text(workload) for workload in conv.WORKLOADS},
     "W6-copy": "a copy of 16 Mi float32 numbers",
