@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from bench import conv, images, recurrent
+from bench import conv, gpu, images, recurrent
 from bench.__main__ import bandwidth, goal_of, memory, milliseconds, spread
 from bench.elementwise import OVERHEAD, W6
 
@@ -42,7 +42,12 @@ def page() -> str:
     parts = [_INTRODUCTION]
     for file in sorted((ROOT / "bench" / "results").glob("*.json")):
         content = json.loads(file.read_text())
-        parts.append(_section(content["machine"], content["workloads"], file.name))
+        if file.name.startswith("gpu-"):
+            parts.append(gpu.section(content, file.name))
+        else:
+            parts.append(_section(content["machine"], content["workloads"], file.name))
+    if not any((ROOT / "bench" / "results").glob("gpu-*.json")):
+        parts.append("There is no GPU figure yet: no kernel has been timed on one.\n")
     return "\n".join(parts)
 
 
@@ -88,8 +93,6 @@ milliseconds.
 Peak memory is the process's. In brackets stands that of a convolution: the growth of the process
 from its inputs alone to the peak of its first pass, inputs included, over the size of its inputs
 and outputs (`VmHWM` of Linux, begun anew before the pass). The goal is 1.5 at most.
-
-There is no GPU figure yet: no kernel has been timed on one.
 """
 
 

@@ -16,6 +16,7 @@ from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import File, Files
 
 from docs import curves
+from gpunet.backend.cuda import evidence, nvrtc, source
 
 PACKAGE = Path(__file__).parent.parent / "gpunet"
 # Folders whose modules have a page each, with what of a module is shown.
@@ -23,12 +24,17 @@ FAMILIES = {
     "functional": '["!^_", "!^[A-Z]"]',  # functions, not the operations behind them
     "nn": '["!^_"]',
     "optim": '["!^_"]',
+    "models": '["!^_"]',
 }
 PAGES = {  # further pages: title, and the modules on it
     "tensor": ("Tensors", ["autograd.tensor", "autograd.creation"]),
     "autograd": (
         "Differentiation",
         ["autograd.gradient", "autograd.gradcheck", "autograd.mode", "autograd.op"],
+    ),
+    "data": (
+        "Data",
+        ["data.datasets", "data.dataset", "data.folder", "data.loader", "data.transforms"],
     ),
 }
 
@@ -105,10 +111,29 @@ def _shown(module: str, filters: str = '["!^_"]') -> str:
     return f"::: gpunet.{module}\n    options:\n      filters: {filters}\n"
 
 
+def kernel_page() -> str:
+    """Every CUDA kernel, and whether what was seen of it on a GPU still holds."""
+    states = evidence.states(evidence.read(), nvrtc.find())
+    lines = [
+        "# CUDA kernels",
+        "",
+        "`kernels/FAMILY.cu` holds the kernels of a family, `gpunet/backend/cpu/FAMILY.py` their",
+        "twins. Evidence from a GPU (`make check-gpu`) is *fresh* as long as the sources give the",
+        "machine code that was run, else *stale*; *unchecked* where that compiler is missing.",
+        "",
+    ]
+    for family, names in source.kernels().items():
+        lines += [f"## {family}", "", "| kernel | on a GPU |", "|---|---|"]
+        lines += [f"| `{name}` | {states[name]} |" for name in names]
+        lines.append("")
+    return "\n".join(lines)
+
+
 def on_files(files: Files, config: MkDocsConfig) -> Files:
     """Adds the pages and the pictures to what MkDocs found in docs/."""
     for path, text in pages():
         files.append(File.generated(config, path, content=text))
+    files.append(File.generated(config, "reference/kernels.md", content=kernel_page()))
     files.append(File.generated(config, "differences.md", content=differences()))
     for name, figure in curves.FIGURES.items():
         path = f"reference/images/{name.rpartition('.')[2]}.png"

@@ -29,7 +29,7 @@ def pytest_deselected(items: list[pytest.Item]) -> None:
 
 
 def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
-    """How many tests marked `gpu` did not run, and why: without a GPU a run is not complete."""
+    """What this machine could not check, and why: without a GPU a run is not complete."""
     skipped = [
         r for r in terminalreporter.getreports("skipped") if "gpu" in getattr(r, "keywords", ())
     ]  # a module has none
@@ -38,3 +38,6 @@ def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> Non
     for reason, count in (+why).items():
         line = f"{count} GPU test{'s' * (count > 1)} did NOT run: {reason}"
         terminalreporter.write_line(line, yellow=True, bold=True)
+    reasons = {report.longrepr[2] for report in terminalreporter.getreports("skipped")}
+    for reason in sorted(reason for reason in reasons if "kernels were NOT" in reason):
+        terminalreporter.write_line(reason.removeprefix("Skipped: "), yellow=True, bold=True)

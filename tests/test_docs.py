@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from gpunet import functional, nn, optim
+from gpunet.backend.cuda import evidence, nvrtc
 
 TOP = Path(__file__).parent.parent
 
@@ -55,3 +56,9 @@ def test_every_difference_is_on_its_page(site) -> None:
 def test_pictures_are_there(site) -> None:
     for name in ("activation", "loss"):
         assert (site / "reference" / "images" / f"{name}.png").stat().st_size > 10_000
+
+
+def test_every_kernel_is_on_a_page_with_its_evidence(site) -> None:
+    page = unescape((site / "reference" / "kernels" / "index.html").read_text())
+    shown = dict(re.findall(r"<td><code>(\w+)</code></td>\s*<td>(\w+)</td>", page))
+    assert shown == evidence.states(evidence.read(), nvrtc.find())

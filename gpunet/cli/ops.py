@@ -67,17 +67,31 @@ def _public() -> list[tuple[str, FunctionType]]:
     return sorted(found, key=lambda item: (item[1].__module__, item[1].__code__.co_firstlineno))
 
 
-def _kernels(function: FunctionType) -> list[str]:
-    """Names of the kernels that operations named in a function's body call (`be.family.kernel`)."""
+def _kernels(function: FunctionType, callers: tuple[FunctionType, ...] = ()) -> list[str]:
+    """Names of the kernels that operations named in a function's body call (`be.family.kernel`).
+
+    Its private helpers count as a part of its body.
+    """
     module = inspect.getmodule(function)
     found: dict[str, None] = {}
     for node in ast.walk(ast.parse(inspect.getsource(function))):
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
             called = getattr(module, node.func.id, None)
             if inspect.isclass(called) and issubclass(called, Op):
-                source = inspect.getsource(called)
-                found.update(dict.fromkeys(re.findall(r"be\.(?!xp)\w+\.(\w+)\(", source)))
+                found.update(dict.fromkeys(_called_in(called)))
+            elif inspect.isfunction(called) and node.func.id.startswith("_"):
+                path = (*callers, function)
+                found.update(dict.fromkeys(_kernels(called, path) if called not in path else ()))
     return list(found)
+
+
+def _called_in(operation: type) -> list[str]:
+    """The kernels that an operation calls itself, or else the class that it is a variant of."""
+    for each in operation.__mro__[: operation.__mro__.index(Op)]:
+        called = re.findall(r"be\.(?!xp)\w+\.(\w+)\(", inspect.getsource(each))
+        if called:
+            return called
+    return []
 
 
 def _evidence(used: list[str], states: dict[str, str]) -> str:

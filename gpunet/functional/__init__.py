@@ -10,6 +10,7 @@ from types import ModuleType as _Module
 from gpunet.functional.activation import *
 from gpunet.functional.adaptive_pooling import *
 from gpunet.functional.arithmetic import *
+from gpunet.functional.attention import *
 from gpunet.functional.classification import *
 from gpunet.functional.comparison import *
 from gpunet.functional.conv import *

@@ -11,7 +11,14 @@ from gpunet.errors import ArgumentError, DTypeError
 from gpunet.functional.check import describe, is_tensor, one_device, shape_error, wrapped_axis
 from gpunet.functional.conversion import clone
 from gpunet.functional.indexing import ALL
-from gpunet.functional.positions import check_indices, check_range, fitting, sum_at, sum_rows
+from gpunet.functional.positions import (
+    along,
+    check_indices,
+    check_range,
+    fitting,
+    sum_at,
+    sum_rows,
+)
 from gpunet.functional.shape import broadcast_to, reshape
 
 # --- an index for each element
@@ -22,19 +29,6 @@ def _corner(shape: tuple[int, ...]) -> tuple[slice, ...]:
     return tuple([slice(n) for n in shape])
 
 
-def _along(be: Backend, shape: tuple[int, ...], index: Array, axis: int) -> Array:
-    """Positions, in an array of `shape` in C order, of what `index` names along `axis`."""
-    strides = [1] * len(shape)
-    for i in reversed(range(len(shape) - 1)):
-        strides[i] = strides[i + 1] * shape[i + 1]
-    positions = be.asarray(index, "int64") * strides[axis]
-    for i, n in enumerate(index.shape):
-        if i != axis:
-            steps = be.xp.arange(n) * strides[i]
-            positions = positions + steps.reshape([n if j == i else 1 for j in range(index.ndim)])
-    return positions
-
-
 class Gather(Op):
     """y[i, j] = x[i, index[i, j]], for axis 1 of two."""
 
@@ -42,7 +36,7 @@ class Gather(Op):
         self.axis = axis
 
     def forward(self, be: Backend, x: Array, index: Array) -> Array:
-        self.shape, self.saved = x.shape, _along(be, x.shape, index, self.axis)
+        self.shape, self.saved = x.shape, along(be, x.shape, index, self.axis)
         return be.xp.take(x.reshape(-1), self.saved)
 
     def backward(self, be: Backend, g: Array) -> Any:
@@ -57,7 +51,7 @@ class Scatter(Op):
 
     def forward(self, be: Backend, x: Array, index: Array, src: Any) -> Array:
         self.source = getattr(src, "shape", ())
-        self.saved = _along(be, x.shape, index, self.axis)
+        self.saved = along(be, x.shape, index, self.axis)
         y = be.copy(x)
         y.reshape(-1)[self.saved] = src[_corner(index.shape)] if self.source else src
         return y
@@ -80,13 +74,13 @@ class ScatterAdd(Op):
 
     def forward(self, be: Backend, x: Array, index: Array, src: Array) -> Array:
         self.source = src.shape
-        self.saved = _along(be, x.shape, index, self.axis)
+        self.saved = along(be, x.shape, index, self.axis)
         added = src[_corner(index.shape)]
         if x.dtype.kind == "f":
             return be.xp.add(x, sum_at(be, added, self.saved, x.shape))
-        y = be.copy(x)
-        be.xp.add.at(y.reshape(-1), self.saved, added)
-        return y
+        y = be.cast(x, "int64")  # what CuPy adds to in place
+        be.xp.add.at(y.reshape(-1), self.saved, be.cast(added, "int64"))
+        return be.cast(y, x.dtype)
 
     def backward(self, be: Backend, gy: Array) -> Any:
         gsrc = _source_gradient(be, gy, self.saved, self.source) if self.needs[2] else None
@@ -256,10 +250,10 @@ class IndexAdd(Op):
         if x.dtype.kind == "f":
             added = sum_rows(be, source, index, x.shape[self.axis], self.axis)
             return be.xp.add(x, added if self.alpha == 1 else be.xp.multiply(added, self.alpha))
-        y = be.copy(x)
-        scaled = be.asarray(source * int(self.alpha), x.dtype) if self.alpha != 1 else source
-        be.xp.add.at(be.xp.moveaxis(y, self.axis, 0), index, be.xp.moveaxis(scaled, self.axis, 0))
-        return y
+        y = be.cast(x, "int64")  # what CuPy adds to in place
+        added = be.cast(source, "int64") * int(self.alpha)
+        be.xp.add.at(be.xp.moveaxis(y, self.axis, 0), index, be.xp.moveaxis(added, self.axis, 0))
+        return be.cast(y, x.dtype)
 
     def backward(self, be: Backend, gy: Array) -> Any:
         gsource = None

@@ -42,6 +42,19 @@ def sum_rows(be: Backend, g: Array, index: Array, n: int, axis: int = 0) -> Arra
     return total.reshape(*before, n, *after)
 
 
+def along(be: Backend, shape: tuple[int, ...], index: Array, axis: int) -> Array:
+    """Positions, in an array of `shape` in C order, of what `index` names along `axis`."""
+    strides = [1] * len(shape)
+    for i in reversed(range(len(shape) - 1)):
+        strides[i] = strides[i + 1] * shape[i + 1]
+    positions = be.asarray(index, "int64") * strides[axis]
+    for i, n in enumerate(index.shape):
+        if i != axis:
+            steps = be.xp.arange(n) * strides[i]
+            positions = positions + steps.reshape([n if j == i else 1 for j in range(index.ndim)])
+    return positions
+
+
 def sum_at(be: Backend, g: Array, positions: Array, shape: tuple[int, ...]) -> Array:
     """Zeros of `shape`, to which the elements of g are added at `positions` in C order."""
     return sum_rows(be, g.reshape(-1), positions.reshape(-1), math.prod(shape)).reshape(shape)

@@ -10,6 +10,7 @@ from gpunet.errors import ArgumentError
 from gpunet.functional.check import describe, floating, is_tensor, shape_error
 from gpunet.functional.dims import Picked, one_axis, over_axes
 from gpunet.functional.joining import cat
+from gpunet.functional.positions import along, sum_at
 from gpunet.functional.promotion import cast, wide
 
 # A running sum has as many roundings behind it as elements: it is kept in a wider type.
@@ -86,12 +87,8 @@ class CumExtremum(Scan):
         return y, indices
 
     def backward(self, be: Backend, gy: Array, _: None) -> Array:
-        xp = be.xp
-        gx = be.full(gy.shape, 0, "float32" if gy.dtype.char == "e" else gy.dtype)
-        where = list(xp.ogrid[tuple(slice(n) for n in gy.shape)])
-        where[self.axis] = self.saved
-        xp.add.at(gx, tuple(where), gy)  # an extremum that lasts gets all gradients meanwhile
-        return be.asarray(gx, gy.dtype)
+        # An extremum that lasts gets all gradients meanwhile.
+        return sum_at(be, gy, along(be, gy.shape, self.saved, self.axis), gy.shape)
 
 
 class LogCumSumExp(Scan):

@@ -25,6 +25,7 @@ from gpunet.nn.activation import (
     Tanhshrink,
     Threshold,
 )
+from gpunet.nn.attention import AdditiveAttention, MultiheadAttention
 from gpunet.nn.container import ModuleDict, ModuleList, ParameterDict, ParameterList, Sequential
 from gpunet.nn.conv import (
     Conv1d,
@@ -121,6 +122,7 @@ from gpunet.nn.pooling import (
     MaxUnpool2d,
     MaxUnpool3d,
 )
+from gpunet.nn.positional import LearnedPositionalEncoding, SinusoidalPositionalEncoding
 from gpunet.nn.recurrent import GRU, LSTM, RNN
 from gpunet.nn.recurrent_cells import GRUCell, LSTMCell, RNNCell
 from gpunet.nn.resize import (
@@ -131,6 +133,13 @@ from gpunet.nn.resize import (
     UpsamplingNearest2d,
 )
 from gpunet.nn.softmax import LogSoftmax, Softmax, Softmax2d, Softmin
+from gpunet.nn.transformer import (
+    Transformer,
+    TransformerDecoder,
+    TransformerDecoderLayer,
+    TransformerEncoder,
+    TransformerEncoderLayer,
+)
 
 __all__ = [
     "CELU",
@@ -147,6 +156,7 @@ __all__ = [
     "AdaptiveMaxPool1d",
     "AdaptiveMaxPool2d",
     "AdaptiveMaxPool3d",
+    "AdditiveAttention",
     "AlphaDropout",
     "AvgPool1d",
     "AvgPool2d",
@@ -202,6 +212,7 @@ __all__ = [
     "LayerNorm",
     "LayerNormLSTM",
     "LeakyReLU",
+    "LearnedPositionalEncoding",
     "Linear",
     "LocalResponseNorm",
     "LogSigmoid",
@@ -221,6 +232,7 @@ __all__ = [
     "MultiLabelMarginLoss",
     "MultiLabelSoftMarginLoss",
     "MultiMarginLoss",
+    "MultiheadAttention",
     "NLLLoss",
     "PReLU",
     "Parameter",
@@ -243,6 +255,7 @@ __all__ = [
     "Sequential",
     "SiLU",
     "Sigmoid",
+    "SinusoidalPositionalEncoding",
     "SmoothL1Loss",
     "SoftMarginLoss",
     "Softmax",
@@ -255,6 +268,11 @@ __all__ = [
     "Tanh",
     "Tanhshrink",
     "Threshold",
+    "Transformer",
+    "TransformerDecoder",
+    "TransformerDecoderLayer",
+    "TransformerEncoder",
+    "TransformerEncoderLayer",
     "TripletMarginLoss",
     "TripletMarginWithDistanceLoss",
     "Unflatten",

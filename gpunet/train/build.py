@@ -115,7 +115,16 @@ def build_loader(config: Config, train: Dataset) -> DataLoader:
 
 
 def build_transform(augment: AugmentConfig, train: Dataset) -> tf.Transform | None:
-    """The changes of training pictures that a configuration asks for, if any."""
+    """The changes of training pictures that a configuration asks for, if any.
+
+    Raises:
+        ConfigError: it asks for some, and the inputs are no pictures.
+    """
+    if augment == AugmentConfig():
+        return None
+    if train.inputs.ndim != 4:
+        problem = f"is for pictures (N, C, H, W), got inputs {train.inputs.shape}"
+        raise ConfigError("data.augment", problem, f"data set {train.name!r}")
     affine = tf.Affine(augment.shift, augment.rotate, augment.zoom, augment.shear)
     chosen: list[tf.Transform] = []
     if augment.mixup:
@@ -130,7 +139,7 @@ def build_transform(augment: AugmentConfig, train: Dataset) -> tf.Transform | No
         chosen.append(tf.RandomVerticalFlip())
     if augment.cutout:
         chosen.append(tf.Cutout(augment.cutout))
-    return tf.Compose(chosen) if chosen else None
+    return tf.Compose(chosen)
 
 
 def build_trainer(

@@ -24,6 +24,7 @@ MAP, MAP_GAP = 0.85, 0.06
 MARGIN, TITLE, HEADING, LEGEND = 0.25, 0.6, 0.36, 0.35
 LEAST_WIDTH = 5.2  # for the legend
 MOST_LAYERS, MOST_MAPS = 6, 10
+SIGNS = "blue: positive; vermillion: negative; white: 0"
 
 
 def filters(weight: np.ndarray, path: str | os.PathLike[str], *, columns: int = 8) -> Path:
@@ -51,7 +52,7 @@ def feature_maps(model: nn.Module, image: np.ndarray, path: str | os.PathLike[st
     """Draw what convolutions return for a picture, before any activation; returns `path`.
 
     Of many layers some are drawn, evenly spread, and of many maps the first. White is 0, blue
-    positive, vermillion negative, and the largest value of a layer a full colour.
+    positive, vermillion negative, and the largest value of each map a full colour.
 
     Args:
         model: with a `Conv2d` in it. It runs once, in evaluation mode; the mode is put back after.
@@ -74,7 +75,7 @@ def _draw_filters(weight: np.ndarray, columns: int) -> Figure:
         legend = "grey: 0; full colour: the largest weight of the filter"
     else:
         squares = _two_colours(weight.reshape(-1, *weight.shape[2:]))
-        legend = "blue: positive; vermillion: negative; white: 0"
+        legend = f"{SIGNS}; full colour: the largest weight of all"
     rows = math.ceil(len(squares) / columns)
     height = TITLE + rows * (FILTER + GAP) + LEGEND
     figure = style.new_figure(max(LEAST_WIDTH, 2 * MARGIN + columns * (FILTER + GAP) - GAP), height)
@@ -100,7 +101,7 @@ def _draw_maps(image: np.ndarray, layers: dict[str, np.ndarray]) -> Figure:
     style.add_title(figure, "What the layers see")
     top = TITLE
     style.add_note(figure, MARGIN, top + 0.26, f"the picture, {_size(image)}")
-    pixels = np.clip(image.transpose(1, 2, 0), 0, 1)
+    pixels = np.clip(image.transpose(1, 2, 0) / max(float(image.max()), 1e-6), 0, 1)
     if pixels.shape[2] not in (1, 3):
         pixels = pixels[:, :, :1]
     axes = style.add_axes(figure, MARGIN, height - top - HEADING - MAP, MAP, MAP)
@@ -112,11 +113,13 @@ def _draw_maps(image: np.ndarray, layers: dict[str, np.ndarray]) -> Figure:
             figure, MARGIN, top + 0.26, f"{name}: {len(maps)} maps of {_size(maps)}{shown}"
         )
         top += HEADING
-        for column, square in enumerate(_two_colours(maps[:most])):
+        for column, square in enumerate(map(_two_colours, maps[:most])):
             left = MARGIN + column * (MAP + MAP_GAP)
             _show(style.add_axes(figure, left, height - top - high, MAP, high), square)
         top += high
-    style.add_note(figure, MARGIN, height - 0.15, "blue: positive; vermillion: negative; white: 0")
+    style.add_note(
+        figure, MARGIN, height - 0.15, f"{SIGNS}; full colour: the largest value of the map"
+    )
     return figure
 
 

@@ -1,4 +1,4 @@
-"""What a machine must have for the kernel tests; conftest.py says at the end what was missing."""
+"""What a machine must have for the kernel tests; tests/conftest.py says what was missing."""
 
 from __future__ import annotations
 

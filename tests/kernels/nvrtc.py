@@ -9,13 +9,13 @@ from __future__ import annotations
 import functools
 import hashlib
 import json
-import os
 import re
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from gpunet.backend.cuda import loader, nvrtc
+from tests.kernels import cache
 from tests.kernels.dtypes import DType
 
 _RESOURCES = re.compile(
@@ -69,15 +69,13 @@ def compile(text: str, dtype: DType, architecture: int) -> dict[str, Report]:
     options = (*loader.options(dtype.name, architecture, found), "-Xptxas=-v")
     parts = (found.identity(), Path(__file__).read_text(), *options, text)
     key = hashlib.sha256("\0".join(parts).encode()).hexdigest()[:32]
-    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    kept = Path(base) / "gpunet" / "nvrtc-reports" / f"{key}.json"
-    if not kept.exists():
+
+    def make(kept: Path) -> None:
         made = found.compile(text, options)
         reports = _report(made.log, made.ptx)
-        kept.parent.mkdir(parents=True, exist_ok=True)
-        scratch = kept.with_suffix(f".{os.getpid()}")
-        scratch.write_text(json.dumps({name: asdict(report) for name, report in reports.items()}))
-        scratch.replace(kept)
+        kept.write_text(json.dumps({name: asdict(report) for name, report in reports.items()}))
+
+    kept = cache.made_once(cache.folder() / "nvrtc-reports" / f"{key}.json", make)
     return {name: Report(**fields) for name, fields in json.loads(kept.read_text()).items()}
 
 

@@ -1,4 +1,4 @@
-"""Runs the kernels' own tests under a sanitizer: `python -m tests.kernels.sanitized address`.
+"""Runs a family's own tests under a sanitizer: `python -m tests.kernels.sanitized address softmax`.
 
     address    AddressSanitizer and UndefinedBehaviorSanitizer: memory that is not the kernel's,
                misaligned loads, indices out of range, integers that overflow
@@ -31,6 +31,7 @@ from tests.kernels.host import build, device
 HERE = Path(__file__).parent
 TOP = HERE.parents[1]
 DTYPES = {"address": (FLOAT32, FLOAT16), "thread": (FLOAT32,)}  # of others the addresses are alike
+FILES = {"softmax": ("test_softmax", "test_cross_entropy")}  # of the tests; else test_FAMILY
 GEOMETRIES = 2  # that each kernel and dtype is sanitized in
 THREADS = 512  # that a sanitized launch may have at most
 LIBRARIES = {"address": ("libasan.so", "libubsan.so"), "thread": ("libtsan.so",)}
@@ -127,29 +128,29 @@ def poisoned(on: device.Device) -> Iterator[None]:
             library.__asan_unpoison_memory_region(ctypes.c_void_p(start), ctypes.c_size_t(size))
 
 
-def main(sanitizer: str, *files: str) -> int:
-    """Runs the tests of the kernel files, or of some."""
+def files_of(family: str) -> tuple[str, ...]:
+    """The names of the files that test a family's kernels."""
+    return FILES.get(family, (f"test_{family}",))
+
+
+def main(sanitizer: str, *families: str) -> int:
+    """Runs the tests of some families' kernels."""
     sampler = Sampler(sanitizer)
-    others = {"test_compile", "test_faults", "test_host_array", "test_sanitizers", "test_sources"}
-    found = [str(file) for file in sorted(HERE.glob("test_*.py")) if file.stem not in others]
-    kinds = "not twin and not float64 and not bfloat16" + " and not float16" * (
-        sanitizer == "thread"
-    )
+    stems = [stem for family in families for stem in files_of(family)]
+    kinds = "not float64 and not bfloat16" + " and not float16" * (sanitizer == "thread")
+    # What a sanitizer says goes past Python, and the process ends: pytest must not hold it back.
+    how = ["-x", "--capture=sys", "--noconftest", "-p", "no:cacheprovider", "-k", kinds]
     with sampler.installed():
-        failed = pytest.main(["-x", "-p", "no:cacheprovider", "-k", kinds, *(files or found)])
+        failed = pytest.main([*how, *(str(HERE / f"{stem}.py") for stem in stems)])
     print(RAN + " ".join(sorted({name for (name, _), known in sampler.ran.items() if known})))
     return int(failed)
 
 
-def lacking(output: str) -> list[str]:
-    """The kernels that did not run sanitized, by what `main` printed."""
+def lacking(output: str, family: str) -> list[str]:
+    """The kernels of a family that did not run sanitized, by what `main` printed."""
     ran = next(line for line in output.splitlines() if line.startswith(RAN))
-    return [
-        name
-        for names in source.kernels().values()
-        for name in names
-        if name not in ran.removeprefix(RAN).split()
-    ]
+    names = source.kernels()[family]
+    return [name for name in names if name not in ran.removeprefix(RAN).split()]
 
 
 if __name__ == "__main__":

@@ -116,7 +116,7 @@ KNOWN = (
 PHILOX = """
 KERNEL(words)(const unsigned long long* counter, const unsigned long long* key, unsigned* result) {
     const RandomWords words = philox(counter[0], counter[1], *key);
-    for (int k = 0; k < 4; ++k) result[k] = words.at[k];
+    GRID_STRIDE(k, 4) result[k] = words.at[k];
 }
 """
 

@@ -126,6 +126,13 @@ FAULTS = {
         (FLOAT32, ROWS, True, 0.25, "one a row"),
         WRONG,
     ),
+    "a shuffle that leaves half of the warp out": Fault(
+        "softmax",
+        "__shfl_xor_sync(ALL_LANES, value, distance)",
+        "__shfl_xor_sync(0x0000ffff, value, distance)",
+        *softmax("softmax_fwd"),
+        "mask",
+    ),
     "a random word for the wrong element": Fault(
         "dropout",
         "words.at[k] >= threshold",
@@ -209,6 +216,15 @@ KERNEL(leave)(T* x) {
 KERNEL(half_a_shuffle)(T* x) {
     if (lane() < 16) x[lane()] = __shfl_xor_sync(ALL_LANES, x[lane()], 1);
 }
+KERNEL(outside_its_mask)(T* x) {
+    x[threadIdx.x] = __shfl_xor_sync(0x0000ffff, x[threadIdx.x], 1);
+}
+KERNEL(outside_of_others_mask)(T* x) {
+    if (lane() < 16) x[lane()] = __shfl_xor_sync(0x0000ffff, x[lane()], 16);
+}
+KERNEL(two_masks)(T* x) {
+    x[threadIdx.x] = __shfl_xor_sync(lane() < 16 ? 0x0000ffff : ALL_LANES, x[threadIdx.x], 1);
+}
 KERNEL(before)(T* x) { x[-1] = 1; }
 KERNEL(behind)(T* x) { x[blockDim.x] = 1; }
 KERNEL(leak)(T* x) {
@@ -227,6 +243,9 @@ KERNEL(last_wins)(T* x) { x[0] = threadIdx.x; }
         ("diverge", "thread 0 waits at planted.cu:2, thread 7 waits at planted.cu:4"),
         ("leave", "thread 0 waits at .*, thread 40 has ended"),
         ("half_a_shuffle", "waits for lanes of its warp"),
+        ("outside_its_mask", r"thread \d+ is not in the mask of its own shuffle"),
+        ("outside_of_others_mask", r"thread \d+ asks a lane that is not in the mask"),
+        ("two_masks", "waits for lanes of its warp"),
         ("before", OUTSIDE),
         ("behind", OUTSIDE),
     ],

@@ -72,6 +72,16 @@ def test_what_cupy_does_not_take() -> None:
         xp.nditer  # noqa: B018
 
 
+@pytest.mark.parametrize("dtype", ["float32", "uint8"])
+def test_sums_that_are_not_deterministic(dtype: str) -> None:
+    x, at = xp.asarray(np.ones(3, dtype)), xp.asarray(np.array([1, 1]))
+    with pytest.raises(TypeError, match=f"add.at must not be used on {dtype}"):
+        xp.add.at(x, at, x[:2])
+    whole = x.astype("int64")
+    xp.add.at(whole, at, whole[:2])
+    assert whole.get().tolist() == [1, 3, 1]
+
+
 def test_reads_are_counted() -> None:
     x = xp.asarray(np.ones(1))
     for read in (float, int, bool, HostArray.item, HostArray.tolist, HostArray.get):

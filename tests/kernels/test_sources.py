@@ -10,6 +10,7 @@ import pytest
 
 from gpunet.backend.cuda import source
 from gpunet.backend.cuda.source import folder, kernels
+from tests.kernels import sanitized
 
 FAMILIES = sorted(kernels())
 
@@ -30,7 +31,8 @@ def test_kernels_and_their_cpu_twins_have_the_same_names(family: str) -> None:
         and value.__module__ == module.__name__
         and name[0] != "_"
     }
-    assert on_the_device == on_the_host
+    alone = sorted(on_the_device ^ on_the_host)
+    assert not alone, f"{alone} of {family} are on one side only: kernels/ or gpunet/backend/cpu/"
 
 
 @pytest.mark.parametrize("family", FAMILIES)
@@ -69,3 +71,9 @@ def test_only_the_shared_loops_guard_an_index(family: str) -> None:
     for line in text(f"{family}.cu").splitlines():
         if "const long long j" not in line:  # LANE_COLUMN of reduction.cu, a loop of its own kind
             assert not re.search(r"\bif \(.*[<>]=? *\(?(n|rows|columns|count|size)\b", line), line
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_every_family_has_tests(family: str) -> None:
+    for stem in sanitized.files_of(family):
+        assert (sanitized.HERE / f"{stem}.py").is_file(), f"tests/kernels/{stem}.py is missing"

@@ -7,6 +7,7 @@ import pytest
 
 import gpunet
 from gpunet import models, nn, optim
+from gpunet.data import Dataset
 from gpunet.data import transforms as tf
 from gpunet.errors import ConfigError
 from gpunet.train.build import (
@@ -228,6 +229,15 @@ def test_loader(config, digits) -> None:
 )
 def test_transforms(augment, transforms, digits) -> None:
     assert build_transform(AugmentConfig(**augment), digits[0]) == tf.Compose(transforms)
+
+
+def test_only_pictures_are_augmented() -> None:
+    rows = Dataset("rows", np.ones((3, 5), np.float32), np.zeros(3, np.int64), ("one",))
+    assert build_transform(AugmentConfig(), rows) is None
+    with pytest.raises(
+        ConfigError, match=r"is for pictures .*, got inputs \(3, 5\); data set 'rows'"
+    ):
+        build_transform(AugmentConfig(pad=2), rows)
 
 
 def test_mixup_comes_first_and_draws_from_the_training_set(digits) -> None:

@@ -76,9 +76,18 @@ def test_of_many_layers_some_are_drawn_and_of_many_maps_the_first() -> None:
     image = np.ones((1, 9, 9), np.float32)
     figure = _draw_maps(image, _seen(network(), image))
     assert len(figure.axes) == 1 + 10 + 2
+    assert squares(figure)[0].max() == 1
     words = [text.get_text() for text in figure.texts]
     assert "0: 12 maps of 7×7, the first 10" in words
     assert "3: 2 maps of 3×3" in words
+
+
+def test_each_map_has_its_own_full_colour() -> None:
+    maps = np.array([[[1.0, -0.5]], [[0.01, 0.0]]])
+    _, strong, weak = squares(_draw_maps(np.full((1, 4, 4), 0.2), {"layer": maps}))
+    np.testing.assert_array_equal(strong[0, 0], weak[0, 0])
+    assert (weak[0, 1] == 1).all()
+    assert strong[0, 1, 0] > strong[0, 1, 2]  # rather vermillion than blue
 
 
 def test_nothing_is_cut_off_or_covered(assert_readable) -> None:

@@ -29,7 +29,8 @@ class Line:
         date: as 2026-01-31. device: the GPU's name.
         error: the largest error, over the largest value of the float64 result.
         gb_per_s: bytes that must be moved over the time it took.
-        share: of the device's memory bandwidth, as a copy reaches it.
+        share: the least time that its bytes and operations need, at the rates of a copy and of a
+            matrix product there, over the time it took.
         sanitizer: the tools of compute-sanitizer that found nothing.
     """
 

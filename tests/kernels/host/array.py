@@ -165,6 +165,9 @@ class HostModule:
         if isinstance(function, np.ufunc):
 
             def at(x: Any, key: Any, *values: Any) -> None:
+                if x.dtype not in ("int32", "int64", "uint32", "uint64"):
+                    # CuPy knows floats, too, but adds them atomically: in any order.
+                    raise TypeError(f"{name}.at must not be used on {x.dtype}")
                 device = self._device
                 function.at(plain(x, device), _key(key, device), *plain(values, device))
 

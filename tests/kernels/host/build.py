@@ -13,7 +13,6 @@ import hashlib
 import os
 import shutil
 import subprocess
-import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +20,7 @@ from typing import Any
 
 from gpunet.backend.cuda import source
 from gpunet.backend.cuda.source import Signature
+from tests.kernels import cache
 from tests.kernels.dtypes import DType
 
 HERE = Path(__file__).parent
@@ -65,6 +65,12 @@ def compiler() -> str | None:
 
 
 @functools.cache
+def _version() -> str:
+    command = [compiler() or "c++", "--version"]
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout
+
+
+@functools.cache
 def has_sanitizers() -> bool:
     """Whether the compiler brings the run-time libraries of all sanitizers, as g++ does."""
     names = ("libasan.so", "libubsan.so", "libtsan.so")
@@ -105,23 +111,17 @@ def _scheduler(sanitizer: str) -> Path:
 def _compile(text: str, *options: str) -> Path:
     """The file that the compiler makes of `text`, from the cache if it was made before."""
     command = [compiler() or "c++", *FLAGS, *options, f"-I{HERE}"]
-    version = subprocess.run(
-        [command[0], "--version"], capture_output=True, text=True, check=True
-    ).stdout
     headers = "".join(header.read_text() for header in sorted(HERE.glob("*.h*")))
-    key = hashlib.sha256("\0".join((version, headers, text, *command)).encode()).hexdigest()[:32]
-    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    path = Path(base) / "gpunet" / "host-kernels" / f"{key}.{'o' if '-c' in options else 'so'}"
-    if not path.exists():
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=path.parent) as scratch:
-            unit, made = Path(scratch) / "unit.cpp", Path(scratch) / path.name
-            unit.write_text(text)
-            result = subprocess.run(
-                [*command, str(unit), "-o", str(made)], capture_output=True, text=True
-            )
-            assert result.returncode == 0, (
-                f"the C++ compiler refuses a kernel source:\n{result.stderr}"
-            )
-            made.replace(path)  # at once, also for another process that makes the same
-    return path
+    key = hashlib.sha256("\0".join((_version(), headers, text, *command)).encode()).hexdigest()[:32]
+    path = cache.folder() / "host-kernels" / f"{key}.{'o' if '-c' in options else 'so'}"
+
+    def make(made: Path) -> None:
+        unit = made.with_name("unit.cpp")
+        unit.write_text(text)
+        result = subprocess.run(
+            [*command, str(unit), "-o", str(made)], capture_output=True, text=True
+        )
+        refused = f"the C++ compiler refuses a kernel source:\n{result.stderr}"
+        assert result.returncode == 0, refused
+
+    return cache.made_once(path, make)

@@ -73,6 +73,14 @@ void fibre() {
     }
 }
 
+// Ends the launch with an error; the thread gets no further turn.
+void give_up(const char* why) {
+    const std::string x = std::to_string(blockIdx.x), y = std::to_string(blockIdx.y);
+    error = "block (" + x + ", " + y + "): thread " + std::to_string(running) + " " + why;
+    threads[running].mask = 0;  // so that no shuffle is complete with it
+    switch_to_scheduler();
+}
+
 bool all_lanes_are_here(unsigned first_lane, unsigned mask) {
     for (unsigned lane = 0; lane < WARP; ++lane) {
         const Thread& other = threads[first_lane + lane];
@@ -100,6 +108,9 @@ uint64_t exchange(unsigned mask, uint64_t bits, unsigned source) {
     Thread& me = threads[running];
     me.state = State::IN_SHUFFLE;
     me.mask = mask;
+    const auto in_mask = [mask](unsigned lane) { return lane < WARP && mask >> lane & 1; };
+    if (!in_mask(running % WARP)) give_up("is not in the mask of its own shuffle");
+    if (!in_mask(source)) give_up("asks a lane that is not in the mask");
     me.source = source;
     me.given = bits;
     const unsigned first_lane = running / WARP * WARP;
@@ -168,6 +179,7 @@ std::string description(const Thread& thread) {
 
 // Opens the barrier that all threads wait at. False if the block has ended, or will never go on.
 bool open_barrier(unsigned count) {
+    if (!error.empty()) return false;
     const Thread& one = threads[0];
     for (unsigned i = 0; i < count; ++i) {
         const Thread& other = threads[i];

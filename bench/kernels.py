@@ -1,0 +1,393 @@
+"""Work that starts every CUDA kernel: to time each, to compare its results, to run it sanitized.
+
+`python -m bench.kernels` does all of it once at a small size, which is what NVIDIA's
+compute-sanitizer can watch in minutes. Names of functions are PyTorch's, so most work is written
+once for both.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import math
+import statistics
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+import gpunet
+from gpunet import backend, optim
+from gpunet.autograd import apply
+from gpunet.backend import Backend
+from gpunet.backend.cuda import source
+from gpunet.functional import activation
+
+SMALL, LARGE = 1 << 12, 1 << 26  # elements of the largest array
+COLUMNS = 1024
+DTYPES = ("float32", "float64", "float16")
+
+Arrays = list[Any]
+Step = Callable[[], Any]  # does the work once; returns its results, a list
+
+
+@dataclass(frozen=True)
+class Work:
+    """What starts some kernels.
+
+    Attributes:
+        inputs: arrays for a number of elements and a random generator; floating ones are float64.
+        prepare: makes the step from a framework and its tensors.
+        flops: operations of a kernel for a number of elements, where arithmetic is its bound.
+        rival: whether PyTorch has it too.
+        state: for optimizers, arrays of state: their kernels' arguments do not show what they move.
+    """
+
+    name: str
+    inputs: Callable[[int, Any], Arrays]
+    prepare: Callable[[Framework, Arrays], Step]
+    flops: dict[str, Callable[[int], float]] = field(default_factory=dict)
+    state: int | None = None
+    rival: bool = True
+
+
+class Framework:
+    """gpunet: functions, optimizers, tensors. `Torch` has the same under the same names."""
+
+    name = "gpunet"
+    optim: Any = optim
+
+    def __getattr__(self, function: str) -> Any:
+        return getattr(gpunet.functional, function)
+
+    def biased(self, function: str, x: Any, bias: Any, **arguments: Any) -> Any:
+        """function(x + bias), fused as it is behind a matrix product."""
+        return apply(_FUSED[function](), x, bias)
+
+    def tensor(self, values: Any, dtype: str, device: str) -> Any:
+        """A tensor on the device; of floating values it is one with a gradient."""
+        floating = values.dtype.kind == "f"
+        return gpunet.tensor(values, dtype if floating else None, device, floating)
+
+
+_FUSED = {"relu": activation.ReLU, "gelu": activation.GELUTanh}
+
+
+class Torch(Framework):
+    """PyTorch, with its fused optimizers."""
+
+    name = "torch"
+
+    def __init__(self) -> None:
+        import torch
+
+        self.torch, self.optim = torch, self
+
+    def __getattr__(self, name: str) -> Any:
+        if name[0].isupper():
+            rule = getattr(self.torch.optim, name)
+            fast = {"fused": True} if name in ("Adam", "SGD") else {"foreach": True}
+            return lambda params, **options: rule(params, **fast, **options)
+        return getattr(self.torch.nn.functional, name, None) or getattr(self.torch, name)
+
+    def biased(self, function: str, x: Any, bias: Any, **arguments: Any) -> Any:
+        return getattr(self, function)(x + bias, **arguments)
+
+    def tensor(self, values: Any, dtype: str, device: str) -> Any:
+        if values.dtype.kind != "f":
+            return self.torch.tensor(values, device=device)
+        kind = getattr(self.torch, dtype)
+        return self.torch.tensor(values, dtype=kind, device=device, requires_grad=True)
+
+
+# --- inputs
+
+
+@functools.lru_cache(2)
+def drawn(inputs: Callable[[int, Any], Arrays], n: int) -> Arrays:
+    """The arrays of a work, always the same."""
+    return inputs(n, np.random.default_rng(0))
+
+
+def columns(n: int) -> int:
+    """Columns of a matrix of n elements."""
+    return min(COLUMNS, math.isqrt(n))
+
+
+def matrix(n: int, rng: Any) -> Arrays:
+    """x."""
+    return [rng.standard_normal((n // columns(n), columns(n)))]
+
+
+def with_vectors(count: int) -> Callable[[int, Any], Arrays]:
+    """x, and vectors of its columns: a bias, weights."""
+    return lambda n, rng: [*matrix(n, rng), *rng.standard_normal((count, columns(n)))]
+
+
+def scores(n: int, rng: Any) -> Arrays:
+    """x, and a label a row."""
+    return [*matrix(n, rng), rng.integers(0, columns(n), n // columns(n))]
+
+
+def table(n: int, rng: Any) -> Arrays:
+    """A table of n/4 elements, and n/columns of its rows."""
+    rows = max(1, n // columns(n) // 4)
+    return [rng.standard_normal((rows, columns(n))), rng.integers(0, rows, n // columns(n))]
+
+
+def pictures(n: int, rng: Any, size: int = 56, channels: int = 64) -> Arrays:
+    """Pictures of 64 channels; smaller ones where there are few elements."""
+    if n < size * size * channels:
+        size, channels = 8, 4
+    count = max(1, n // (channels * size * size))
+    return [rng.standard_normal((count, channels, size, size))]
+
+
+def convolved(n: int, rng: Any) -> Arrays:
+    """Pictures, at most 32, and 3 × 3 filters for as many channels."""
+    (x,) = pictures(min(n, 32 * 64 * 56 * 56), rng)
+    return [x, rng.standard_normal((x.shape[1], x.shape[1], 3, 3)) / 24]
+
+
+def volume(n: int, rng: Any) -> Arrays:
+    """Pictures, fewer: their patches take nine times the memory."""
+    return pictures(max(SMALL, n // 16), rng)
+
+
+def layer(n: int, rng: Any) -> Arrays:
+    """x, and the weight and bias of a linear layer."""
+    width = columns(n)
+    return [*matrix(n, rng), rng.standard_normal((width, width)) / 32, rng.standard_normal(width)]
+
+
+def gradients(n: int, rng: Any) -> Arrays:
+    """A parameter and its gradient."""
+    return [*matrix(n, rng), *matrix(n, rng)]
+
+
+# --- steps
+
+
+def function(call: Callable[..., Any]) -> Callable[[Framework, Arrays], Step]:
+    """A step that calls a function of the framework and its tensors, forward and backward."""
+
+    def prepare(framework: Framework, tensors: Arrays) -> Step:
+        leaves = [x for x in tensors if x.requires_grad]
+        given: list[Any] = []
+
+        def step() -> Any:
+            for x in leaves:
+                x.grad = None
+            y = call(framework, *tensors)
+            if not given:  # the gradient of y: what y first was, squared
+                given.append(y.detach() * y.detach())
+            y.backward(given[0])
+            return [y, *(x.grad for x in leaves)]
+
+        return step
+
+    return prepare
+
+
+def plain(name: str, label: str = "", **arguments: Any) -> Work:
+    """A function of x."""
+    call = function(lambda framework, x: getattr(framework, name)(x, **arguments))
+    return Work(label or name, matrix, call)
+
+
+def biased(name: str, **arguments: Any) -> Work:
+    """A function of x + bias."""
+    call = function(lambda framework, x, b: framework.biased(name, x, b, **arguments))
+    return Work(f"bias + {name}", with_vectors(1), call)
+
+
+def update(rule: str, state: int, **options: Any) -> Work:
+    """A step of an optimizer."""
+
+    def prepare(framework: Framework, tensors: Arrays) -> Step:
+        p, g = tensors
+        p.grad = g.detach()
+        optimizer = getattr(framework.optim, rule)([p], **options)
+
+        def step() -> Any:
+            optimizer.step()
+            return [p]
+
+        return step
+
+    return Work(f"optim.{rule}", gradients, prepare, state=state)
+
+
+def conv_flops(n: int) -> float:
+    """Of one pass of the convolution."""
+    x, w = drawn(convolved, n)
+    return 2.0 * x.size * w[0].size
+
+
+CONV_FLOPS = dict.fromkeys(("conv_fwd", "conv_bwd_x", "conv_bwd_w"), conv_flops)
+ELEMENTWISE = (
+    *("relu", "leaky_relu", "elu", "sigmoid", "tanh", "gelu", "silu", "softplus", "logsigmoid"),
+    *("softsign", "tanhshrink", "mish", "hardtanh", "hardsigmoid", "hardswish"),
+    *("softshrink", "hardshrink", "erf", "erfc"),
+)
+# A layer with kernels of its own, the LSTM say, is one line more here: the test of this file names
+# kernels that no work starts.
+WORKS: tuple[Work, ...] = (
+    *(plain(name) for name in ELEMENTWISE),
+    plain("gelu", "gelu (tanh)", approximate="tanh"),
+    plain("threshold", threshold=0.1, value=20.0),
+    biased("relu"),
+    biased("gelu", approximate="tanh"),
+    plain("softmax", dim=-1),
+    plain("log_softmax", dim=-1),
+    Work("cross_entropy", scores, function(lambda f, x, t: f.cross_entropy(x, t))),
+    Work(
+        "layer_norm",
+        with_vectors(2),
+        function(lambda f, x, w, b: f.layer_norm(x, x.shape[-1:], w, b)),
+    ),
+    Work("batch_norm", pictures, function(lambda f, x: f.batch_norm(x, None, None, training=True))),
+    plain("dropout", p=0.5),
+    plain("rrelu", training=True),
+    Work("embedding", table, function(lambda f, w, index: f.embedding(index, w))),
+    Work("linear", layer, function(lambda f, x, w, b: f.linear(x, w, b))),
+    Work(
+        "conv2d 3×3",
+        convolved,
+        function(lambda f, x, w: f.conv2d(x, w, padding=1)),
+        flops=CONV_FLOPS,
+    ),
+    Work("unfold", volume, function(lambda f, x: f.unfold(x, 3, padding=1))),
+    Work("max_pool2d", pictures, function(lambda f, x: f.max_pool2d(x, 2))),
+    Work("avg_pool2d", pictures, function(lambda f, x: f.avg_pool2d(x, 2))),
+    update("SGD", 1, lr=0.1, momentum=0.9),
+    update("Adam", 2),
+    update("Adagrad", 1),
+    update("Adadelta", 2),
+    update("RMSprop", 1),
+    update("Adamax", 2),
+    update("NAdam", 2),
+    update("RAdam", 2),
+)
+WORKS += (Work("step", matrix, function(lambda f, x: f.step(x)), rival=False),)
+
+
+# --- what a step starts
+
+
+@dataclass
+class Launch:
+    """One launch, between two events: what it was given, in bytes and in elements of a dtype."""
+
+    kernel: str
+    dtype: str
+    nbytes: int
+    start: Any
+    stop: Any
+
+    @property
+    def ms(self) -> float:
+        return self.stop.milliseconds_since(self.start)
+
+
+@contextlib.contextmanager
+def launches(be: Backend) -> Iterator[list[Launch]]:
+    """Inside, every launch on the device is noted."""
+    noted: list[tuple[Any, ...]] = []
+    found: list[Launch] = []
+    launch = be.gpu.launch
+
+    def noting(kernel: Any, grid: Any, block: int, values: list[Any]) -> None:
+        start = be.gpu.event()
+        launch(kernel, grid, block, values)
+        nbytes = sum(x.nbytes for x in values if type(x) is be.gpu.array)
+        noted.append((kernel, nbytes, start, be.gpu.event()))
+
+    be.gpu.launch = noting
+    try:
+        yield found
+    finally:
+        be.gpu.launch = launch
+        names = {
+            id(kernel._function): (name, dtype.name)
+            for family in source.kernels()
+            for (name, dtype), kernel in getattr(be, family)._kernels.items()
+        }
+        found += [Launch(*names[id(kernel)], *rest) for kernel, *rest in noted]
+
+
+def prepared(
+    work: Work, framework: Framework, n: int, dtype: str, device: str, computed: str = ""
+) -> Step:
+    """The step of a work; the same numbers for the same work, size and dtype.
+
+    `computed` is a dtype to compute in, if not that of the numbers.
+    """
+    arrays = drawn(work.inputs, n)
+    rounded = [x.astype(dtype) if x.dtype.kind == "f" else x for x in arrays]
+    gpunet.manual_seed(0)
+    tensors = [framework.tensor(x, computed or dtype, device) for x in rounded]
+    return work.prepare(framework, tensors)
+
+
+def error(work: Work, n: int, dtype: str, device: str) -> float:
+    """The largest error of a result over its largest value: float64 on the CPU tells the truth."""
+    results = prepared(work, Framework(), n, dtype, device)()
+    exact = prepared(work, Framework(), n, dtype, "cpu", "float64")()
+    return max(_off(y, truth) for y, truth in zip(results, exact, strict=True))
+
+
+def _off(y: Any, truth: Any) -> float:
+    y, truth = y.detach().numpy().astype("float64"), truth.detach().numpy()
+    return float(np.abs(y - truth).max() / (np.abs(truth).max() or 1.0))
+
+
+@dataclass
+class Figures:
+    """How fast a kernel was where it moved most: ms, and bytes and operations of the launch."""
+
+    ms: float
+    nbytes: int
+    flops: float
+
+    @property
+    def gb_per_s(self) -> float:
+        return self.nbytes / self.ms / 1e6
+
+    def floor_ms(self, copy: float, product: float) -> float:
+        """The least time at a copy's GB/s and a matrix product's TFLOP/s."""
+        return max(self.nbytes / copy / 1e6, self.flops / product / 1e9)
+
+
+def measure(be: Backend, work: Work, n: int, dtype: str, repeats: int) -> dict[str, Figures]:
+    """Figures of each kernel that a work starts, by name: of its largest launch, the median."""
+    step = prepared(work, Framework(), n, dtype, be.device)
+    step()  # compiles
+    with launches(be) as found:
+        for _ in range(repeats):
+            step()
+    be.synchronize()
+    figures = {}
+    for kernel in dict.fromkeys(launch.kernel for launch in found):
+        mine = [launch for launch in found if launch.kernel == kernel]
+        most = max(launch.nbytes for launch in mine)
+        ms = statistics.median(launch.ms for launch in mine if launch.nbytes == most)
+        if work.state is not None:
+            size = drawn(work.inputs, n)[0].size
+            most = size * np.dtype(dtype).itemsize * (3 + 2 * work.state)  # see kernels/optim.cu
+        flops = work.flops[kernel](n) if kernel in work.flops else 0.0
+        figures[kernel] = Figures(ms, most, flops)
+    return figures
+
+
+def main(device: str = "cuda:0", n: int = SMALL) -> None:
+    be = backend.get(device)
+    for dtype in DTYPES:
+        for work in WORKS:
+            prepared(work, Framework(), n, dtype, device)()
+    be.synchronize()
+
+
+if __name__ == "__main__":
+    main()

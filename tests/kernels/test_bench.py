@@ -1,0 +1,162 @@
+"""The figures of a GPU and the ledger of evidence, made at tiny sizes on the pretended GPU."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from bench import gpu, kernels
+from gpunet import backend
+from gpunet.backend import Backend
+from gpunet.backend.cuda import evidence, loader, source
+from tests import gpu as machine
+from tests.backend.cuda.test_evidence import binary
+from tests.kernels import needs
+from tests.kernels.host.gpu import HostGPU, pretended
+
+pytestmark = needs.compiler
+SIZE = 256  # elements
+
+
+@pytest.fixture
+def be() -> Iterator[Backend]:
+    with pretended(HostGPU()):
+        yield backend.get("cuda:0")
+
+
+def test_every_kernel_is_started_by_some_work(be: Backend) -> None:
+    with kernels.launches(be) as found:
+        for work in kernels.WORKS:
+            kernels.prepared(work, kernels.Framework(), SIZE, "float32", be.device)()
+    started = {launch.kernel for launch in found}
+    lacks = [name for names in source.kernels().values() for name in names if name not in started]
+    assert not lacks, f"no work in bench/kernels.py starts {lacks}"
+
+
+@pytest.mark.parametrize("work", kernels.WORKS, ids=lambda work: work.name)
+def test_errors_are_those_of_rounding(be: Backend, work: kernels.Work) -> None:
+    assert kernels.error(work, SIZE, "float32", be.device) < 1e-5
+
+
+def test_a_wrong_kernel_has_an_error(be: Backend, monkeypatch: pytest.MonkeyPatch) -> None:
+    work = next(work for work in kernels.WORKS if work.name == "silu")
+    real = be.activation.silu_bwd
+    monkeypatch.setattr(
+        be.activation, "silu_bwd", lambda *given, **rest: 1.01 * real(*given, **rest)
+    )
+    assert 0.005 < kernels.error(work, SIZE, "float32", be.device) < 0.02
+
+
+def test_bytes_are_those_of_the_arrays(be: Backend) -> None:
+    figures = {
+        work.name: kernels.measure(be, work, SIZE, "float32", 1)
+        for work in kernels.WORKS
+        if work.name in ("relu", "softmax", "optim.Adam", "conv2d 3×3")
+    }
+    assert figures["relu"]["relu_fwd"].nbytes == 2 * 4 * SIZE
+    assert figures["softmax"]["softmax_bwd"].nbytes == 3 * 4 * SIZE
+    assert figures["optim.Adam"]["adam_step"].nbytes == 7 * 4 * SIZE
+    # One picture of 8 × 8 and 4 channels: 9 · 4 products and as many sums for each of its numbers.
+    conv = figures["conv2d 3×3"]["conv_fwd"]
+    assert conv.flops == 2 * 9 * 4 * SIZE
+    one = kernels.Figures(ms=2.0, nbytes=10**6, flops=10**9)
+    assert one.gb_per_s == 0.5
+    assert one.floor_ms(copy=1.0, product=10.0) == 1.0
+    assert one.floor_ms(copy=10.0, product=0.5) == 2.0
+
+
+@pytest.fixture(scope="module")
+def content() -> dict[str, Any]:
+    """What is measured, at a tiny size."""
+    with pretended(HostGPU()):
+        return gpu.measure(backend.get("cuda:0"), SIZE, 8, repeats=1)
+
+
+def test_figures_of_all_kernels_and_steps(content: dict[str, Any]) -> None:
+    names = [name for family in source.kernels().values() for name in family]
+    assert content["kernels"].keys() == {f"{n} {d}" for n in names for d in kernels.DTYPES}
+    assert content["steps"].keys() == {work.name for work in kernels.WORKS}
+    for one in content["kernels"].values():
+        assert one["ms"] > 0
+        assert one["share_of_floor"] > 0
+    assert json.loads(json.dumps(content)) == content
+
+
+def test_the_page_has_a_row_for_each(content: dict[str, Any]) -> None:
+    lines = gpu.section(content, "gpu-host.json").splitlines()
+    assert lines[0] == f"## host, {content['machine']['date']}"
+    rows = [line for line in lines if line.startswith("|") and "---" not in line]
+    assert len(rows) == 2 + len(content["kernels"]) + len(content["steps"])
+    content["steps"]["relu"] |= {"gpunet": 2.0, "torch": 3.0}
+    assert ("relu", "2.0000", "3.0000", "1.50") in gpu.step_rows(content)
+    gpu.show(content)
+
+
+def test_a_file_is_written(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(gpu, "probe", lambda: "")
+    monkeypatch.setattr(kernels, "LARGE", SIZE)
+    monkeypatch.setattr(gpu, "PRODUCT", 8)
+    monkeypatch.setattr(kernels, "WORKS", kernels.WORKS[:1])
+    file = tmp_path / "gpu-host.json"
+    with pretended(HostGPU()):
+        assert not gpu.main(["--json", str(file)])
+    assert json.loads(file.read_text())["machine"]["device"] == "host"
+
+
+def test_without_a_gpu_there_are_no_figures(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(gpu, "probe", lambda: "there is no NVIDIA driver")
+    assert gpu.main([]) == "no GPU, no figures: there is no NVIDIA driver"
+
+
+def test_less_memory_takes_fewer_elements() -> None:
+    with pretended(HostGPU(capacity=1 << 20)):
+        assert gpu.fitting(backend.get("cuda:0")) == (1 << 20) // 64
+
+
+# --- the ledger
+
+
+def test_the_ledger_of_a_pretended_gpu(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    names = [name for family in source.kernels().values() for name in family]
+    made, ledger = tmp_path / "all.cubin", tmp_path / "evidence.json"
+    made.write_bytes(binary(**{f"__text__{name}": name.encode() for name in names}))
+    monkeypatch.setattr(loader, "binary", lambda *place: made)
+    evidence.write([], ledger)
+    device = HostGPU()
+    device.architecture, device.compiler = 90, SimpleNamespace(version=(13, 4))  # type: ignore[attr-defined]
+    with pretended(device):
+        evidence.record(machine.lines(backend.get("cuda:0"), SIZE, SIZE, repeats=1), ledger)
+    found = evidence.read(ledger)
+    assert len(found) == len(names) * len(kernels.DTYPES)
+    states = evidence.states(found, device.compiler)  # type: ignore[attr-defined]
+    assert states == dict.fromkeys(names, "fresh")
+    relu = next(line for line in found if line.key == ("relu_fwd", "float32", 90))
+    assert (relu.device, relu.sanitizer) == ("host", machine.TOOLS)
+    exact = next(line for line in found if line.key == ("conv_fwd", "float32", 90))
+    assert 0 < exact.error < 1e-5
+
+
+def test_wrong_results_are_no_evidence(be: Backend, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(kernels, "error", lambda *given: 0.5)
+    with pytest.raises(AssertionError, match=r"relu of float32: error 0.5"):
+        machine.worst_errors(be, SIZE)
+
+
+def test_sanitizers_run_every_kernel(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    tool = tmp_path / "compute-sanitizer"
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert machine.sanitize("memcheck").startswith("compute-sanitizer is missing")
+    for status, said in ((0, ""), (9, "compute-sanitizer --tool memcheck found a fault")):
+        tool.write_text(f'#!/bin/sh\necho "$@" > {tmp_path}/asked\nexit {status}\n')
+        tool.chmod(0o755)
+        assert machine.sanitize("memcheck") == said
+    asked = (tmp_path / "asked").read_text()
+    assert asked.startswith("--tool memcheck --error-exitcode 9")
+    assert asked.endswith("-m bench.kernels\n")
+    with pretended(HostGPU()):
+        kernels.main(n=SIZE)
