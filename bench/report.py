@@ -54,7 +54,7 @@ def page() -> str:
 def _section(machine: dict[str, Any], workloads: dict[str, Any], name: str) -> str:
     versions = ", ".join(f"{package} {version}" for package, version in machine["versions"].items())
     lines = [
-        f"## {machine['processor']}, {machine['threads']} threads, {machine['date']}",
+        f"## {name}: {machine['processor']}, {machine['threads']} threads, {machine['date']}",
         "",
         f"{versions}; commit {machine['commit']}. Made by `{machine['command']}`, figures in "
         f"`bench/results/{name}`.",
@@ -86,9 +86,9 @@ _INTRODUCTION = """# Benchmarks
 This page is written by `python -m bench.report` from the figures in `bench/results/`.
 
 Every framework runs in a process of its own, in turns with the others, three rounds of two seconds
-each; a figure is the median of the rounds' medians. **Ratio** is the framework's time over gpunet's
-of the same run: above 1, gpunet is faster. Times of one machine at one hour; compare ratios, not
-milliseconds.
+each (half a second for a convolution); a figure is the median of the rounds' medians. **Ratio** is
+the framework's time over gpunet's of the same run: above 1, gpunet is faster. Times of one machine
+at one hour; compare ratios, not milliseconds.
 
 Peak memory is the process's. In brackets stands that of a convolution: the growth of the process
 from its inputs alone to the peak of its first pass, inputs included, over the size of its inputs

@@ -4,7 +4,13 @@ from gpunet.autograd.creation import tensor
 from gpunet.autograd.gradcheck import gradcheck
 from gpunet.autograd.gradient import grad
 from gpunet.autograd.memory import written
-from gpunet.autograd.mode import enable_grad, is_grad_enabled, no_grad, set_grad_enabled
+from gpunet.autograd.mode import (
+    enable_grad,
+    is_grad_enabled,
+    no_grad,
+    set_grad_enabled,
+    watching,
+)
 from gpunet.autograd.op import Op, apply
 from gpunet.autograd.tensor import Tensor
 
@@ -19,5 +25,6 @@ __all__ = [
     "no_grad",
     "set_grad_enabled",
     "tensor",
+    "watching",
     "written",
 ]

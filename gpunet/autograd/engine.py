@@ -11,6 +11,7 @@ from heapq import heappop, heappush
 from typing import TYPE_CHECKING, Any
 
 from gpunet.autograd import memory
+from gpunet.autograd.mode import mode
 from gpunet.backend import Array
 from gpunet.errors import GradError
 
@@ -37,6 +38,7 @@ def backward(
     """
     pending: dict[Op, list[Array | None]] = {}
     heap: list[tuple[int, Op]] = []
+    watcher = mode.watcher
 
     def send(edge: Edge, g: Array) -> None:
         if type(edge) is not tuple:
@@ -82,10 +84,12 @@ def backward(
         gxs = op.backward(op.backend, *gys)
         if type(gxs) is not tuple:
             gxs = (gxs,)
+        if watcher is not None:
+            watcher.backward(op, gys, gxs)
         for edge, g in zip(op.edges, gxs, strict=True):
             if edge is None or g is None:
                 continue
-            if type(edge) is not tuple and not _owned(g, gys, gxs):
+            if type(edge) is not tuple and not (op.fresh or _owned(g, gys, gxs)):
                 g = op.backend.copy(g)  # a leaf keeps its gradient, so nobody else may hold it
             send(edge, g)
         if not retain_graph:

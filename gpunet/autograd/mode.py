@@ -1,13 +1,16 @@
-"""Whether operations are recorded for the backward pass: a switch of each thread."""
+"""Whether operations are recorded for the backward pass, or watched: switches of each thread."""
 
 from __future__ import annotations
 
 import threading
-from contextlib import ContextDecorator
+from collections.abc import Iterator
+from contextlib import ContextDecorator, contextmanager
+from typing import Any
 
 
 class _Mode(threading.local):
     recording = True
+    watcher: Any = None  # looks at every operation's results; see `watching`
 
 
 mode = _Mode()
@@ -52,3 +55,17 @@ def set_grad_enabled(mode: bool) -> _Recording:
 def is_grad_enabled() -> bool:
     """Whether operations on this thread are recorded now."""
     return mode.recording
+
+
+@contextmanager
+def watching(watcher: Any) -> Iterator[None]:
+    """Inside, `watcher` is shown the raw arrays of every operation.
+
+    It has the methods `forward(op, inputs, result)` and `backward(op, gys, gxs)`; `gxs` is a tuple
+    with None where an input gets no gradient.
+    """
+    before, mode.watcher = mode.watcher, watcher
+    try:
+        yield
+    finally:
+        mode.watcher = before

@@ -40,6 +40,8 @@ class Op:
         outputs: how many tensors `forward` returned.
         target: the backend of the results, where it is not that of the inputs.
         view: id of the array whose memory the result shows, None if it has its own.
+        fresh: whether `backward` makes every gradient anew, for one input: what it returns may then
+            be a view, as long as nobody else holds its array.
         hooks: called with the list of the outputs' gradients, which they may change; see
             `Tensor.register_hook`.
     """
@@ -52,6 +54,7 @@ class Op:
     outputs = 1
     target: Backend | None = None
     view: int | None = None
+    fresh = False
     hooks: tuple[Callable[[list[Array | None]], None], ...] = ()
 
     def forward(self, be: Backend, *inputs: Any) -> Any:
@@ -105,6 +108,8 @@ def apply(op: Op, *inputs: Any) -> Any:
     if recorded:
         op.needs = tuple(needs)
     result = op.forward(be, *arrays)
+    if mode.watcher is not None:
+        mode.watcher.forward(op, arrays, result)
     if not recorded:
         home = op.target or be
         if type(result) is tuple:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shlex
 import signal
 import time
@@ -16,6 +17,7 @@ from gpunet.cli.console import TrainingBars, console
 from gpunet.errors import ArgumentError, MissingPackageError
 from gpunet.train.build import build_data, build_model, build_trainer
 from gpunet.train.config import Config, load
+from gpunet.train.diagnostics import LINES, Recorder, advice
 from gpunet.train.run import Run
 from gpunet.train.trainer import Trainer
 
@@ -50,6 +52,8 @@ def run(options: Any) -> int:
     if not options.resume:
         folder = Run.create(_folder(options.out, config), config, 4 * parameters)
     trainer.callbacks = [TrainingBars(), folder]
+    if config.diagnostics.wanted:
+        trainer.callbacks.append(Recorder(config.diagnostics, folder.folder))
     if options.resume and folder.begun:
         folder.restore(trainer)
 
@@ -84,6 +88,7 @@ def _train(trainer: Trainer, folder: Run, config: Config, started: float) -> int
         f"written to {folder.folder}/: config.toml, metrics.jsonl, checkpoint.safetensors",
         **_LITERAL,
     )
+    _tell_findings(folder.folder)
     try:
         names = _pictures(trainer, folder.folder)
         console.print(f"pictures, open them: {', '.join(names)}")
@@ -136,4 +141,29 @@ def _pictures(trainer: Trainer, folder: Path) -> list[str]:
         folder,
         trainer.loader.seed,
     )
+    records = _diagnostics(folder)
+    if norms := [record["gradient_norms"] for record in records if "gradient_norms" in record]:
+        from gpunet import viz
+
+        steps = [record["step"] for record in records]
+        written.append(viz.gradient_flow(norms, steps, folder / "gradient_flow.png"))
     return [path.name for path in written]
+
+
+def _diagnostics(folder: Path) -> list[dict[str, Any]]:
+    """What the diagnostics have written, if they were asked for."""
+    file = folder / LINES
+    if not file.exists():
+        return []
+    return [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()]
+
+
+def _tell_findings(folder: Path) -> None:
+    """What was not as usual."""
+    records = _diagnostics(folder)
+    if not records:
+        return
+    findings = advice(records)
+    console.print(f"diagnostics of {len(records):,} steps: {len(findings) or 'nothing'} unusual")
+    for line in findings:
+        console.print(f"  {line}", **_LITERAL)

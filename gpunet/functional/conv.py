@@ -25,6 +25,8 @@ class Conv(Op):
     correlations of gz with w and x.
     """
 
+    fresh = True
+
     def __init__(self, moves: Geometry, groups: int, activation: Activation | None = None):
         self.moves, self.activation = (*moves, groups), activation
 
@@ -67,6 +69,8 @@ def _in_place(be: Backend, activation: Activation) -> Any:
 
 class ConvTranspose(Op):
     """y = what `Conv` would give as the gradient of its input, for x as that of its output; + b."""
+
+    fresh = True
 
     def __init__(self, moves: Geometry, groups: int, shape: Three):
         self.moves, self.shape = (*moves, groups), shape

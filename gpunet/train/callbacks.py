@@ -14,6 +14,9 @@ class Callback:
     def on_start(self, trainer: Trainer) -> None:
         """Training is about to begin, or to go on after a resume."""
 
+    def on_gradients(self, trainer: Trainer) -> None:
+        """Gradients were computed, are finite, and have changed nothing yet."""
+
     def on_batch(self, trainer: Trainer) -> None:
         """A step has been made, by one batch or several; `trainer.progress` counts it."""
 

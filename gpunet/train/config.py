@@ -159,6 +159,8 @@ class TrainConfig:
         patience: end after so many epochs without a better figure, and with the weights of the
             best epoch; 0 never does.
         metrics: further figures of the held-out set; which there are depends on the task.
+        stop_at_nan: end at the first loss or gradient that is not finite, and say where it came
+            from, before it reaches a weight.
     """
 
     epochs: Positive
@@ -166,6 +168,7 @@ class TrainConfig:
     accumulate: Positive = 1
     patience: NotNegative = 0
     metrics: tuple[str, ...] = ()
+    stop_at_nan: bool = True
 
 
 @dataclass(frozen=True)
@@ -191,6 +194,24 @@ class AverageConfig:
     kind: Literal["ema", "swa"]
     decay: Fraction = 0.999
     start: NotNegative = 0
+
+
+@dataclass(frozen=True)
+class DiagnosticsConfig:
+    """What is looked at every so many (`every`) steps; see `train.diagnostics`."""
+
+    every: Positive = 50
+    gradient_norms: bool = False
+    weight_norms: bool = False
+    update_ratios: bool = False
+    activations: bool = False
+    dead_units: bool = False
+
+    @property
+    def wanted(self) -> bool:
+        """Whether anything is looked at."""
+        switches = (self.gradient_norms, self.weight_norms, self.update_ratios)
+        return any((*switches, self.activations, self.dead_units))
 
 
 @dataclass(frozen=True)
@@ -220,6 +241,7 @@ class Config:
     train: TrainConfig
     regularization: RegularizationConfig = RegularizationConfig()
     average: AverageConfig | None = None
+    diagnostics: DiagnosticsConfig = DiagnosticsConfig()
     checkpoints: CheckpointsConfig = CheckpointsConfig()
 
 

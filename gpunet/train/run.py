@@ -5,6 +5,7 @@ runs/digits/
     metrics.jsonl             a line an epoch
     checkpoint.safetensors    the latest state: after an epoch, or where it was stopped
     best.safetensors          the state after the best epoch
+    diagnostics.jsonl         what the configuration asks to look at, a line every few steps
     epoch-0007.safetensors    those of the last epochs, where the configuration keeps several
     learning_curve.png ...    the task's pictures
 """
@@ -30,7 +31,7 @@ from gpunet.train.trainer import Trainer
 CONFIG, METRICS, CHECKPOINT = "config.toml", "metrics.jsonl", "checkpoint.safetensors"
 BEST = "best.safetensors"
 # A resumed run may be another in these: they decide nothing, or what is not yet computed.
-FREE = ("device ", "checkpoints.", "data.workers ", "train.epochs ")
+FREE = ("device ", "checkpoints.", "diagnostics.", "data.workers ", "train.epochs ")
 
 
 class Run(Callback):

@@ -10,7 +10,7 @@ import math
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import Any, NoReturn
 
 from gpunet import nn, optim
 from gpunet.autograd import Tensor
@@ -21,10 +21,22 @@ from gpunet.errors import NonFiniteError
 from gpunet.train.averaging import Averaging
 from gpunet.train.callbacks import Callback
 from gpunet.train.config import AverageConfig, RegularizationConfig, TrainConfig
-from gpunet.train.diagnostics import first_non_finite, non_finite_parameter
+from gpunet.train.locate import (
+    Fault,
+    fault_in_data,
+    fault_in_operations,
+    fault_in_weights,
+    gradients_finite,
+    small_parameters,
+)
 from gpunet.train.regularization import change_gradients, change_weights
 from gpunet.train.schedule import RunSchedule
 from gpunet.train.tasks import Evaluation, Task
+
+_NOT_AGAIN = (
+    "when it was done again it was finite: the model keeps state of its own, or draws random "
+    "numbers of its own"
+)
 
 
 @dataclass
@@ -57,7 +69,7 @@ class Trainer:
 
     Attributes:
         progress: see `Progress`. stop: set it to True to stop after the step under way.
-        averaging: of the weights. evaluation: of the last epoch.
+        averaging: of the weights. evaluation: of the last epoch. batches: of the last step.
     """
 
     def __init__(
@@ -79,8 +91,10 @@ class Trainer:
         self.regularization = regularization or RegularizationConfig()
         self.averaging = Averaging(average, model)
         self.be = next(model.parameters()).backend
+        self._watched = small_parameters(model)
         self.progress = Progress()
         self.evaluation: Evaluation | None = None
+        self.batches: list[Batch] = []
         self.stop = False
 
     def fit(self) -> bool:
@@ -122,12 +136,15 @@ class Trainer:
         evaluations: list[dict[str, float]] = []
 
         def closure() -> float:  # some optimizers evaluate more than once a step
-            self.optimizer.zero_grad()
-            evaluations.append(self._add_gradients(batches, first=not evaluations))
+            first = not evaluations
+            evaluations.append(self._add_gradients(batches, drawn if first else None))
+            if first:
+                self._tell("on_gradients")
             change_gradients(self.model, self.regularization, progress.step)
             return evaluations[-1]["loss"] / size
 
-        size = sum(len(inputs) for inputs, _ in batches)
+        size, drawn = sum(len(inputs) for inputs, _ in batches), random.counter
+        self.batches = batches
         self.optimizer.step(closure)
         change_weights(self.model, self.regularization)
         self.averaging.after_step(self.model, self.loader.epoch)
@@ -141,32 +158,43 @@ class Trainer:
             self.schedule.after_batch()
         return {name: total / size for name, total in evaluations[0].items()}
 
-    def _add_gradients(self, batches: list[Batch], first: bool) -> dict[str, float]:
-        """Adds up the gradients of the mean over all examples; returns sums of the figures."""
+    def _add_gradients(self, batches: list[Batch], drawn: int | None) -> dict[str, float]:
+        """Adds up the gradients of the mean over all examples; returns sums of the figures.
+
+        Args:
+            drawn: how much was drawn before; None where the result may be anything.
+        """
         sums: dict[str, float] = {}
         size = sum(len(inputs) for inputs, _ in batches)
-        for inputs, targets in batches:
-            x, t = (Tensor(self.be.asarray(array), self.be) for array in (inputs, targets))
+        watched = drawn is not None and self.config.stop_at_nan
+        for i, (x, t) in enumerate(map(self._on_device, batches)):
             loss, figures = self.task.loss(self.model, x, t)
             figures = {"loss": loss.item(), **figures}
-            if first and not math.isfinite(figures["loss"]):
-                problem = f"the loss must be finite, got {figures['loss']}"
-                raise self._diverged(problem, first_non_finite(self.model, x))
-            (loss if len(batches) == 1 else loss * (len(inputs) / size)).backward()
+            if watched and not math.isfinite(figures["loss"]):
+                self._replay(f"the loss must be finite, got {figures['loss']}", batches, drawn)
+            if i == 0:  # not before: what spoilt the weights may still be seen in the last ones
+                self.optimizer.zero_grad()
+            (loss if len(batches) == 1 else loss * (len(x) / size)).backward()
             for name, mean in figures.items():
-                sums[name] = sums.get(name, 0.0) + mean * len(inputs)
+                sums[name] = sums.get(name, 0.0) + mean * len(x)
+        if watched and not gradients_finite(self._watched):
+            self._replay("gradients must be finite", batches, drawn)
         return sums
+
+    def _on_device(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        x, t = (Tensor(self.be.asarray(array), self.be) for array in batch)
+        return x, t
 
     def _finish_epoch(self, epoch: int) -> None:
         progress, name = self.progress, self.held_out_name
         self.averaging.after_epoch(self.model, epoch)
         figures = self.evaluate().figures
         if not math.isfinite(figures["loss"]):
-            x = Tensor(self.be.asarray(self.held_out.inputs), self.be)
             problem = f"the {name} loss must be finite, got {figures['loss']}"
-            raise self._diverged(
-                problem, first_non_finite(self.model, x), f"after epoch {epoch + 1}"
+            fault = fault_in_weights(self.model, self._rule) or fault_in_operations(
+                self.averaging.best_of(self.model), self.evaluate
             )
+            raise self._diverged(problem, fault, f"after epoch {epoch + 1}")
         if self.schedule:
             self.schedule.after_epoch(figures[self.task.figure])
         record = {
@@ -207,14 +235,36 @@ class Trainer:
         Raises:
             NonFiniteError: one is NaN or Inf.
         """
-        if fault := non_finite_parameter(self.model):
+        if fault := fault_in_weights(self.model, self._rule):
             raise self._diverged("weights must be finite to be kept", fault)
 
-    def _diverged(self, problem: str, fault: str, when: str = "") -> NonFiniteError:
+    # --- what to do about NaN and Inf
+
+    def _replay(self, problem: str, batches: list[Batch], drawn: int | None) -> NoReturn:
+        """Does a step again, which has changed no weight yet, to say what went wrong."""
+        random.counter = drawn or 0  # dropout, once more, drops the same
+        raise self._diverged(problem, self._find_fault(batches))
+
+    def _find_fault(self, batches: list[Batch]) -> Fault | None:
+        """Does a step again, without the optimizer, and looks at everything."""
+        if fault := fault_in_weights(self.model, self._rule):
+            return fault
+        for x, t in map(self._on_device, batches):
+
+            def run(x: Tensor = x, t: Tensor = t) -> None:
+                self.task.loss(self.model, x, t)[0].backward()
+
+            if fault := fault_in_data(x, t) or fault_in_operations(self.model, run):
+                return fault
+        return None
+
+    @property
+    def _rule(self) -> str:
+        return type(self.optimizer).__name__
+
+    def _diverged(self, problem: str, fault: Fault | None, when: str = "") -> NonFiniteError:
         when = when or f"at epoch {self.loader.epoch + 1}, batch {self.loader.position}"
-        return NonFiniteError(
-            "train", f"{problem} {when}", f"{fault}; a smaller learning rate often helps"
-        )
+        return NonFiniteError("train", f"{problem} {when}", str(fault or _NOT_AGAIN))
 
     def _tell(self, event: str, *arguments: Any) -> None:
         for callback in self.callbacks:

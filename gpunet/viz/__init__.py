@@ -2,6 +2,7 @@
 
 from gpunet.viz.confusion import confusion_matrix
 from gpunet.viz.curves import compare_curves, learning_curve
+from gpunet.viz.flow import gradient_flow
 from gpunet.viz.maps import feature_maps, filters
 from gpunet.viz.overlays import choose_overlays, overlay_page
 from gpunet.viz.predictions import choose, prediction_page
@@ -14,6 +15,7 @@ __all__ = [
     "confusion_matrix",
     "feature_maps",
     "filters",
+    "gradient_flow",
     "learning_curve",
     "learning_rates",
     "overlay_page",

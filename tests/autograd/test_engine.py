@@ -337,3 +337,20 @@ def test_tensors_of_two_devices() -> None:
         leaf(1.0, 2.0) + there
     assert (there + there).backend is there.backend
     assert backend.cpu is leaf(1.0).backend
+
+
+def test_a_gradient_made_afresh_is_not_copied_for_its_leaf() -> None:
+    """Not even where it is a view; and nobody else holds it then."""
+    leaves = [
+        gpunet.tensor(np.ones(shape, "float32"), requires_grad=True)
+        for shape in ((2, 3, 5, 5), (4, 3, 3, 3))
+    ]
+    y = gpunet.functional.conv2d(*leaves)
+    op, gy = y.origin[0], np.ones(y.shape, "float32")
+    made = []
+    backward = op.backward
+    op.backward = lambda be, gy: made.append(backward(be, gy)) or made[0]
+    y.backward(gpunet.tensor(gy))
+    for leaf, g in zip(leaves, made[0], strict=False):
+        assert leaf.grad.array is g
+        assert not np.may_share_memory(g, gy)

@@ -119,6 +119,18 @@ def test_the_same_seed_gives_the_same_network(gpunet, config, trained, tmp_path)
     assert {k: v.tobytes() for k, v in first.items()} == {k: v.tobytes() for k, v in second.items()}
 
 
+def test_with_diagnostics(gpunet, config, tmp_path) -> None:
+    switches = [("--set", f"diagnostics.{n}=true") for n in ("gradient_norms", "update_ratios")]
+    done = gpunet(
+        *("train", config, "--out", tmp_path / "run", "--set", "diagnostics.every=20"),
+        *(word for switch in switches for word in switch),
+    )
+    assert done.status == 0, done.err
+    assert "diagnostics of 7 steps: nothing unusual\n" in done.out  # 1, 20, 40, ... of 120
+    assert "gradient_flow.png" in done.out
+    assert (tmp_path / "run" / "gradient_flow.png").is_file()
+
+
 # --- refused before anything is computed
 
 

@@ -1,192 +1,178 @@
-"""NaN and Inf: training ends, says where they came from, and keeps the last good checkpoint."""
+"""What is looked at inside a run: norms, ratios, outputs of layers, and what is said of them."""
 
-import math
-import re
+import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 import gpunet
-from gpunet import functional as F
 from gpunet import nn
-from gpunet.errors import NonFiniteError
-from gpunet.train import Callback, Trainer
-from gpunet.train.config import OptimizerConfig, TrainConfig
-from gpunet.train.diagnostics import first_non_finite
+from gpunet.train import Callback, Run, Trainer
+from gpunet.train.config import DiagnosticsConfig, TrainConfig
+from gpunet.train.diagnostics import (
+    Recorder,
+    activation_statistics,
+    advice,
+    dead_units,
+    gradient_norms,
+    update_ratios,
+    weight_norms,
+)
 
-# NumPy may tell of the same Inf, in a warning that would hide the error.
-pytestmark = pytest.mark.filterwarnings("ignore:.* encountered in:RuntimeWarning")
-
-
-class Spoil(Callback):
-    """Puts a value into the last layer's weights after so many batches."""
-
-    def __init__(self, batch: int, value: float):
-        self.batch, self.value = batch, value
-
-    def on_batch(self, trainer: Trainer) -> None:
-        self.batch -= 1
-        if not self.batch:
-            trainer.model[4].weight.array[3, 2] = self.value
+ALL = DiagnosticsConfig(3, True, True, True, True, True)
 
 
-class Diary(Callback):
-    """Counts what a checkpoint would have been written for."""
-
-    saved = 0
-
-    def on_epoch(self, trainer: Trainer, record: dict) -> None:
-        self.saved += 1
-
-    def on_stop(self, trainer: Trainer) -> None:
-        self.saved += 1
+@pytest.fixture
+def model() -> nn.Sequential:
+    network = nn.Sequential(nn.Linear(3, 4), nn.ReLU(), nn.Dropout(0.5), nn.Linear(4, 2))
+    network(gpunet.tensor(np.ones((5, 3), "float32"))).sum().backward()
+    return network
 
 
-def message(trainer: Trainer) -> str:
-    with pytest.raises(NonFiniteError) as caught:
-        trainer.fit()
-    assert isinstance(caught.value, ArithmeticError)
-    return str(caught.value)
+def test_norms(model) -> None:
+    names = [name for name, _ in model.named_parameters()]
+    model[3].bias.grad = None
+    parameters = model.named_parameters()
+    gradients = {name: p.grad.array for name, p in parameters if p.grad is not None}
+    for found, arrays in (
+        (weight_norms(model), {n: p.array for n, p in model.named_parameters()}),
+        (gradient_norms(model), gradients),
+    ):
+        assert list(found) == [name for name in names if name in arrays]
+        for name, norm in found.items():
+            expected = np.linalg.norm(arrays[name].astype("float64").ravel())
+            assert norm == pytest.approx(expected, rel=1e-12)
+
+
+def test_norms_of_huge_numbers_do_not_overflow(model) -> None:
+    model[0].weight.array[...] = 1e30
+    assert weight_norms(model)["0.weight"] == pytest.approx(1e30 * 12**0.5, rel=1e-6)
+
+
+def test_update_ratios(model) -> None:
+    before = {name: p.array.copy() for name, p in model.named_parameters()}
+    before["0.bias"][...] = 0.0
+    model[0].weight.array *= 1.25
+    found = update_ratios(model, before)
+    assert found.pop("0.weight") == pytest.approx(0.25, rel=1e-6)
+    assert found == {"3.weight": 0.0, "3.bias": 0.0}
+
+
+def test_activation_statistics(model) -> None:
+    """In evaluation mode, layer by layer, by hand; nothing is left behind."""
+    x = np.random.default_rng(0).standard_normal((7, 3)).astype("float32")
+    found = activation_statistics(model, gpunet.tensor(x))
+    w, b = (p.array.astype("float64") for p in model[0].parameters())
+    hidden = x @ w.T + b
+    relu = np.maximum(hidden, 0)
+    assert list(found) == ["0", "1", "2", "3"]
+    for name, y in (("0", hidden), ("1", relu), ("2", relu)):
+        expected = {"mean": y.mean(), "std": y.std(), "zeros": (y == 0).mean()}
+        assert found[name] == pytest.approx(expected, rel=1e-5, abs=1e-6)
+    assert model.training
+    assert all(m._forward_hooks == () for m in model.modules())
+
+
+def test_dead_units(model) -> None:
+    """Two of four units are pushed below 0 for every example."""
+    model[0].weight.array[...] = 0.0
+    model[0].bias.array[...] = [1.0, -1.0, 2.0, -2.0]
+    assert dead_units(model, gpunet.tensor(np.ones((5, 3), "float32"))) == {"1": 0.5}
+
+
+def test_dead_channels() -> None:
+    """A channel that is above 0 in one place of one picture is alive."""
+    network = nn.Sequential(nn.Conv2d(1, 3, 1), nn.ReLU())
+    network[0].weight.array[...] = np.reshape([1.0, -1.0, 0.0], (3, 1, 1, 1))
+    network[0].bias.array[...] = 0.0
+    x = np.zeros((2, 1, 4, 4), "float32")
+    x[1, 0, 2, 2] = 1.0
+    assert dead_units(network, gpunet.tensor(x)) == {"1": pytest.approx(2 / 3)}
+
+
+def test_advice_is_by_the_median() -> None:
+    records = [
+        {
+            "update_ratios": {"0.weight": ratio, "1.weight": 1e-3, "2.weight": 0.5},
+            "gradient_norms": {"0.weight": 1e-9, "1.weight": 1.0, "2.weight": 1e5},
+            "dead_units": {"1": 0.6, "3": 0.1},
+        }
+        for ratio in (1e-8, 1e-3, 1e-3)
+    ]
+    assert [line.split(":")[:2] for line in advice(records)] == [
+        ["2.weight", " update ratio 0.5"],
+        ["0.weight", " gradient norm 1e-09"],
+        ["2.weight", " gradient norm 1e+05"],
+        ["1", " dead unit 0.6"],
+    ]
+    assert advice([]) == []
+
+
+# --- the recorder
+
+
+def test_records(build, tmp_path) -> None:
+    """The first step, and each third; the update is that of the step, to the last digit."""
+    weights = []
+
+    class Keep(Callback):
+        def on_start(self, trainer: Trainer) -> None:
+            weights.append(trainer.model[1].weight.array.copy())
+
+        def on_batch(self, trainer: Trainer) -> None:
+            self.on_start(trainer)
+
+    recorder = Recorder(ALL, tmp_path)
+    build([Keep(), recorder], train=TrainConfig(2, 32)).fit()
+    records = [
+        json.loads(line) for line in (tmp_path / "diagnostics.jsonl").read_text().splitlines()
+    ]
+    assert records == recorder.records
+    assert [record["step"] for record in records] == [1, 3, 6, 9]
+    for record in records:
+        before, after = (weights[record["step"] + i].astype("float64") for i in (-1, 0))
+        norm = np.linalg.norm(before)
+        assert record["update_ratios"]["1.weight"] == pytest.approx(
+            np.linalg.norm(after - before) / norm, rel=1e-5
+        )
+        assert record["weight_norms"]["1.weight"] == pytest.approx(np.linalg.norm(after))
+        assert list(record["activations"]) == ["0", "1", "2", "3", "4"]
+        assert list(record["dead_units"]) == ["2"]
+        assert record["gradient_norms"].keys() == record["weight_norms"].keys()
 
 
 @pytest.mark.parametrize(
-    ("value", "kind"), [(math.nan, "NaN"), (math.inf, "Inf"), (-math.inf, "Inf")]
+    "name", ["gradient_norms", "weight_norms", "update_ratios", "activations", "dead_units"]
 )
-def test_bad_inputs(build, run, value, kind) -> None:
-    """The seventh batch is the second of the second epoch."""
-    trainer = build([run])
-    batches = []
-
-    def spoil(inputs: np.ndarray, targets: np.ndarray, _: object) -> tuple:
-        batches.append(len(inputs))
-        if len(batches) == 7:
-            inputs[5, 0, 3, 3] = value
-        return inputs, targets
-
-    trainer.loader.transform = spoil
-    assert message(trainer) == (
-        "train: the loss must be finite, got nan at epoch 2, batch 2; the input holds "
-        f"{kind}; a smaller learning rate often helps"
-    )
+def test_each_is_a_switch(build, tmp_path, name) -> None:
+    recorder = Recorder(replace(DiagnosticsConfig(), **{name: True}), tmp_path)
+    build([recorder], train=TrainConfig(1, 64)).fit()
+    assert recorder.records[0].keys() == {"step", name}
 
 
-@pytest.mark.parametrize(("value", "kind"), [(math.nan, "NaN"), (math.inf, "Inf")])
-def test_bad_weights(build, value, kind) -> None:
-    """Spoilt after the eighth batch, seen in the ninth."""
-    text = message(build([Spoil(8, value)]))
-    assert text.startswith("train: the loss must be finite, got nan at epoch 2, batch 4; ")
-    assert f"parameter 4.weight holds {kind} (the step before made it)" in text
+def test_looking_changes_no_bit(build, tmp_path) -> None:
+    weights = []
+    for callbacks in ([], [Recorder(replace(ALL, every=1), tmp_path)]):
+        trainer = build(callbacks)
+        trainer.fit()
+        weights.append([p.array.tobytes() for p in trainer.model.parameters()])
+    assert weights[0] == weights[1]
 
 
-def test_weights_that_overflow_in_a_layer(build) -> None:
-    """A finite weight whose product with 2 is not: the layer is named, not the parameter."""
-    trainer = build([Spoil(1, 3e38)])
-    trainer.model[1].bias.array[...] = 2.0
-    trainer.loader.transform = lambda inputs, targets, _: (np.ones_like(inputs), targets)
-    text = message(trainer)
-    assert "at epoch 1, batch 2; layer 4 (Linear) was the first to return Inf" in text
-
-
-@pytest.mark.parametrize("rate", [1e20, 1e38])
-def test_too_large_a_rate(build, rate) -> None:
-    """Wherever it breaks first, epoch, batch and the guilty layer or parameter are told."""
-    text = message(build(optimizer=OptimizerConfig("SGD", {"lr": rate}), train=TrainConfig(9, 32)))
-    assert re.fullmatch(
-        r"train: the (test )?loss must be finite, got (nan|inf) "
-        r"(at epoch 1, batch [2-5]|after epoch 1); "
-        r"(layer \d \(Linear\) was the first to return|parameter \d\.(weight|bias) holds) "
-        r"(NaN|Inf).*; a smaller learning rate often helps",
-        text,
-    )
-
-
-def test_the_last_good_checkpoint_stays(build, run) -> None:
-    kept = []
-
-    class Keep(Callback):
-        def on_epoch(self, trainer: Trainer, record: dict) -> None:
-            kept.append(run.checkpoint.read_bytes())
-
-    message(build([run, Keep(), Spoil(8, math.nan)]))
-    assert kept == [run.checkpoint.read_bytes()]
-    trainer = build()
-    run.restore(trainer)
-    assert all(np.isfinite(p.array).all() for p in trainer.model.parameters())
-    assert trainer.loader.epoch == 1
-
-
-@pytest.mark.parametrize("value", [math.nan, math.inf])
-def test_the_last_step_of_an_epoch_is_looked_at_before_anything_is_written(build, value) -> None:
-    """The loss of its batch was still finite; the evaluation tells."""
-    diary = Diary()
-    text = message(build([Spoil(5, value), diary]))
-    assert text.startswith(
-        "train: the test loss must be finite, got nan after epoch 1; parameter 4.w"
-    )
-    assert diary.saved == 0
-
-
-def test_so_is_the_step_before_a_stop(build) -> None:
-    class Stop(Callback):
+def test_a_resumed_run_has_each_step_once(build, run: Run) -> None:
+    class CutOff(Callback):
         def on_batch(self, trainer: Trainer) -> None:
-            trainer.stop = trainer.progress.step == 3
+            if trainer.progress.step == 9:
+                raise KeyboardInterrupt
 
-    diary = Diary()
-    text = message(build([Spoil(3, math.nan), Stop(), diary]))
-    assert text == (
-        "train: weights must be finite to be kept at epoch 1, batch 3; parameter 4.weight holds "
-        "NaN (the step before made it); a smaller learning rate often helps"
-    )
-    assert diary.saved == 0
-
-
-# --- who was first
-
-
-class Explode(nn.Module):
-    """Multiplies by a number so large that the product overflows."""
-
-    def forward(self, x):
-        return x * 1e38 * 1e38
-
-
-def model() -> nn.Sequential:
-    block = nn.Sequential(nn.ReLU(), Explode(), nn.Sigmoid())
-    return nn.Sequential(nn.Linear(2, 3), nn.Sequential(nn.Tanh(), block), nn.Softmax(1))
-
-
-def test_the_innermost_layer_is_named() -> None:
-    network = model()
-    network[0].weight.array[...] = 1.0
-    x = gpunet.tensor([[1.0, 2.0]])
-    found = first_non_finite(network, x)
-    assert found == "layer 1.1.1 (Explode) was the first to return Inf"
-    assert all(module._forward_hooks == () for module in network.modules())
-
-
-def test_inputs_come_before_parameters_and_these_before_layers() -> None:
-    network = nn.Sequential(nn.Linear(2, 3), nn.ReLU(), nn.Linear(3, 2))
-    network[2].bias.array[1] = np.inf
-    good, bad = gpunet.tensor([[1.0, 2.0]]), gpunet.tensor([[1.0, math.nan]])
-    assert first_non_finite(network, bad) == "the input holds NaN"
-    assert first_non_finite(network, good).startswith("parameter 2.bias holds Inf")
-    network[0].weight.array[0, 0] = np.nan
-    assert first_non_finite(network, good).startswith("parameter 0.weight holds NaN")
-
-
-def test_the_model_itself() -> None:
-    found = first_non_finite(Explode(), gpunet.tensor([[1.0, 2.0]]))
-    assert found == "layer the model (Explode) was the first to return Inf"
-
-
-def test_nothing_but_the_loss() -> None:
-    found = first_non_finite(nn.Sequential(nn.Linear(2, 3)), gpunet.tensor([[1.0, 2.0]]))
-    assert found == "every layer's output is finite: the loss itself overflowed"
-
-
-def test_hooks_are_gone_after_an_error() -> None:
-    network = nn.Sequential(nn.Linear(2, 3), nn.ReLU())
-    with pytest.raises(ValueError, match="x must have shape"):
-        first_non_finite(network, gpunet.tensor([[1.0, 2.0, 3.0]]))
-    assert all(module._forward_hooks == () for module in network.modules())
-    assert F.relu(gpunet.tensor([1.0])).item() == 1
+    with pytest.raises(KeyboardInterrupt):
+        build([run, Recorder(replace(ALL, every=2), run.folder), CutOff()]).fit()
+    again = build([run, Recorder(replace(ALL, every=2), run.folder)])
+    run.restore(again)
+    assert again.progress.step == 5
+    again.fit()
+    records = [
+        json.loads(line) for line in (run.folder / "diagnostics.jsonl").read_text().splitlines()
+    ]
+    assert [record["step"] for record in records] == [1, *range(2, 21, 2)]

@@ -203,13 +203,17 @@ def unpack(partial, filters, first_slab, gw):
     Partial begins with `first_slab`, of which each group has its own.
     """
     slabs = -(-filters // PANEL)
+    total = np.empty(PANEL, T)
     for s in range(partial.shape[1]):
         group, number = (first_slab + s) // slabs, (first_slab + s) % slabs
         m = group * filters + number * PANEL
-        lanes = min(PANEL, filters - number * PANEL)
+        count = min(PANEL, filters - number * PANEL)
         for k in range(gw.shape[1]):
-            for lane in range(lanes):
-                total = partial[0, s, k, lane]
-                for part in range(1, partial.shape[0]):
-                    total += partial[part, s, k, lane]
-                gw[m + lane, k] = total
+            for lane in range(PANEL):
+                total[lane] = partial[0, s, k, lane]
+            for part in range(1, partial.shape[0]):
+                row = partial[part, s, k]
+                for lane in range(PANEL):
+                    total[lane] += row[lane]
+            for lane in range(count):
+                gw[m + lane, k] = total[lane]

@@ -56,11 +56,13 @@ def pack(w, taps, packed):
     i, end = 0, 0
     while i < w.shape[0]:
         height = first_of(HEIGHTS, w.shape[0] - i)
+        block = w[i : i + height]
         for c in range(w.shape[1]):
             for tap in taps:
+                weights = packed[end : end + height]
                 for r in range(height):
-                    packed[end] = w[i + r, c, tap]
-                    end += 1
+                    weights[r] = block[r, np.uint64(c), np.uint64(tap)]
+                end += height
         i += height
 
 
