@@ -12,6 +12,7 @@ Workloads (float32, whole steps, fixed batch, no data loading):
 - W6: activations on 16 Mi elements, forward and backward: bound by memory. GB/s are what must be
   moved (20 bytes an element), beside those of a copy in the same run.
 - W7: inference of one example through the network of W1: bound by reading its weights.
+- W8: a small GPT, AdamW (`text.py`).
 - W9: from the start of the process to the end of its first W1s step, caches warm.
 - overhead: relu, add and mul on 10 elements, forward and backward.
 

@@ -42,10 +42,11 @@ class Attention(Op):
         self.blocks = list(self._cut((*lead, q.shape[-2], k.shape[-2])))
         self.draws = [random.next_counter() if self.p else None for _ in self.blocks]
         shape = (*lead, q.shape[-2], v.shape[-1])
-        out = be.empty(shape, q.dtype) if self.blocks else be.full(shape, 0.0, q.dtype)
+        out = _heads_inside(be, shape, q.dtype) if self.blocks else be.full(shape, 0.0, q.dtype)
         for block, draw in zip(self.blocks, self.draws, strict=True):
             first, queries, keys = block
-            weights = self._dropped(be, self._weights(be, q, k, mask, block), draw)
+            weights = self._weights(be, self._scaled(be, q, block), k, mask, block)
+            weights = self._dropped(be, weights, draw)
             out[first, ..., queries, :] = be.matmul(weights, _part(v, first, keys))
         self.saved = operands
         return out.reshape(out.shape[self.axes - outer :])
@@ -57,7 +58,8 @@ class Attention(Op):
         gq, gk, gv, gmask = totals
         for block, draw in zip(self.blocks, self.draws, strict=True):
             first, queries, keys = block
-            weights = self._weights(be, q, k, mask, block)
+            scaled = self._scaled(be, q, block)
+            weights = self._weights(be, scaled, k, mask, block)
             g = gy[first, ..., queries, :]
             if gv.wanted:
                 dropped = self._dropped(be, weights, draw)
@@ -65,15 +67,14 @@ class Attention(Op):
             if not (gq.wanted or gk.wanted or gmask.wanted):
                 continue
             g = be.matmul(g, _part(v, first, keys).swapaxes(-1, -2))
-            g = be.softmax.softmax_bwd(self._dropped(be, be.contiguous(g), draw), weights)
+            g = be.softmax.softmax_bwd(self._dropped(be, g, draw), weights)
             if gmask.wanted:
                 gmask.add(g, first, queries, keys)
-            if gq.wanted or gk.wanted:
-                g = be.xp.multiply(g, self.scale)
             if gq.wanted:
-                gq.add(be.matmul(g, _part(k, first, keys)), first, queries)
+                g_scaled = be.matmul(g, _part(k, first, keys))
+                gq.add(be.xp.multiply(g_scaled, self.scale), first, queries)
             if gk.wanted:
-                gk.add(be.matmul(g.swapaxes(-1, -2), _part(q, first, queries)), first, keys)
+                gk.add(be.matmul(g.swapaxes(-1, -2), scaled), first, keys)
         return tuple(
             [total.result(shape) for total, shape in zip(totals, self.shapes, strict=True)]
         )
@@ -97,24 +98,23 @@ class Attention(Op):
                 seen = slice(0, min(bottom, keys) if self.causal else keys)
                 yield slice(start, min(start + several, first)), slice(top, bottom), seen
 
-    def _weights(self, be: Backend, q: Array, k: Array, mask: Any, block: Block) -> Array:
-        """P of a block; a query that sees nothing has zeros."""
+    def _scaled(self, be: Backend, q: Array, block: Block) -> Array:
+        return be.xp.multiply(_part(q, block[0], block[1]), self.scale)
+
+    def _weights(self, be: Backend, scaled: Array, k: Array, mask: Any, block: Block) -> Array:
+        """P of a block, from the scaled queries; a query that sees nothing has zeros."""
         first, queries, keys = block
-        scaled = be.xp.multiply(_part(q, first, queries), self.scale)
         scores = be.matmul(scaled, _part(k, first, keys).swapaxes(-1, -2))
         if self.causal:
             at = be.xp.arange(queries.start, queries.stop)[:, None]
-            scores = be.xp.where(be.xp.arange(keys.stop) <= at, scores, _number(be, -math.inf, q))
+            scores += _hiding(be, be.xp.arange(keys.stop) <= at, scores.dtype)
         if mask is None:
-            return be.softmax.softmax_fwd(be.contiguous(scores))
+            return be.softmax.softmax_fwd(scores)
         part = _part(mask, first, queries, keys)
-        if part.dtype == bool:
-            scores = be.xp.where(part, scores, _number(be, -math.inf, q))
-        else:
-            scores = be.xp.add(scores, part)
-        weights = be.softmax.softmax_fwd(be.contiguous(scores))
+        scores += _hiding(be, part, scores.dtype) if part.dtype == bool else part
+        weights = be.softmax.softmax_fwd(scores)
         blind = be.xp.equal(scores, -math.inf).all(axis=-1, keepdims=True)
-        return be.xp.where(blind, _number(be, 0.0, q), weights)
+        return be.xp.where(blind, be.full((), 0.0, weights.dtype), weights)
 
     def _dropped(self, be: Backend, weights: Array, draw: Any) -> Array:
         return be.dropout.dropout(weights, self.p, *draw) if self.p else weights
@@ -151,8 +151,16 @@ def _part(x: Array, first: slice, rows: slice = ALL, columns: slice = ALL) -> Ar
     return x[ALL if n == 1 else first, ..., ALL if m == 1 else rows, ALL if k == 1 else columns]
 
 
-def _number(be: Backend, value: float, like: Array) -> Array:
-    return be.full((), value, like.dtype)
+def _heads_inside(be: Backend, shape: tuple[int, ...], dtype: Any) -> Array:
+    """A result in whose memory the heads of a position are neighbours: what follows joins them."""
+    *lead, heads, length, width = (1, *shape) if len(shape) == 3 else shape
+    out = be.empty((*lead, length, heads, width), dtype).swapaxes(-2, -3)
+    return out[0] if len(shape) == 3 else out
+
+
+def _hiding(be: Backend, seen: Array, dtype: Any) -> Array:
+    """What is added to scores: 0 where a key is seen, −∞ where it is not."""
+    return be.xp.where(seen, be.full((), 0.0, dtype), be.full((), -math.inf, dtype))
 
 
 def scaled_dot_product_attention(

@@ -59,20 +59,27 @@ class Stack(Op):
 
 
 class Split(Op):
-    """The parts at several keys, as views."""
+    """The parts at several keys, as views; together they are the whole.
 
-    def __init__(self, keys: list[Any]):
-        self.keys = keys
+    Parts may `overlap`: then their gradients add up.
+    """
+
+    def __init__(self, keys: list[Any], overlap: bool = False):
+        self.keys, self.overlap = keys, overlap
 
     def forward(self, be: Backend, x: Array) -> tuple[Array, ...]:
         self.shape = x.shape
         return tuple([x[key] for key in self.keys])
 
     def backward(self, be: Backend, *gs: Array) -> Array:
-        gx = be.full(self.shape, 0, next(g.dtype for g in gs if g is not None))
+        gx = be.empty(self.shape, next(g.dtype for g in gs if g is not None))
+        if self.overlap:
+            gx.fill(0)
         for key, g in zip(self.keys, gs, strict=True):
-            if g is not None:
-                gx[key] += g
+            if self.overlap:
+                gx[key] += 0 if g is None else g
+            else:
+                gx[key] = 0 if g is None else g
         return gx
 
 
@@ -257,7 +264,7 @@ def tensor_split(
         wanted = whole_numbers("tensor_split", "indices", (where,))
         edges = [0, *[slice(i).indices(n)[1] for i in wanted], n]
         keys = [(ALL,) * at + (slice(i, max(i, j)),) for i, j in pairwise(edges)]
-        return apply(Split(keys), x)
+        return apply(Split(keys, overlap=True), x)
     count = whole_number("tensor_split", "sections", where)
     if count < 1:
         raise ArgumentError("tensor_split", f"sections must be at least 1, got {count}")

@@ -4,8 +4,9 @@
 """
 
 from gpunet.models.cnn import CNN
+from gpunet.models.gpt import GPT
 from gpunet.models.lenet import LeNet5
 from gpunet.models.resnet import ResNet, ResNet20
 from gpunet.models.unet import UNet
 
-__all__ = ["CNN", "LeNet5", "ResNet", "ResNet20", "UNet"]
+__all__ = ["CNN", "GPT", "LeNet5", "ResNet", "ResNet20", "UNet"]

@@ -147,6 +147,48 @@ def test_the_number_of_threads_changes_no_bit(pool, shape, dtype) -> None:
                 np.testing.assert_array_equal(results[0], result)
 
 
+LEADS = [
+    ((3,), (3,)),
+    ((3, 2), (3, 2)),
+    ((2, 3, 2), (2, 3, 2)),
+    ((3, 1), (1, 2)),
+    ((2,), (3, 1)),
+    ((), (3, 2)),
+    ((0, 2), (0, 2)),
+]
+
+
+BATCH_LAYOUTS = [
+    lambda x: x,
+    lambda x: x.swapaxes(-1, -2).copy().swapaxes(-1, -2),
+    lambda x: np.moveaxis(np.moveaxis(x, 0, -2).copy(), -2, 0),  # as the heads of an attention
+    lambda x: np.repeat(x, 2, axis=-1)[..., ::2],
+    lambda x: np.flip(np.flip(x).copy()),
+]
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("leads", LEADS, ids=str)
+def test_batches(pool, leads, dtype) -> None:
+    rng = np.random.default_rng(0)
+    for m, k, n in ((19, 40, 17), (3, 2, 4), (1, 90, 80), (5, 0, 3)):
+        a, b = (
+            rng.standard_normal((*lead, *s)).astype(dtype)
+            for lead, s in zip(leads, ((m, k), (k, n)), strict=True)
+        )
+        expected = np.matmul(a.astype("float64"), b.astype("float64"))
+        bound = (k + 2) * np.finfo(dtype).eps * np.matmul(np.abs(a), np.abs(b))
+        for layout in BATCH_LAYOUTS:
+            for x, y in ((a, layout(b)), (layout(a), b)):
+                results = []
+                for size in (1, 3):
+                    pool(size)
+                    results.append(cpu.matmul(x, y))
+                assert results[0].tobytes() == results[1].tobytes()
+                assert results[0].shape == expected.shape
+                assert (np.abs(results[0] - expected) <= bound).all()
+
+
 def test_threads_take_every_item_once() -> None:
     def take_all(counters, items, times_taken):
         while True:

@@ -57,7 +57,10 @@ class CPUBackend(Backend):
             return self.matmul(a.astype("float32"), b.astype("float32")).astype("float16")
         if a.ndim == 2 and b.ndim == 2:
             return self.gemm.gemm(a, b, self.empty((a.shape[0], b.shape[1]), a.dtype))
-        return np.matmul(a, b)
+        lead = a.shape[:-2]
+        if lead != b.shape[:-2]:
+            lead = np.broadcast_shapes(lead, b.shape[:-2])
+        return self.gemm.batch(a, b, self.empty((*lead, a.shape[-2], b.shape[-1]), a.dtype))
 
     def full(self, shape: Shape, value: float, dtype: DType) -> Array:
         out = self.empty(shape, dtype)

@@ -24,6 +24,7 @@ steps of k, whatever thread it falls to. So the number of threads never changes 
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -51,6 +52,7 @@ ROWS = 192  # of A in a block: `DEPTH` steps of it fill half of an L2 cache of 5
 COLUMNS = 48  # of B in a group
 DEPTH = 24 * 1024 // PANEL_BYTES  # steps of k at a time: a panel leaves 8 KiB of an L1 cache free
 CHUNK = 2048  # steps of k for which a thread packs a block of A at once
+SMALL_WORK = 4096  # multiply-adds up to which one product of a batch is not worth packing
 SHARED_WORK = 4_000_000  # multiply-adds from which it pays to wake the other threads
 
 ITEM = ByDtype(float32=4, float64=8)
@@ -127,6 +129,21 @@ def _multiply(a, b, c, add, taken, me):
         packed = top
 
 
+def _batch_signature(dtype: Any) -> Any:
+    operand = types.Array(dtype, 4, "A", readonly=True, aligned=False)
+    return types.void(operand, operand, types.Array(dtype, 4, "C"), types.int64, types.int64)
+
+
+@kernel(signature=_batch_signature)
+def _multiply_batch(a, b, c, start, stop):
+    """The products number `start` to `stop` of a batch."""
+    taken = np.zeros(1, np.int64)
+    for i in range(start, stop):
+        at = i // c.shape[1], i % c.shape[1]
+        taken[0] = 0
+        _multiply(a[at], b[at], c[at], False, taken, 0)
+
+
 def multiply(a: Array, b: Array, out: Array, add: bool = False) -> None:
     """out = a·b or out += a·b by this thread alone, for work that is shared out already.
 
@@ -163,3 +180,34 @@ def gemm(a: Array, b: Array, out: Array) -> Array:
         product = a[:, chunk], b[chunk], out, start > 0, taken
         threads.run([(_multiply[dtype], (*product, me)) for me in range(taken.size)])
     return out
+
+
+def batch(a: Array, b: Array, out: Array) -> Array:
+    """out = a·b for each of the leading axes, shared out over the threads; returns out.
+
+    Shapes: a (..., m, k), b (..., k, n), whose leading axes broadcast; out (..., m, n)
+    C-contiguous. Dtypes as for `gemm`.
+    """
+    lead, (m, n), k = out.shape[:-2], out.shape[-2:], a.shape[-1]
+    if not out.size or min(m, n) == 1 or m * n * k < SMALL_WORK:
+        return np.matmul(a, b, out)
+    operands = [_in_four(x, lead) for x in (a, b)]
+    c = out.reshape(-1, lead[-1] if lead else 1, m, n)
+    count = c.shape[0] * c.shape[1]
+    pieces = 1 if count * m * n * k < SHARED_WORK else min(count, 4 * threads.count())
+    cuts = [count * i // pieces for i in range(pieces + 1)]
+    call = _multiply_batch[out.dtype]
+    tasks = [(call, (*operands, c, start, stop)) for start, stop in pairwise(cuts)]
+    threads.run(tasks)
+    return out
+
+
+def _in_four(x: Array, lead: tuple[int, ...]) -> Array:
+    """An operand with two leading axes, that runs along one of the others."""
+    if x.itemsize not in x.strides[-2:]:
+        x = np.ascontiguousarray(x)
+    if x.shape[:-2] != lead:
+        x = np.broadcast_to(x, (*lead, *x.shape[-2:]))
+    if len(lead) == 2:
+        return x
+    return x.reshape(-1, lead[-1] if lead else 1, *x.shape[-2:])
