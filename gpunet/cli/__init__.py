@@ -19,6 +19,7 @@ EXAMPLES = """examples:
   gpunet compare runs/digits runs/digits-2         their curves in one picture
   gpunet predict runs/digits seven.png             what is on this picture?
   gpunet summary configs/digits.toml               layers, shapes, parameters, multiply-adds
+  gpunet report runs/digits                        all of it on one page
   gpunet find-lr configs/digits.toml               which learning rate?
   gpunet verify-resume configs/digits.toml         does a stop change a bit?
   gpunet info                                      versions, devices, and why no GPU
@@ -78,6 +79,9 @@ def _parser() -> argparse.ArgumentParser:
     summary = command("summary", "show layers, output shapes, parameters and multiply-adds")
     summary.add_argument("config", help="a .toml file")
     add_settings(summary)
+
+    report = command("report", "put all of a run, finished or failed, on one page of HTML")
+    report.add_argument("run", help="folder of a run, e.g. runs/digits")
 
     rates = command("find-lr", "sweep over learning rates, draw the loss, suggest one")
     rates.add_argument("config", help="a .toml file")

@@ -38,10 +38,10 @@ def run(options: Any) -> int:
         f"{__version__}, Python {platform.python_version()}, "
         f"{platform.system()} {platform.machine()}",
     )
-    table.add_row("packages", ", ".join(_installed()))
+    table.add_row("packages", ", ".join(installed()))
     table.add_row(
         "cpu",
-        f"{_processor()}, {os.cpu_count()} cores; {threads.count()} threads compute",
+        f"{processor()}, {os.cpu_count()} cores; {threads.count()} threads compute",
     )
     table.add_row("cuda", escape(probe() or "\n".join(devices())))
     table.add_row("cuda compiler", escape(_nvrtc()))
@@ -52,7 +52,8 @@ def run(options: Any) -> int:
     return 0
 
 
-def _installed() -> list[str]:
+def installed() -> list[str]:
+    """Name and version of each of `PACKAGES` that is there."""
     found = []
     for name in PACKAGES:
         try:
@@ -62,7 +63,8 @@ def _installed() -> list[str]:
     return found
 
 
-def _processor() -> str:
+def processor() -> str:
+    """What the CPU calls itself."""
     try:
         with open("/proc/cpuinfo", encoding="utf-8") as file:
             for line in file:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shlex
 import signal
 import time
@@ -17,7 +16,7 @@ from gpunet.cli.console import TrainingBars, console
 from gpunet.errors import ArgumentError, MissingPackageError
 from gpunet.train.build import build_data, build_model, build_trainer
 from gpunet.train.config import Config, load
-from gpunet.train.diagnostics import LINES, Recorder, advice
+from gpunet.train.diagnostics import Recorder, advice, read_records
 from gpunet.train.run import Run
 from gpunet.train.trainer import Trainer
 
@@ -141,7 +140,7 @@ def _pictures(trainer: Trainer, folder: Path) -> list[str]:
         folder,
         trainer.loader.seed,
     )
-    records = _diagnostics(folder)
+    records = read_records(folder)
     if norms := [record["gradient_norms"] for record in records if "gradient_norms" in record]:
         from gpunet import viz
 
@@ -150,17 +149,9 @@ def _pictures(trainer: Trainer, folder: Path) -> list[str]:
     return [path.name for path in written]
 
 
-def _diagnostics(folder: Path) -> list[dict[str, Any]]:
-    """What the diagnostics have written, if they were asked for."""
-    file = folder / LINES
-    if not file.exists():
-        return []
-    return [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()]
-
-
 def _tell_findings(folder: Path) -> None:
     """What was not as usual."""
-    records = _diagnostics(folder)
+    records = read_records(folder)
     if not records:
         return
     findings = advice(records)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from gpunet.errors import GpunetError
     from gpunet.train.trainer import Trainer
 
 
@@ -28,6 +29,9 @@ class Callback:
 
     def on_finish(self, trainer: Trainer) -> None:
         """Training came to its end: the last epoch, or one too many without a better figure."""
+
+    def on_error(self, trainer: Trainer, error: GpunetError) -> None:
+        """Training cannot go on: NaN, say, or a shape that does not fit."""
 
     def on_end(self, trainer: Trainer) -> None:
         """The last thing heard, however training ended."""

@@ -108,6 +108,14 @@ def advice(records: Sequence[Mapping[str, Any]]) -> list[str]:
     return found
 
 
+def read_records(folder: Path) -> list[dict[str, Any]]:
+    """What a `Recorder` has written into the folder of a run; nothing where there was none."""
+    file = folder / LINES
+    if not file.exists():
+        return []
+    return [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()]
+
+
 class Recorder(Callback):
     """Writes what the configuration asks for into `diagnostics.jsonl`, a line each `every` steps.
 
@@ -126,9 +134,8 @@ class Recorder(Callback):
 
     def on_start(self, trainer: Trainer) -> None:
         """A run that is taken up again goes on after its last step."""
-        if self.path.exists():
-            lines = map(json.loads, self.path.read_text(encoding="utf-8").splitlines())
-            self.records = [line for line in lines if line["step"] <= trainer.progress.step]
+        found = read_records(self.path.parent)
+        self.records = [record for record in found if record["step"] <= trainer.progress.step]
 
     def on_gradients(self, trainer: Trainer) -> None:
         """Looks at what the step will change."""

@@ -5,6 +5,7 @@ runs/digits/
     metrics.jsonl             a line an epoch
     checkpoint.safetensors    the latest state: after an epoch, or where it was stopped
     best.safetensors          the state after the best epoch
+    failure.txt               why it ended, where it was an error
     diagnostics.jsonl         what the configuration asks to look at, a line every few steps
     epoch-0007.safetensors    those of the last epochs, where the configuration keeps several
     learning_curve.png ...    the task's pictures
@@ -21,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from gpunet.data import Dataset
-from gpunet.errors import CheckpointError, RunError
+from gpunet.errors import CheckpointError, GpunetError, RunError
 from gpunet.train import checkpoint
 from gpunet.train.callbacks import Callback
 from gpunet.train.checkpoint import Checkpoint
@@ -29,7 +30,7 @@ from gpunet.train.config import Config, differences, load, loads, to_toml
 from gpunet.train.trainer import Trainer
 
 CONFIG, METRICS, CHECKPOINT = "config.toml", "metrics.jsonl", "checkpoint.safetensors"
-BEST = "best.safetensors"
+BEST, FAILURE = "best.safetensors", "failure.txt"
 # A resumed run may be another in these: they decide nothing, or what is not yet computed.
 FREE = ("device ", "checkpoints.", "diagnostics.", "data.workers ", "train.epochs ")
 
@@ -136,6 +137,13 @@ class Run(Callback):
     def on_epoch(self, trainer: Trainer, record: dict[str, Any]) -> None:
         self._save(trainer)
         self._follow_up(trainer)
+
+    def on_start(self, trainer: Trainer) -> None:
+        (self.folder / FAILURE).unlink(missing_ok=True)
+
+    def on_error(self, trainer: Trainer, error: GpunetError) -> None:
+        """Keeps what went wrong, for the report."""
+        checkpoint.write_atomically(self.folder / FAILURE, str(error).encode())
 
     def on_stop(self, trainer: Trainer) -> None:
         self._save(trainer)

@@ -17,7 +17,7 @@ from gpunet.autograd import Tensor
 from gpunet.backend import random
 from gpunet.data import DataLoader, Dataset
 from gpunet.data.loader import Batch
-from gpunet.errors import NonFiniteError
+from gpunet.errors import GpunetError, NonFiniteError, RunError
 from gpunet.train.averaging import Averaging
 from gpunet.train.callbacks import Callback
 from gpunet.train.config import AverageConfig, RegularizationConfig, TrainConfig
@@ -126,6 +126,11 @@ class Trainer:
                         return False
                 self._finish_epoch(epoch)
             self._tell("on_finish")
+        except RunError:  # the folder is not writable: there is nowhere to tell of it
+            raise
+        except GpunetError as error:
+            self._tell("on_error", error)
+            raise
         finally:
             self._tell("on_end")
         return True

@@ -1,6 +1,7 @@
 """The other commands: what they print, and what they say of bad input."""
 
 import argparse
+import json
 import re
 
 import numpy as np
@@ -141,7 +142,15 @@ def test_a_checkpoint_of_another_model(gpunet, run_folder) -> None:
 def test_compare(gpunet, trained, run_folder, tmp_path) -> None:
     done = gpunet("compare", trained.folder, run_folder.rename(tmp_path / "other"),
                   "--out", tmp_path / "both.png")  # fmt: skip
-    assert (done.status, done.out) == (0, f"picture, open it: {tmp_path / 'both.png'}\n")
+    assert (done.status, done.err) == (0, "")
+    title, first, second, picture = done.out.splitlines()
+    figures = "train loss  train accuracy  test loss  test accuracy"
+    assert " ".join(title.split()) == f"run epochs minutes {' '.join(figures.split())}"
+    assert [line.split()[0] for line in (first, second)] == ["run", "other"]
+    assert first.split()[1:] == second.split()[1:]
+    last = json.loads((trained.folder / "metrics.jsonl").read_text().splitlines()[-1])
+    assert first.split()[-1] == f"{last['test_accuracy']:.4f}"
+    assert picture == f"picture, open it: {tmp_path / 'both.png'}"
     assert (tmp_path / "both.png").read_bytes().startswith(b"\x89PNG")
 
 
@@ -361,7 +370,7 @@ def test_help_mentions_every_command_with_an_example(gpunet) -> None:
     assert done.status == 0
     assert set(parsers()) == {
         *("train", "eval", "predict", "compare", "summary"),
-        *("find-lr", "verify-resume", "info", "warmup", "ops"),
+        *("report", "find-lr", "verify-resume", "info", "warmup", "ops"),
     }
     for name in parsers():
         assert re.search(rf"^    {name}\b", done.out, re.M)
