@@ -25,6 +25,7 @@ FAMILIES = {
     "nn": '["!^_"]',
     "optim": '["!^_"]',
     "models": '["!^_"]',
+    "text": '["!^_"]',
 }
 PAGES = {  # further pages: title, and the modules on it
     "tensor": ("Tensors", ["autograd.tensor", "autograd.creation"]),

@@ -82,6 +82,16 @@ class GPT(nn.Module):
             x = block(x)
         return self.lm_head(net["ln_f"](x))
 
+    def step(self, tokens: Tensor, state: Tensor | None) -> tuple[Tensor, Tensor]:
+        """Scores of the token after the next `tokens`, for `gpunet.text`.
+
+        The state is what was read, the last block_size tokens of it.
+        Shapes: tokens (N,), state (N, T) or None; scores (N, vocab_size).
+        """
+        last = tokens.unsqueeze(1)
+        window = last if state is None else F.concat([state, last], 1)[:, -self.block_size :]
+        return self.forward(window)[:, -1], window
+
 
 class Block(nn.Module):
     """Attention, then two dense layers, each added to what went in, which is normalised first."""

@@ -1,0 +1,53 @@
+"""Sequences of unequal lengths in one array."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from gpunet.errors import ArgumentError, DataError
+
+Array = Any  # numpy.ndarray
+
+
+def pad(sequences: Sequence[Any], value: int = 0, length: int | None = None) -> tuple[Array, Array]:
+    """The sequences as rows, filled up with `value`, and their lengths; both int64.
+
+    Shapes: (N, L) and (N,), L the longest length, or `length`.
+
+    >>> pad([[1, 2, 3], [4]])[0].tolist()
+    [[1, 2, 3], [4, 0, 0]]
+    """
+    if not len(sequences):
+        raise DataError("pad", "sequences must be at least one, got none")
+    lengths = np.array([len(sequence) for sequence in sequences], np.int64)
+    longest = int(lengths.max())
+    if length is None:
+        length = longest
+    elif length < longest:
+        raise ArgumentError("pad", f"length must be at least {longest}, the longest, got {length}")
+    rows = np.full((len(sequences), length), value, np.int64)
+    for row, sequence in zip(rows, sequences, strict=True):
+        row[: len(sequence)] = sequence
+    return rows, lengths
+
+
+def bucket(
+    lengths: Sequence[int], batch_size: int, generator: np.random.Generator | None = None
+) -> list[Array]:
+    """Batches of positions whose lengths are as alike as can be, so that little is padding.
+
+    Equal lengths and the batches are shuffled by `generator`; without one, they go from short to
+    long. The longest batch may be smaller.
+    """
+    if batch_size < 1:
+        raise ArgumentError("bucket", f"batch_size must be at least 1, got {batch_size}")
+    n = len(lengths)
+    order = np.arange(n) if generator is None else generator.permutation(n)
+    order = order[np.argsort(np.asarray(lengths, np.int64)[order], kind="stable")]
+    batches = [order[i : i + batch_size] for i in range(0, n, batch_size)]
+    if generator is None:
+        return batches
+    return [batches[i] for i in generator.permutation(len(batches))]
