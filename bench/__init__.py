@@ -7,6 +7,7 @@ Workloads (float32, whole steps, fixed batch, no data loading):
 - W2: PyTorch's MNIST example, two convolutions and two dense layers, batch 64, Adam.
 - W2l: LeNet-5, batch 128, SGD with momentum. W3: ResNet-20, batch 32, likewise. Both, and W2, also
   beside PyTorch with channels last (`images.py`).
+- W4: LSTM language model of characters; W5: GRU; lstm-b32, lstm-b1, lstm-step (`recurrent.py`).
 - conv: convolutions alone, forward or backward, and the memory they take (`conv.py`).
 - W6: activations on 16 Mi elements, forward and backward: bound by memory. GB/s are what must be
   moved (20 bytes an element), beside those of a copy in the same run.

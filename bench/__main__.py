@@ -19,7 +19,7 @@ from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 
-from bench import THREADS, conv, elementwise, images, text
+from bench import THREADS, conv, elementwise, images, recurrent, text
 
 # In a file or a pipe the table keeps its width.
 console = Console(highlight=False, width=None if sys.stdout.isatty() else 120)
@@ -27,6 +27,7 @@ RIVALS = {
     "W1": ("torch", "torch-fused", "jax"),
     "W1s": ("torch", "jax"),
     **dict.fromkeys(images.WORKLOADS, ("torch", "torch-channels-last")),
+    **dict.fromkeys(recurrent.WORKLOADS, ("torch",)),
     **dict.fromkeys(text.WORKLOADS, ("torch",)),
     "W7": ("torch", "jax"),
     "W9": ("torch", "jax"),
@@ -35,6 +36,7 @@ RIVALS = {
 }
 # PyTorch's time over gpunet's
 GOALS = {"W1": 1.8, "W1s": 1.8, "W2": 1.65, "W2l": 2.0, "W3": 1.25, "W7": 2.0, "W8": 1.2, "W9": 4.0}
+GOALS |= {"W4": 1.1, "W5": 1.3, "lstm-b32": 0.9, "lstm-b1": 1.25, "lstm-step": 2.9}
 GOALS |= dict.fromkeys(conv.WORKLOADS, 1.0)
 GOALS |= {workload: 2.5 for workload in elementwise.W6 if workload != "W6-copy"}
 PACKAGE = {

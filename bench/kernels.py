@@ -169,6 +169,24 @@ def gradients(n: int, rng: Any) -> Arrays:
 # --- steps
 
 
+def sequences(gates: int, alone: bool = False, projected: bool = False) -> Any:
+    """x, weights and biases of a recurrent layer as wide as its input.
+
+    `alone` are two long sequences, which get a launch to themselves.
+    """
+
+    def inputs(n: int, rng: Any) -> Arrays:
+        width = min(256, math.isqrt(n) // 4)
+        shape = (min(128, n // (2 * width)), 2) if alone else (4, n // (4 * width))
+        rows = gates * width
+        x, *biases = (rng.standard_normal(s) for s in ((*shape, width), (rows,), (rows,)))
+        weights = [rng.standard_normal((rows, width)) / width**0.5 for _ in range(2)]
+        more = [rng.standard_normal((width, width)) / width**0.5] if projected else []
+        return [x, *weights, *biases, *more]
+
+    return inputs
+
+
 def function(call: Callable[..., Any]) -> Callable[[Framework, Arrays], Step]:
     """A step that calls a function of the framework and its tensors, forward and backward."""
 
@@ -270,7 +288,24 @@ WORKS: tuple[Work, ...] = (
     update("NAdam", 2),
     update("RAdam", 2),
 )
-WORKS += (Work("step", matrix, function(lambda f, x: f.step(x)), rival=False),)
+# PyTorch's functions of these names are other ones.
+WORKS += (
+    Work("step", matrix, function(lambda f, x: f.step(x)), rival=False),
+    Work("rnn", sequences(1), function(lambda f, *given: f.rnn(*given)[0]), rival=False),
+    Work("gru", sequences(3), function(lambda f, *given: f.gru(*given)[0]), rival=False),
+    Work(
+        "lstm, projected",
+        sequences(4, projected=True),
+        function(lambda f, *given: f.lstm(*given[:5], None, None, given[5])[0]),
+        rival=False,
+    ),
+    Work(
+        "lstm, one launch",
+        sequences(4, alone=True),
+        function(lambda f, *given: f.lstm(*given)[0]),
+        rival=False,
+    ),
+)
 
 
 # --- what a step starts

@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from bench import conv, gpu, images, text
+from bench import conv, gpu, images, recurrent, text
 from bench.__main__ import bandwidth, goal_of, memory, milliseconds, spread
 from bench.elementwise import OVERHEAD, W6
 
@@ -23,6 +23,7 @@ WORKLOADS = {
     "W1": "MLP 784–512–512–10, batch 128, Adam: a training step",
     "W1s": "MLP 784–128–10, batch 32, SGD: a training step",
     **images.TEXT,
+    **recurrent.TEXT,
     **text.TEXT,
     "W7": "the network of W1, inference of one example",
     **{workload: conv.text(workload) for workload in conv.WORKLOADS},

@@ -23,10 +23,12 @@
 //                   before, of the one before it after, without what goes through the product
 //     gy, gz        gradients of y (null: 0) and of z; gru: (batch, 4 units), of r, u, n and q
 //
-// A thread owns one unit of one sequence, in all parts, and loops on over the grid. Nothing is
-// shared and nothing summed. Legal launches: any number of blocks.
+// A thread owns one unit of one sequence, in all parts, and loops on over the grid; a kernel
+// NAME_sequence goes through all steps of a whole sequence in one block. Legal launches: any number
+// of blocks, and at most 256 units for NAME_sequence.
 // Bytes moved per element of s bytes (one unit of one sequence): rnn 4 s forward and 4 s backward,
-// lstm 15 s and 12 s, gru 11 s and 13 s. What counts at these sizes is the launch.
+// lstm 15 s and 12 s, gru 11 s and 13 s. What counts at these sizes is the launch. NAME_sequence
+// reads 4 units s more, from the L2 cache: the recurrent weights.
 //
 // Twins: gpunet/backend/cpu/recurrent.py, which go through all steps at once.
 
@@ -88,6 +90,44 @@ KERNEL(rnn_bwd)(const T* gy, const T* product, const T* y, const long long* leng
 // ------------------------------------------------------------------------------------------------
 // LSTM
 
+// One unit of one sequence at one step: its gates and its c.
+struct Cell {
+    acc_t i, f, g, o, c;
+
+    // From the four parts of a, and c of the step before.
+    __device__ static Cell forward(const acc_t* a, acc_t before) {
+        Cell cell = {sigmoid(a[0]), sigmoid(a[1]), tanh(a[2]), sigmoid(a[3]), 0};
+        cell.c = cell.f * before + cell.i * cell.g;
+        return cell;
+    }
+
+    // From what was kept.
+    __device__ Cell(const T* gates, const Unit& unit, acc_t c)
+        : i(acc_t(gates[unit.part(0)])), f(acc_t(gates[unit.part(1)])),
+          g(acc_t(gates[unit.part(2)])), o(acc_t(gates[unit.part(3)])), c(c) {}
+    __device__ Cell(acc_t i, acc_t f, acc_t g, acc_t o, acc_t c) : i(i), f(f), g(g), o(o), c(c) {}
+
+    __device__ acc_t h() const { return o * tanh(c); }
+
+    __device__ void keep(T* gates, const Unit& unit) const {
+        gates[unit.part(0)] = T(i);
+        gates[unit.part(1)] = T(f);
+        gates[unit.part(2)] = T(g);
+        gates[unit.part(3)] = T(o);
+    }
+
+    // Gradients of the four parts of a, from that of h; gc is the gradient of c from later steps,
+    // and becomes that of c before.
+    __device__ void backward(acc_t gh, acc_t before, acc_t* gc, acc_t* ga) const {
+        const acc_t tc = tanh(c), g_c = *gc + gh * o * (1 - tc * tc);
+        ga[0] = g_c * g * i * (1 - i);
+        ga[1] = g_c * before * f * (1 - f);
+        ga[2] = g_c * i * (1 - g * g);
+        ga[3] = gh * tc * o * (1 - o);
+        *gc = g_c * f;
+    }
+};
+
 KERNEL(lstm_fwd)(T* z, const T* product, const T* bias, const long long* lengths, T* h, acc_t* c,
                  T* y, T* cells, long long t, long long batch, long long units) {
     GRID_STRIDE(k, batch * units) {
@@ -97,17 +137,14 @@ KERNEL(lstm_fwd)(T* z, const T* product, const T* bias, const long long* lengths
             cells[k] = T(c[k]);
             continue;
         }
-        const acc_t i = sigmoid(unit.sum(z, product, bias, 0));
-        const acc_t f = sigmoid(unit.sum(z, product, bias, 1));
-        const acc_t g = tanh(unit.sum(z, product, bias, 2));
-        const acc_t o = sigmoid(unit.sum(z, product, bias, 3));
-        z[unit.part(0)] = T(i);
-        z[unit.part(1)] = T(f);
-        z[unit.part(2)] = T(g);
-        z[unit.part(3)] = T(o);
-        c[k] = f * c[k] + i * g;
-        cells[k] = T(c[k]);
-        h[k] = y[k] = T(o * tanh(c[k]));
+        acc_t a[4];
+#pragma unroll
+        for (int part = 0; part < 4; ++part) a[part] = unit.sum(z, product, bias, part);
+        const Cell cell = Cell::forward(a, c[k]);
+        cell.keep(z, unit);
+        c[k] = cell.c;
+        cells[k] = T(cell.c);
+        h[k] = y[k] = T(cell.h());
     }
 }
 
@@ -117,22 +154,102 @@ KERNEL(lstm_bwd)(const T* gy, const T* product, const T* gates, const T* cells, 
     // before: c of the step before, null for zeros.
     GRID_STRIDE(k, batch * units) {
         const Unit unit(k, units, 4);
-        const acc_t g_all = gh[k] + or_zero(product, k);
-        if (!goes_on(lengths, unit.n, t)) {
-            gh[k] = g_all;
-            for (int part = 0; part < 4; ++part) gz[unit.part(part)] = T(0);
-            continue;
+        const acc_t g = gh[k] + or_zero(product, k);
+        const bool on = goes_on(lengths, unit.n, t);
+        acc_t ga[4] = {};
+        if (on) {
+            const Cell cell(gates, unit, acc_t(cells[k]));
+            cell.backward(g + or_zero(gy, k), or_zero(before, k), &gc[k], ga);
         }
-        const acc_t i = acc_t(gates[unit.part(0)]), f = acc_t(gates[unit.part(1)]);
-        const acc_t g = acc_t(gates[unit.part(2)]), o = acc_t(gates[unit.part(3)]);
-        const acc_t gy_all = g_all + or_zero(gy, k), tc = tanh(acc_t(cells[k]));
-        const acc_t gc_all = gc[k] + gy_all * o * (1 - tc * tc);
-        gz[unit.part(0)] = T(gc_all * g * i * (1 - i));
-        gz[unit.part(1)] = T(gc_all * or_zero(before, k) * f * (1 - f));
-        gz[unit.part(2)] = T(gc_all * i * (1 - g * g));
-        gz[unit.part(3)] = T(gy_all * tc * o * (1 - o));
-        gc[k] = gc_all * f;
-        gh[k] = 0;
+        gh[k] = on ? 0 : g;
+#pragma unroll
+        for (int part = 0; part < 4; ++part) gz[unit.part(part)] = T(ga[part]);
+    }
+}
+
+// All steps in one launch, for layers of at most MOST units. A block takes one sequence from its
+// first step to its last: it needs nothing of the others, so blocks never wait for each other. The
+// state lies in shared memory, twice: a step reads one and writes the other, so that one barrier a
+// step is enough. The recurrent weights come from the L2 cache at every step; neighbouring threads
+// read neighbouring ones.
+
+constexpr int MOST = 256;
+
+KERNEL(lstm_fwd_sequence)(T* z, const T* w, const T* bias, const long long* lengths, T* h,
+                          acc_t* c, T* y, T* cells, long long steps, long long batch,
+                          long long units, bool reverse, bool keep) {
+    // All but w, bias, lengths, h and c are of all steps; w: (units, 4 units), W_hh transposed.
+    __shared__ acc_t state[2][MOST];
+    BLOCK_PER_ROW(n, batch) {
+        __syncthreads();  // the sequence before has been read to its end
+        BLOCK_STRIDE(j, units) state[0][j] = acc_t(h[n * units + j]);
+        for (long long s = 0; s < steps; ++s) {
+            const long long t = reverse ? steps - 1 - s : s, row = t * batch + n;
+            const acc_t* before = state[s % 2];
+            acc_t* after = state[(s + 1) % 2];
+            const bool on = goes_on(lengths, n, t);
+            __syncthreads();
+            BLOCK_STRIDE(j, units) {
+                const Unit unit(row * units + j, units, 4);
+                acc_t* cj = c + n * units + j;
+                after[j] = before[j];
+                if (on) {
+                    acc_t a[4];
+#pragma unroll
+                    for (int part = 0; part < 4; ++part) a[part] = unit.sum(z, nullptr, bias, part);
+                    for (long long k = 0; k < units; ++k)
+#pragma unroll
+                        for (int part = 0; part < 4; ++part)
+                            a[part] += before[k] * acc_t(w[(k * 4 + part) * units + j]);
+                    const Cell cell = Cell::forward(a, *cj);
+                    cell.keep(z, unit);
+                    *cj = cell.c;
+                    after[j] = acc_t(T(cell.h()));
+                }
+                y[unit.i] = T(on ? after[j] : 0);
+                if (keep) cells[unit.i] = T(*cj);
+            }
+        }
+        __syncthreads();
+        BLOCK_STRIDE(j, units) h[n * units + j] = T(state[steps % 2][j]);
+    }
+}
+
+KERNEL(lstm_bwd_sequence)(const T* gy, const T* w, const T* gates, const T* cells, const T* c_0,
+                          const long long* lengths, acc_t* gh, acc_t* gc, T* gz, long long steps,
+                          long long batch, long long units, bool reverse) {
+    // gy, gates, cells and gz are of all steps; w: (4 units, units), W_hh; c_0: null for zeros.
+    __shared__ acc_t slopes[2][4 * MOST];  // gz of the step that came just before, and of this one
+    BLOCK_PER_ROW(n, batch) {
+        __syncthreads();  // the sequence before has been read to its end
+        BLOCK_STRIDE(j, 4 * units) slopes[0][j] = 0;
+        for (long long s = 0; s <= steps; ++s) {
+            const long long t = reverse ? s : steps - 1 - s, row = t * batch + n;
+            const long long earlier = reverse ? t + 1 : t - 1;
+            const acc_t* before = slopes[s % 2];
+            acc_t* after = slopes[(s + 1) % 2];
+            const bool on = s < steps && goes_on(lengths, n, t);
+            __syncthreads();
+            BLOCK_STRIDE(j, units) {
+                const long long k = n * units + j;
+                acc_t g = gh[k], ga[4] = {};
+                for (long long m = 0; m < 4 * units; ++m) g += before[m] * acc_t(w[m * units + j]);
+                if (on) {
+                    const Unit unit(row * units + j, units, 4);
+                    const long long i = (earlier * batch + n) * units + j;
+                    const acc_t c = s + 1 == steps ? or_zero(c_0, k) : acc_t(cells[i]);
+                    const Cell cell(gates, unit, acc_t(cells[unit.i]));
+                    cell.backward(g + or_zero(gy, unit.i), c, &gc[k], ga);
+                }
+                gh[k] = on ? 0 : g;
+#pragma unroll
+                for (int part = 0; part < 4; ++part) {
+                    const T rounded = T(ga[part]);
+                    after[part * units + j] = acc_t(rounded);
+                    if (s < steps) gz[(row * 4 + part) * units + j] = rounded;
+                }
+            }
+        }
     }
 }
 

@@ -164,3 +164,19 @@ def integers_of(operation: str, name: str, values: Any) -> list[int]:
     except TypeError:
         raise ArgumentError(operation, f"{name} must be a list or one axis, got {values}") from None
     return [whole_number(operation, name, value) for value in listed]
+
+
+def lengths_of(operation: str, lengths: Any, x: Tensor) -> list[int] | None:
+    """One length a sequence, each from 1 to T; None if all sequences have T steps."""
+    if lengths is None:
+        return None
+    steps, batch = x.shape[:2]
+    values = integers_of(operation, "lengths", lengths)
+    if len(values) != batch:
+        rule = f"lengths must be N = {batch} whole numbers, got {len(values)}"
+        shape_error(operation, rule, x=x)
+    for value in values:
+        if not 0 < value <= steps:
+            rule = f"lengths must be in [1, T] = [1, {steps}], got {value}"
+            raise ArgumentError(operation, rule, describe(x=x))
+    return values if min(values, default=steps) < steps else None

@@ -11,11 +11,9 @@ from typing import Any
 from gpunet.autograd.op import Op, apply
 from gpunet.autograd.tensor import Tensor
 from gpunet.backend import Array, Backend
-from gpunet.errors import ArgumentError
 from gpunet.functional.check import (
-    describe,
-    integers_of,
     is_tensor,
+    lengths_of,
     one_device,
     one_of,
     same_dtype,
@@ -204,7 +202,7 @@ def rnn(
     """
     one_of("rnn", "nonlinearity", nonlinearity, ("tanh", "relu"))
     tensors = _checked("rnn", 1, x, weight_ih, weight_hh, bias_ih, bias_hh, h_0)
-    op = RNN(_checked_lengths("rnn", lengths, x), reverse, nonlinearity == "relu")
+    op = RNN(lengths_of("rnn", lengths, x), reverse, nonlinearity == "relu")
     return apply(op, *tensors)
 
 
@@ -237,7 +235,7 @@ def lstm(
     al., Neural Computation 12, 2000; projection: Sak et al., arXiv:1402.1128.
     """
     tensors = _checked("lstm", 4, x, weight_ih, weight_hh, bias_ih, bias_hh, h_0, c_0, weight_hr)
-    return apply(LSTM(_checked_lengths("lstm", lengths, x), reverse), *tensors)
+    return apply(LSTM(lengths_of("lstm", lengths, x), reverse), *tensors)
 
 
 def gru(
@@ -264,10 +262,13 @@ def gru(
     Source: Cho et al., arXiv:1406.1078, with r outside the product, as in PyTorch and cuDNN.
     """
     tensors = _checked("gru", 3, x, weight_ih, weight_hh, bias_ih, bias_hh, h_0)
-    return apply(GRU(_checked_lengths("gru", lengths, x), reverse), *tensors)
+    return apply(GRU(lengths_of("gru", lengths, x), reverse), *tensors)
 
 
 # --- checks
+
+
+_fitting: set[tuple[Any, ...]] = set()  # shapes that were found to fit: single steps live on that
 
 
 def _checked(
@@ -276,52 +277,53 @@ def _checked(
     x: Tensor,
     weight_ih: Tensor,
     weight_hh: Tensor,
-    bias_ih: Tensor | None,
-    bias_hh: Tensor | None,
-    h_0: Tensor | None,
-    c_0: Tensor | None = None,
-    weight_hr: Tensor | None = None,
+    *others: Tensor | None,
 ) -> tuple[Tensor | None, ...]:
-    """All tensors but those a layer of this kind does not have; their dtypes and shapes fit."""
-    given = dict(
-        weight_ih=weight_ih, weight_hh=weight_hh, bias_ih=bias_ih, bias_hh=bias_hh, h_0=h_0,
-        c_0=c_0, weight_hr=weight_hr,
-    )  # fmt: skip
+    """All tensors; their devices, dtypes and shapes fit. Those behind weight_hh may be None."""
+    given = weight_ih, weight_hh, *others
+    try:
+        array, be = x.array, x.backend
+        dtype = array.dtype
+        shapes: tuple[Any, ...] = operation, array.shape
+        for tensor in given:
+            if tensor is None:
+                shapes = *shapes, None
+            elif tensor.array.dtype is dtype and tensor.backend is be:
+                shapes = *shapes, tensor.array.shape
+        # One that is missing has another dtype or device.
+        if len(shapes) == 2 + len(given) and shapes in _fitting and dtype.kind == "f":
+            return x, *given
+    except AttributeError:
+        shapes = ()
+    named = dict(zip(_NAMES, given, strict=False))
     is_tensor(operation, "weight_ih", weight_ih)
     is_tensor(operation, "weight_hh", weight_hh)
-    same_dtype(operation, x=x, **given)
-    one_device(operation, x, *given.values())
+    same_dtype(operation, x=x, **named)
+    one_device(operation, x, *given)
+    _check_shapes(operation, gates, x, named)
+    if len(_fitting) > 1000:
+        _fitting.clear()
+    _fitting.add(shapes)
+    return x, *given
+
+
+_NAMES = "weight_ih", "weight_hh", "bias_ih", "bias_hh", "h_0", "c_0", "weight_hr"
+
+
+def _check_shapes(operation: str, gates: int, x: Tensor, given: dict[str, Tensor | None]) -> None:
     if x.ndim != 3 or not x.shape[0]:
         shape_error(operation, f"x must have shape (T, N, I) with T > 0, got {x.shape}", x=x)
+    weight_hh, weight_hr = given["weight_hh"], given.get("weight_hr")
+    assert weight_hh is not None
     if weight_hh.ndim != 2 or weight_hh.shape[0] % gates:
         many = "" if gates == 1 else str(gates)
         rule = f"weight_hh must have shape ({many}H, {'P' if gates == 4 else 'H'})"
         shape_error(operation, f"{rule}, got {weight_hh.shape}", x=x)
     batch, units = x.shape[1], weight_hh.shape[0] // gates
     width = weight_hr.shape[0] if weight_hr is not None and weight_hr.ndim else units
-    shapes = dict(
-        weight_ih=(gates * units, x.shape[2]), weight_hh=(gates * units, width),
-        bias_ih=(gates * units,), bias_hh=(gates * units,), h_0=(batch, width), c_0=(batch, units),
-        weight_hr=(width, units),
-    )  # fmt: skip
-    for name, tensor in given.items():
-        if tensor is not None and tensor.shape != shapes[name]:
-            rule = f"{name} must have shape {shapes[name]}, got {tensor.shape}"
+    rows = gates * units
+    shapes = (rows, x.shape[2]), (rows, width), (rows,), (rows,), (batch, width), (batch, units)
+    for (name, tensor), shape in zip(given.items(), (*shapes, (width, units)), strict=False):
+        if tensor is not None and tensor.shape != shape:
+            rule = f"{name} must have shape {shape}, got {tensor.shape}"
             shape_error(operation, rule, x=x, weight_hh=weight_hh)
-    return x, *(list(given.values()) if gates == 4 else list(given.values())[:5])
-
-
-def _checked_lengths(operation: str, lengths: Lengths, x: Tensor) -> list[int] | None:
-    """One length a sequence, each from 1 to T; None if all sequences have T steps."""
-    if lengths is None:
-        return None
-    steps, batch = x.shape[:2]
-    values = integers_of(operation, "lengths", lengths)
-    if len(values) != batch:
-        rule = f"lengths must be N = {batch} whole numbers, got {len(values)}"
-        shape_error(operation, rule, x=x)
-    for value in values:
-        if not 0 < value <= steps:
-            rule = f"lengths must be in [1, T] = [1, {steps}], got {value}"
-            raise ArgumentError(operation, rule, describe(x=x))
-    return values if min(values, default=steps) < steps else None

@@ -48,6 +48,7 @@ from gpunet.nn.feature_dropout import (
 )
 from gpunet.nn.flatten import Flatten, Unflatten
 from gpunet.nn.gating import GLU, PReLU, RReLU
+from gpunet.nn.layer_norm_lstm import LayerNormLSTM
 from gpunet.nn.linear import Bilinear, Identity, Linear
 from gpunet.nn.loss import (
     BCELoss,
@@ -209,6 +210,7 @@ __all__ = [
     "LPPool3d",
     "LSTMCell",
     "LayerNorm",
+    "LayerNormLSTM",
     "LeakyReLU",
     "LearnedPositionalEncoding",
     "Linear",

@@ -20,6 +20,7 @@ from tests.kernels import (
     test_cross_entropy,
     test_dropout,
     test_optim,
+    test_recurrent,
     test_reduction,
     test_softmax,
 )
@@ -155,6 +156,22 @@ FAULTS = {
         test_optim.test_equals_the_rule,
         (FLOAT32, "SGD", {"momentum": 0.9, "dampening": 0.5}),
         "",
+    ),
+    "no barrier before the state of the last step is read": Fault(
+        "recurrent",
+        "__syncthreads();\n            BLOCK_STRIDE(j, units) {\n                const Unit",
+        "BLOCK_STRIDE(j, units) {\n                const Unit",
+        test_recurrent.test_sequences,
+        (FLOAT32, False, False, (5, 40)),
+        ORDER,
+    ),
+    "a step of a sequence that has ended": Fault(
+        "recurrent",
+        "return !lengths || t < lengths[n];",
+        "return !lengths || t <= lengths[n];",
+        test_recurrent.test_lstm,
+        (FLOAT32, True, (3, 5)),
+        WRONG,
     ),
     "a moment that is not kept": Fault(
         "optim",

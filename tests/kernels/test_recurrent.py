@@ -112,7 +112,8 @@ def launched(
     """
     kernel = build.load("recurrent", dtype)[name]
     pointers = [p for p in kernel.parameters if p.pointer]
-    batch = rest[-2 - isinstance(rest[-1], bool)]
+    whole = [x for x in rest if not isinstance(x, bool)]
+    batch = whole[-2]
 
     def program(device: Device) -> Any:
         arrays: dict[str, Any] = {}
@@ -213,6 +214,87 @@ def test_gru(dtype: DType, ends: bool, size: tuple[int, int]) -> None:
             return gru_back(gy, p, gates, q, np.where(first, h_0, h), gh, on)
 
         check(dtype, found, formula, gy, gp, gates, q, h, h_0, gh)
+
+
+# --- all steps in one launch
+
+STEPS = 3
+SEQUENCES = ((1, 1), (3, 5), (5, 40))  # batch, units
+
+
+def over_steps(
+    z: Array, w: Array, b: Array, h: Array, c: Array, ends: Any, reverse: bool
+) -> dict[str, Array]:
+    """`lstm` above, step after step; z (steps, batch, 4 units), w (units, 4 units)."""
+    y, gates, cells = np.empty((len(z), *h.shape), z.dtype), z.copy(), []
+    order = range(len(z))[:: -1 if reverse else 1]
+    for t in order:
+        on = np.ones((len(h), 1), bool) if ends is None else (ends > t)[:, None]
+        step = lstm(z[t], h @ w, b, h, c, on)
+        y[t], gates[t], h, c = step["y"], step["z"], step["h"], step["c"]
+        cells.append(c)
+    return dict(z=gates, h=h, c=c, y=y, cells=np.stack(cells[:: -1 if reverse else 1]))
+
+
+def back_over_steps(
+    gy: Array, w: Array, gates: Array, cells: Array, c_0: Array, gh: Array, gc: Array, ends: Any,
+    reverse: bool,
+) -> dict[str, Array]:  # fmt: skip
+    gz, p = np.empty_like(gates), np.zeros_like(gh)
+    for t in range(len(gates))[:: 1 if reverse else -1]:
+        on = np.ones((len(gh), 1), bool) if ends is None else (ends > t)[:, None]
+        earlier = t + 1 if reverse else t - 1
+        before = cells[earlier] if 0 <= earlier < len(gates) else c_0
+        step = lstm_back(gy[t], p, gates[t], cells[t], before, gh, gc, on)
+        gz[t], gh, gc = step["gz"], step["gh"], step["gc"]
+        p = gz[t] @ w
+    return dict(gz=gz, gh=gh + p, gc=gc)
+
+
+def small(dtype: DType, seed: int, *shape: int) -> Array:
+    return dtype.encode(np.random.default_rng(seed).normal(0.0, 0.5, shape))
+
+
+@pytest.mark.parametrize("size", SEQUENCES, ids=str)
+@pytest.mark.parametrize("reverse", [False, True], ids=["forward", "reverse"])
+@pytest.mark.parametrize("ends", [False, True], ids=["all", "ends"])
+@pytest.mark.parametrize("dtype", DTYPES, ids=str)
+def test_sequences(dtype: DType, ends: bool, reverse: bool, size: tuple[int, int]) -> None:
+    batch, units = size
+    lengths, launch = ends_of(batch, ends), (2, 32)
+    z, b = small(dtype, 0, STEPS, batch, 4 * units), small(dtype, 1, 4 * units)
+    w, h, c = small(dtype, 2, units, 4 * units), small(dtype, 3, *size), small(dtype, 4, *size)
+    given = dict(z=z, w=w, bias=b, h=h, c=c, lengths=lengths)
+    given |= {name: np.zeros((STEPS, *size), dtype.storage) for name in ("y", "cells")}
+    name, rest = "lstm_fwd_sequence", (STEPS, *size, reverse, True)
+    found = launched(dtype, name, given, {}, *rest, launch=launch)
+    check(dtype, found, lambda *x: over_steps(*x, lengths, reverse), z, w, b, h, c)
+
+    gates = dtype.encode(sigmoid(dtype.decode(z)))
+    gy, cells = (small(dtype, seed, STEPS, *size) for seed in (5, 6))
+    w, gh, gc = small(dtype, 7, 4 * units, units), small(dtype, 8, *size), small(dtype, 9, *size)
+    given = dict(gy=gy, w=w, gates=gates, cells=cells, c_0=c, gh=gh, gc=gc, lengths=lengths)
+    given["gz"] = np.zeros_like(z)
+    rest = STEPS, *size, reverse
+    found = launched(dtype, "lstm_bwd_sequence", given, {}, *rest, launch=launch)
+    inputs = gy, w, gates, cells, c, gh, gc
+    check(dtype, found, lambda *x: back_over_steps(*x, lengths, reverse), *inputs)
+
+
+@pytest.mark.parametrize("launch", [(1, 32), (2, 64), (3, 256)], ids=str)
+def test_any_launch_of_sequences_gives_the_same_bits(launch: tuple[int, int]) -> None:
+    size = batch, units = 3, 40
+    z, w = small(FLOAT32, 0, STEPS, batch, 4 * units), small(FLOAT32, 1, units, 4 * units)
+    h = small(FLOAT32, 2, *size)
+    given = dict(z=z, w=w, h=h, c=h, y=np.zeros((STEPS, *size), np.float32))
+    given["cells"] = np.zeros((STEPS, *size), np.float32)
+    arguments = FLOAT32, "lstm_fwd_sequence", given, {}, STEPS, *size, False, True
+    one, other = launched(*arguments, launch=launch), launched(*arguments, launch=(4, 128))
+    for key, array in one.items():
+        assert array.tobytes() == other[key].tobytes()
+
+
+# --- launches and nulls
 
 
 @pytest.mark.parametrize("launch", LAUNCHES, ids=str)

@@ -21,8 +21,8 @@ def text(file: str) -> str:
 
 @pytest.mark.parametrize("family", FAMILIES)
 def test_kernels_and_their_cpu_twins_have_the_same_names(family: str) -> None:
-    # A kernel NAME_finish is the second launch of NAME.
-    on_the_device = {name.removesuffix("_finish") for name in kernels()[family]}
+    # A kernel NAME_finish is the second launch of NAME, NAME_sequence one for all its steps.
+    on_the_device = {re.sub("_(finish|sequence)$", "", name) for name in kernels()[family]}
     module = importlib.import_module(f"gpunet.backend.cpu.{family}")
     on_the_host = {
         name

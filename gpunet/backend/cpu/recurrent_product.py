@@ -134,19 +134,19 @@ def product(x, x_step, rows, k, w, panels, strips, out, out_step, n, transposed,
 
     A C function of its own, compiled once for all the loops below.
     """
-    xs = carray(x, (rows, x_step // ITEM))[:, :k]
-    outs = carray(out, (rows, out_step // ITEM))[:, :n]
+    xs, outs = carray(x, (rows, x_step // ITEM)), carray(out, (rows, out_step // ITEM))
     if rows > FEW:
-        _by_tile(xs, n, carray(panels, (1,)), carray(strips, (1,)), outs, add)
+        _by_tile(xs[:, :k], n, carray(panels, (1,)), carray(strips, (1,)), outs[:, :n], add)
         return
     for i in range(rows):
+        x_row, out_row = xs[i][:k], outs[i][:n]  # contiguous, and known to be
         if not add:
             for j in range(n):
-                outs[i, j] = 0.0
+                out_row[j] = 0.0
         if transposed:
-            _rows_times(carray(w, (n, k)), xs[i], outs[i])
+            _rows_times(carray(w, (n, k)), x_row, out_row)
         else:
-            _times_rows(xs[i], carray(w, (k, n)), outs[i])
+            _times_rows(x_row, carray(w, (k, n)), out_row)
 
 
 @intrinsic

@@ -1,6 +1,7 @@
 """Recurrent layers over whole sequences, one direction. Kernels: kernels/recurrent.cu.
 
-CPU twins: gpunet/backend/cpu/recurrent.py. Here a step is a product of cuBLAS and one launch.
+CPU twins: gpunet/backend/cpu/recurrent.py. Here a step is a product of cuBLAS and one launch; small
+LSTMs go through all steps in one launch.
 """
 
 from __future__ import annotations
@@ -9,7 +10,11 @@ from collections.abc import Iterator
 from typing import Any
 
 from gpunet.backend.base import Array
-from gpunet.backend.cuda.launch import Family, grid_stride
+from gpunet.backend.cuda.launch import BLOCK, Family, block_per_row, grid_stride
+
+# Bytes that all sequences together may read of the recurrent weights at a step of one launch. From
+# the L2 cache that takes some 12 µs, about as long as a product and a launch; not measured yet.
+READ = 1 << 26
 
 
 def _steps(count: int, reverse: bool) -> Iterator[tuple[int, int | None]]:
@@ -80,6 +85,12 @@ class Recurrent(Family):
         h, c = self._state(h_0, (batch, width), z.dtype), self._state(c_0, sizes, self._wide(z))
         y = self.empty((steps, batch, width), z.dtype)
         cells = self.empty((steps if keep else 0, *sizes), z.dtype)
+        if w_hr is None and self._in_one_launch(batch, w):
+            kernel = self.kernel("lstm_fwd_sequence", z.dtype)
+            launch = block_per_row(self.limits, batch, units)
+            arrays = z, self.backend.copy(w.T), bias, lengths, h, c, y, cells
+            kernel(*launch, *arrays, steps, *sizes, reverse, keep)
+            return y, h, c.astype(z.dtype, copy=False), z, cells
         unkept, m = self.empty(sizes, z.dtype), self._state(None, sizes, z.dtype)
         kernel, launch = self._launch("lstm_fwd", z.dtype, sizes)
         for t, before in _steps(steps, reverse):
@@ -110,6 +121,12 @@ class Recurrent(Family):
         state, cell = self._state(gh, (batch, width), wide), self._state(gc, sizes, wide)
         gz = self.like(gates)
         gp = self.empty((0 if w_hr is None else steps, batch, width), dtype)
+        if w_hr is None and self._in_one_launch(batch, w):
+            kernel = self.kernel("lstm_bwd_sequence", dtype)
+            launch = block_per_row(self.limits, batch, units)
+            arrays = gy, w, gates, cells, c_0, lengths, state, cell, gz
+            kernel(*launch, *arrays, steps, *sizes, reverse)
+            return gz, state.astype(dtype, copy=False), cell.astype(dtype, copy=False), gp
         kernel, launch = self._launch("lstm_bwd", dtype, sizes)
         earlier = dict(_steps(steps, reverse))
         product = None
@@ -173,6 +190,11 @@ class Recurrent(Family):
         return gz, self._sum(state, product, y.dtype)
 
     # --- what they share
+
+    def _in_one_launch(self, batch: int, w: Array) -> bool:
+        """Whether each sequence gets a block of its own, which goes through all steps."""
+        fits = w.shape[1] <= BLOCK and batch <= self.limits.processors
+        return fits and batch * w.nbytes <= READ
 
     def _launch(self, name: str, dtype: Any, sizes: Any) -> tuple[Any, Any]:
         batch, units = sizes
