@@ -15,6 +15,7 @@ from gpunet.functional.classification import *
 from gpunet.functional.comparison import *
 from gpunet.functional.conv import *
 from gpunet.functional.conversion import *
+from gpunet.functional.ctc import *
 from gpunet.functional.diagonals import *
 from gpunet.functional.distance import *
 from gpunet.functional.dropout import *

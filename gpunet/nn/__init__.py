@@ -37,6 +37,7 @@ from gpunet.nn.conv import (
     Fold,
     Unfold,
 )
+from gpunet.nn.ctc import CTCLoss
 from gpunet.nn.dropout import Dropout
 from gpunet.nn.embedding import Embedding
 from gpunet.nn.feature_dropout import (
@@ -168,6 +169,7 @@ __all__ = [
     "BatchNorm3d",
     "Bilinear",
     "Buffer",
+    "CTCLoss",
     "CircularPad1d",
     "CircularPad2d",
     "CircularPad3d",
