@@ -18,6 +18,7 @@ EXAMPLES = """examples:
   gpunet eval runs/digits                          the figures of the test set, in detail
   gpunet compare runs/digits runs/digits-2         their curves in one picture
   gpunet predict runs/digits seven.png             what is on this picture?
+  gpunet generate runs/shakespeare_lstm --prompt ROMEO: --temperature 0.8
   gpunet summary configs/digits.toml               layers, shapes, parameters, multiply-adds
   gpunet report runs/digits                        all of it on one page
   gpunet find-lr configs/digits.toml               which learning rate?
@@ -69,8 +70,32 @@ def _parser() -> argparse.ArgumentParser:
 
     predict = command("predict", "show what a trained network makes of something new")
     predict.add_argument("run", help="folder of a run, e.g. runs/digits, or one of its checkpoints")
-    predict.add_argument("inputs", nargs="+", metavar="INPUT", help="picture files of any size")
+    predict.add_argument(
+        "inputs", nargs="+", metavar="INPUT", help="picture files of any size, or texts"
+    )
     add_device(predict)
+
+    generate = command("generate", "go on with a text, as a trained language model would")
+    generate.add_argument(
+        "run", help="folder of a run, e.g. runs/shakespeare_lstm, or one of its checkpoints"
+    )
+    generate.add_argument(
+        "--prompt", metavar="TEXT", default="\n", help="what it begins with; default a new line"
+    )
+    generate.add_argument(
+        "--length", type=int, metavar="N", default=500, help="characters to add; default 500"
+    )
+    generate.add_argument(
+        "--temperature", type=float, metavar="T", default=1.0,
+        help="below 1 the likely ones are drawn more often, at 0 always; default 1",
+    )  # fmt: skip
+    generate.add_argument(
+        "--top-k", type=int, metavar="K", help="draw from the K likeliest characters only"
+    )
+    generate.add_argument(
+        "--seed", type=int, metavar="S", default=1, help="another one, another text; default 1"
+    )
+    add_device(generate)
 
     compare = command("compare", "draw the curves of several runs in one picture")
     compare.add_argument("runs", nargs="+", metavar="RUN", help="folders of runs")

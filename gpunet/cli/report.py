@@ -14,12 +14,11 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
-from gpunet import __version__, backend, data
-from gpunet.autograd import Tensor
+from gpunet import __version__
 from gpunet.cli.console import console
 from gpunet.cli.info import installed, processor
 from gpunet.train import checkpoint
-from gpunet.train.build import build_model
+from gpunet.train.build import build_example, build_model
 from gpunet.train.config import to_toml
 from gpunet.train.diagnostics import advice, read_records
 from gpunet.train.run import FAILURE, METRICS, Run
@@ -52,6 +51,9 @@ def page(found: Run) -> str:
     config, history = found.config, _history(found.folder)
     body = [f"<h1>{escape(config.name)}</h1>", _headline(found, history)]
     body += _section("Pictures", _pictures(found.folder, history))
+    sample = found.folder / "sample.txt"
+    written = [sample.read_text(encoding="utf-8")] if sample.exists() else []
+    body += _section("Sample", [f"<pre>{escape(text)}</pre>" for text in written])
     findings = advice(read_records(found.folder))
     body += _section("Unusual", [f"<p>{escape(line)}</p>" for line in findings])
     body += _section("Epochs", _epochs(history))
@@ -109,9 +111,7 @@ def _epochs(history: list[dict[str, Any]]) -> list[str]:
 
 
 def _layers(found: Run) -> list[str]:
-    shape = data.describe(found.config.data.set).shape
-    example = Tensor(backend.cpu.full((1, *shape), 0.0, "float32"), backend.cpu)
-    lines = summarize(build_model(found.config), example)
+    lines = summarize(build_model(found.config), build_example(found.config.data))
     rows = [
         [
             line.name,

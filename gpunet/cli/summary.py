@@ -7,23 +7,20 @@ from typing import Any
 
 from rich.table import Table
 
-from gpunet import backend, data
-from gpunet.autograd import Tensor
 from gpunet.cli.console import console
-from gpunet.train.build import build_model
+from gpunet.train.build import build_example, build_model
 from gpunet.train.config import load
 from gpunet.train.summary import summarize
 
 
 def run(options: Any) -> int:
     config = load(Path(options.config), options.overrides)
-    shape = data.describe(config.data.set).shape
-    example = Tensor(backend.cpu.full((1, *shape), 0.0, "float32"), backend.cpu)
+    example = build_example(config.data)
     lines = summarize(build_model(config), example)
     table = Table("", "layer", box=None, header_style="dim", padding=(0, 2, 0, 0))
     for column in ("output", "weights", "biases", "multiply-adds"):
         table.add_column(column, justify="right")
-    table.add_row("", "input", _shape(shape), "", "", "")
+    table.add_row("", "input", _shape(example.shape[1:]), "", "", "")
     for line in lines:
         numbers = [f"{n:,}" if n else "" for n in (line.weights, line.biases, line.multiply_adds)]
         table.add_row(line.name, line.kind, _shape(line.output), *numbers)

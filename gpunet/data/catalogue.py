@@ -10,28 +10,29 @@ from gpunet.data.image import Framing
 from gpunet.errors import ArgumentError
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Description:
     """One data set.
 
     Args:
-        shape: (C, H, W) of an input.
+        shape: (C, H, W) of an input; of a text, (T,), a window where no length is asked for.
         white: the value in the files that becomes 1.0; 0 stays 0.
-        classes: the names that the labels 0..K-1 stand for.
+        classes: the names that the labels 0..K-1 stand for; of a text, its vocabulary.
         framing: how a glyph lies in its frame, for `read_image`; None for pictures of other things.
         digests: file name to SHA-256; images before labels, those to train on before the others.
         mirrors: addresses that hold the files; none where nobody does.
-        format: how they are read: as one file of the package, MNIST's files, or CIFAR's records.
+        format: how they are read: as one file of the package, MNIST's files, CIFAR's records, or a
+            text in UTF-8.
         folder: their folder, if it is not named as the set.
     """
 
-    shape: tuple[int, int, int]
-    white: int
+    shape: tuple[int, ...]
+    white: int = 255
     classes: tuple[str, ...]
-    framing: Framing | None
+    framing: Framing | None = None
     digests: Mapping[str, str]
     mirrors: tuple[str, ...] = ()
-    format: Literal["package", "idx", "cifar"] = "idx"
+    format: Literal["package", "idx", "cifar", "text"] = "idx"
     folder: str = ""
 
 
@@ -51,9 +52,7 @@ CIFAR_CLASSES = (
 CATALOGUE: Mapping[str, Description] = {
     "cifar10": Description(
         shape=(3, 32, 32),
-        white=255,
         classes=CIFAR_CLASSES,
-        framing=None,
         digests={
             "cifar-10-binary.tar.gz": (
                 "c4a38c50a1bc5f3a1c5537f2155ab9d68f9f25eb1ed8d9ddda3db29a59bca1dd"
@@ -65,9 +64,7 @@ CATALOGUE: Mapping[str, Description] = {
     # The first records of data_batch_1 and test_batch: what a laptop trains on in minutes.
     "cifar10_subset": Description(
         shape=(3, 32, 32),
-        white=255,
         classes=CIFAR_CLASSES,
-        framing=None,
         digests={
             "train_5000.bin": "25c919756e77f926c2ce5d52f3af2a33de8d75ff7868e4fcd0fa499745217b8d",
             "test_1000.bin": "8314c96d7cd65618193bab23acdd5d4c4af15bf6dd00a1781d55beedf3be1ef5",
@@ -87,12 +84,10 @@ CATALOGUE: Mapping[str, Description] = {
     ),
     "fashion_mnist": Description(
         shape=(1, 28, 28),
-        white=255,
         classes=(
             *("T-shirt/top", "Trouser", "Pullover", "Dress", "Coat"),
             *("Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot"),
         ),
-        framing=None,
         digests=dict(
             zip(
                 IDX_FILES,
@@ -109,7 +104,6 @@ CATALOGUE: Mapping[str, Description] = {
     ),
     "mnist": Description(
         shape=(1, 28, 28),
-        white=255,
         classes=tuple("0123456789"),
         framing=Framing(box=(20, 20), centre="mass"),
         digests=dict(
@@ -133,9 +127,7 @@ CATALOGUE: Mapping[str, Description] = {
     # 160 to train on, the next 40 to test. Label maps count the nuclei of a picture.
     "nuclei": Description(
         shape=(1, 256, 256),
-        white=255,
         classes=("background", "nucleus"),
-        framing=None,
         digests=dict(
             zip(
                 (
@@ -155,6 +147,15 @@ CATALOGUE: Mapping[str, Description] = {
         ),
         folder="nuclei_dsb2018",
     ),
+    "tinyshakespeare": Description(
+        shape=(64,),
+        classes=tuple("\n !$&',-.3:;?ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"),
+        digests={"input.txt": "86c4e6aa9db7c042ec79f339dcb96d42b0075e16b8fc2e86bf0ca57e2dc565ed"},
+        mirrors=(
+            "https://raw.githubusercontent.com/karpathy/char-rnn/master/data/tinyshakespeare/",
+        ),
+        format="text",
+    ),
 }
 
 
@@ -162,7 +163,7 @@ def names() -> tuple[str, ...]:
     """The names that `load` and `describe` know.
 
     >>> names()
-    ('cifar10', 'cifar10_subset', 'digits', 'fashion_mnist', 'mnist', 'nuclei')
+    ('cifar10', 'cifar10_subset', 'digits', 'fashion_mnist', 'mnist', 'nuclei', 'tinyshakespeare')
     """
     return tuple(CATALOGUE)
 

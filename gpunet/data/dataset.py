@@ -22,13 +22,14 @@ class Dataset:
 
     Args:
         name: what messages call the set.
-        inputs: (N, ...) float32, every value finite; images are (N, C, H, W) in [0, 1].
+        inputs: (N, ...) float32, every value finite; images are (N, C, H, W) in [0, 1]. Or int64,
+            the tokens of texts, (N, T), none below 0.
         targets: (N, ...) int64, each in 0..K-1: one label an example, or one for each of its
-            places; those of the pixels of images are (N, H, W).
+            places; those of the pixels of images are (N, H, W), those of tokens (N, T).
         classes: the K names that the labels stand for.
 
     Raises:
-        DTypeError: inputs are not float32, or targets not int64.
+        DTypeError: inputs are not float32 or int64, or targets not int64.
         DataError: the set is empty, lengths differ, a value is not finite or a label out of range;
             the message names the first index and the value found there.
 
@@ -40,22 +41,24 @@ class Dataset:
     """
 
     name: str
-    inputs: NDArray[np.float32]
+    inputs: NDArray[np.float32] | NDArray[np.int64]
     targets: NDArray[np.int64]
     classes: tuple[str, ...]
 
     def __post_init__(self) -> None:
-        for field, array, dtype in (
-            ("inputs", self.inputs, np.float32),
-            ("targets", self.targets, np.int64),
+        for field, array, allowed in (
+            ("inputs", self.inputs, ("float32", "int64")),
+            ("targets", self.targets, ("int64",)),
         ):
-            if array.dtype != dtype:
-                raise DTypeError(
-                    "Dataset", f"{field} must be {np.dtype(dtype)}, got {array.dtype}", self._whose
-                )
+            if array.dtype not in allowed:
+                rule = f"{field} must be {' or '.join(allowed)}, got {array.dtype}"
+                raise DTypeError("Dataset", rule, self._whose)
         self._check_lengths()
-        self._check_labels()
-        self._check_finite()
+        self._check_range("labels", self.targets, len(self.classes))
+        if self.inputs.dtype == np.int64:
+            self._check_range("tokens", self.inputs)
+        else:
+            self._check_finite()
 
     def __len__(self) -> int:
         return len(self.inputs)
@@ -124,17 +127,17 @@ class Dataset:
                 self._whose,
             )
 
-    def _check_labels(self) -> None:
-        outside = (self.targets < 0) | (self.targets >= len(self.classes))
+    def _check_range(self, what: str, array: NDArray[Any], count: int | None = None) -> None:
+        """Refuses values below 0, or not below `count`."""
+        outside = array < 0
+        if count is not None:
+            outside |= array >= count
         if outside.any():
             at = np.unravel_index(int(outside.argmax()), outside.shape)
             where = ", ".join(map(str, at))
-            raise DataError(
-                "Dataset",
-                f"labels must be in 0..{len(self.classes) - 1}, "
-                f"got {self.targets[at]} at index {where}",
-                self._whose,
-            )
+            rule = "at least 0" if count is None else f"in 0..{count - 1}"
+            problem = f"{what} must be {rule}, got {array[at]} at index {where}"
+            raise DataError("Dataset", problem, self._whose)
 
     def _check_finite(self) -> None:
         values = self.inputs.reshape(-1)

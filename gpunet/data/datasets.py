@@ -16,6 +16,7 @@ from gpunet.data.catalogue import Description, describe
 from gpunet.data.dataset import Dataset
 from gpunet.data.download import fetch
 from gpunet.errors import ArgumentError, DataError
+from gpunet.text import CharVocabulary
 
 Bytes = NDArray[np.uint8]
 
@@ -23,8 +24,8 @@ CIFAR_RECORD = 1 + 3 * 32 * 32  # bytes
 SUBSET = {"train": 5_000, "test": 1_000}  # records of the whole set
 
 
-def load(name: str, split: str) -> Dataset:
-    """A data set of real pictures, scaled to [0, 1].
+def load(name: str, split: str, length: int | None = None) -> Dataset:
+    """A data set of real pictures, scaled to [0, 1], or a text in windows.
 
     "digits" is a part of the package. The others are read from `$GPUNET_DATA/NAME/`, else from the
     user's cache (`$XDG_CACHE_HOME/gpunet/data/NAME/`, by default in `~/.cache`), where the files
@@ -39,15 +40,19 @@ def load(name: str, split: str) -> Dataset:
     | fashion_mnist | 60,000 | 10,000 | (1, 28, 28) | Xiao, Rasul, Vollgraf, arXiv:1708.07747 |
     | mnist | 60,000 | 10,000 | (1, 28, 28) | LeCun, Bottou, Bengio, Haffner, Proc. IEEE 86, 1998 |
     | nuclei | 160 | 40 | (1, 256, 256) | Caicedo et al., Nature Methods 16, 2019, BBBC038v1 |
+    | tinyshakespeare | 15,685 | 1,742 | (64,) | Karpathy, github.com/karpathy/char-rnn |
 
-    Targets are a label for each picture, those of "nuclei" one for each pixel.
+    Targets are a label for each picture, those of "nuclei" one for each pixel. A text is cut into
+    windows that follow one another, (N, length) of characters' numbers; targets are the characters
+    that come next. The first 9/10 of it are to train on, `classes` is its vocabulary.
 
     Args:
         name: one of `names()`.
         split: "train" or "test".
+        length: characters in a window of a text, 64 by default; pictures have none.
 
     Raises:
-        ArgumentError: another name or split.
+        ArgumentError: another name or split, or a length that does not fit.
         DataError: a file is damaged, or missing and could not be downloaded.
 
     >>> load("digits", "test")
@@ -56,6 +61,10 @@ def load(name: str, split: str) -> Dataset:
     description = describe(name)
     if split not in ("train", "test"):
         raise ArgumentError("load", f'split must be "train" or "test", got {split!r}')
+    if description.format == "text":
+        return _windows(name, split, description.shape[0] if length is None else length)
+    if length is not None:
+        raise ArgumentError("load", f"length is for texts, got {length} for {name}, which is none")
     images, labels = {"package": _packed, "idx": _idx, "cifar": _cifar}[description.format](
         name, split
     )
@@ -66,6 +75,23 @@ def load(name: str, split: str) -> Dataset:
         labels.astype(np.int64),
         description.classes,
     )
+
+
+def _windows(name: str, split: str, length: int) -> Dataset:
+    """A text in windows; what is left at the end is less than one."""
+    description = describe(name)
+    (file,) = description.digests
+    text = _read(name, file)[0].decode()
+    border = 9 * len(text) // 10
+    part = text[:border] if split == "train" else text[border:]
+    if not 1 <= length < len(part):
+        rule = f"length must be at least 1 and less than the {len(part):,} characters"
+        raise ArgumentError("load", f"{rule} of {name!r}, {split}, got {length}")
+    tokens = CharVocabulary(description.classes).encode(part)
+    end = (len(tokens) - 1) // length * length
+    inputs, targets = tokens[:end], tokens[1 : end + 1]
+    windows = (-1, length)
+    return Dataset(name, inputs.reshape(windows), targets.reshape(windows), description.classes)
 
 
 def _packed(name: str, split: str) -> tuple[Bytes, Bytes]:

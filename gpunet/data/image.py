@@ -40,7 +40,7 @@ class Framing:
 
 
 def read_image(
-    path: str | os.PathLike[str], shape: tuple[int, int, int], framing: Framing | None = None
+    path: str | os.PathLike[str], shape: tuple[int, ...], framing: Framing | None = None
 ) -> Floats:
     """Read a picture as an input of a network.
 
@@ -58,11 +58,11 @@ def read_image(
         DataError: the file is no readable image, or no glyph is seen in it.
         MissingPackageError: Pillow is not installed.
     """
-    channels, height, width = shape
-    if channels not in ((1, 3) if framing is None else (1,)):
+    if len(shape) != 3 or shape[0] not in ((1, 3) if framing is None else (1,)):
         raise ArgumentError(
             "read_image", f"shape must be (1, H, W) or, without framing, (3, H, W), got {shape}"
         )
+    channels, height, width = shape
     picture = _open(Path(path), "L" if channels == 1 else "RGB")
     if framing is None:
         whole = (0, 0, picture.width, picture.height)

@@ -15,7 +15,7 @@ from gpunet.data.draws import Draws
 from gpunet.data.transforms import Transform
 from gpunet.errors import ArgumentError, CheckpointError
 
-Batch = tuple[NDArray[np.float32], NDArray[Any]]
+Batch = tuple[NDArray[Any], NDArray[Any]]
 
 AHEAD = 2  # batches a worker that are ready or being made while another one is in use
 
@@ -81,7 +81,7 @@ class DataLoader:
         self.epoch = self.position = 0
         self._resume_at = 0
         # `take` copies an array that is not contiguous as a whole, every time: do it once.
-        self._inputs = np.ascontiguousarray(dataset.inputs)
+        self._inputs: NDArray[Any] = np.ascontiguousarray(dataset.inputs)
         self._targets = np.ascontiguousarray(dataset.targets)
 
     def __len__(self) -> int:

@@ -3,10 +3,11 @@
 `kind = "NAME"` in the `[model]` of a configuration takes a class of this room.
 """
 
+from gpunet.models.charlm import CharLM
 from gpunet.models.cnn import CNN
 from gpunet.models.gpt import GPT
 from gpunet.models.lenet import LeNet5
 from gpunet.models.resnet import ResNet, ResNet20
 from gpunet.models.unet import UNet
 
-__all__ = ["CNN", "GPT", "LeNet5", "ResNet", "ResNet20", "UNet"]
+__all__ = ["CNN", "GPT", "CharLM", "LeNet5", "ResNet", "ResNet20", "UNet"]

@@ -1,7 +1,7 @@
 """Text as numbers and back: vocabularies, batches of unequal lengths, decoding."""
 
 from gpunet.text.batching import bucket, pad
-from gpunet.text.decoding import beam_search, generate
+from gpunet.text.decoding import beam_search, generate, stream
 from gpunet.text.vocabulary import ByteVocabulary, CharVocabulary, Vocabulary, WordVocabulary
 
 __all__ = [
@@ -13,4 +13,5 @@ __all__ = [
     "bucket",
     "generate",
     "pad",
+    "stream",
 ]

@@ -7,7 +7,7 @@ state is the caller's, None for most. States are never changed, so beams may sha
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -32,6 +32,24 @@ def generate(
 ) -> Any:
     """Continues texts by `length` tokens; returns those as (N, at most length) of int64.
 
+    The arguments are those of `stream`.
+    """
+    drawn = list(stream(step, tokens, length, state, temperature, top_k, top_p, stop))
+    return np.stack(drawn, 1) if drawn else np.zeros((tokens.shape[0], 0), np.int64)
+
+
+def stream(
+    step: Step,
+    tokens: Tensor,
+    length: int,
+    state: Any = None,
+    temperature: float = 1.0,
+    top_k: int | None = None,
+    top_p: float = 1.0,
+    stop: int | None = None,
+) -> Iterator[Any]:
+    """Continues texts by `length` tokens; yields each place, (N,) of int64, once it is drawn.
+
     Each token is drawn from softmax(logits / temperature) by the generator that
     `gpunet.manual_seed` sets.
     Shapes: tokens (N, T), T at least 1, what the texts begin with; `step` reads them first.
@@ -50,22 +68,25 @@ def generate(
         raise ArgumentError(name, f"top_k must be at least 1, got {top_k}")
     if not 0 < top_p <= 1:
         raise ArgumentError(name, f"top_p must be in (0, 1], got {top_p}")
-    be, n = tokens.backend, tokens.shape[0]
-    drawn: list[Any] = []
-    done = np.zeros(n, bool)
-    with no_grad():
-        for t in range(tokens.shape[1]):
-            logits, state = step(tokens[:, t], state)
-        for i in range(length):
+    be = tokens.backend
+
+    def draw(state: Any) -> Iterator[Any]:  # apart: a call with bad arguments fails at once
+        done = np.zeros(tokens.shape[0], bool)
+        unread = [tokens[:, t] for t in range(tokens.shape[1])]
+        for _ in range(length):
+            with no_grad():  # not around the yield, which is where the caller goes on
+                for token in unread:
+                    logits, state = step(token, state)
             chosen = _draw(be.to_host(logits.array), temperature, top_k, top_p)
             if stop is not None:
                 chosen = np.where(done, stop, chosen)
                 done |= chosen == stop
-            drawn.append(chosen)
-            if done.all() or i + 1 == length:
-                break
-            logits, state = step(Tensor(be.asarray(chosen, "int64"), be), state)
-    return np.stack(drawn, 1) if drawn else np.zeros((n, 0), np.int64)
+            yield chosen
+            if done.all():
+                return
+            unread = [Tensor(be.asarray(chosen, "int64"), be)]
+
+    return draw(state)
 
 
 def _draw(logits: Any, temperature: float, top_k: int | None, top_p: float) -> Any:

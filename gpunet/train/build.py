@@ -5,7 +5,8 @@ Checks names and arguments against the classes.
 
 from __future__ import annotations
 
-from gpunet import data, models, nn, optim
+from gpunet import backend, data, models, nn, optim
+from gpunet.autograd import Tensor
 from gpunet.data import DataLoader, Dataset
 from gpunet.data import transforms as tf
 from gpunet.errors import ConfigError
@@ -95,11 +96,20 @@ def build_data(config: DataConfig, seed: int) -> tuple[Dataset, str, Dataset]:
 
     The name is "validation" if some is held out, else "test".
     """
-    train = data.load(config.set, "train")
+    train = data.load(config.set, "train", config.length)
     if config.validation:
         train, held_out = train.split(config.validation, seed)
         return train, "validation", held_out
-    return train, "test", data.load(config.set, "test")
+    return train, "test", data.load(config.set, "test", config.length)
+
+
+def build_example(config: DataConfig) -> Tensor:
+    """A batch of one as the data set has them, but of zeros, without reading the set."""
+    known = data.describe(config.set)
+    if known.format == "text":
+        length = known.shape[0] if config.length is None else config.length
+        return Tensor(backend.cpu.full((1, length), 0, "int64"), backend.cpu)
+    return Tensor(backend.cpu.full((1, *known.shape), 0.0, "float32"), backend.cpu)
 
 
 def build_loader(config: Config, train: Dataset) -> DataLoader:

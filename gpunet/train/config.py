@@ -120,13 +120,15 @@ class AugmentConfig:
 class DataConfig:
     """The data set, the fraction of its training part held out to validate, and its changes.
 
-    `workers` is how many threads make batches ahead of their use.
+    `workers` is how many threads make batches ahead of their use. `length` is how many characters a
+    window of a text has, 64 where it is left out.
     """
 
     set: Set
     validation: Fraction = 0.0
     augment: AugmentConfig = AugmentConfig()
     workers: NotNegative = 0
+    length: Annotated[int | None, Rule("at least 1", lambda value: value >= 1)] = None
 
 
 @dataclass(frozen=True)

@@ -26,6 +26,8 @@ class LayerSummary:
 def summarize(model: nn.Module, example: Tensor) -> list[LayerSummary]:
     """A line for each innermost layer, in the order they run on `example`, a batch of one.
 
+    A weight that layers share is the first one's.
+
     >>> import gpunet
     >>> from gpunet import nn
     >>> model = nn.Sequential(nn.Linear(3, 5), nn.ReLU())
@@ -35,18 +37,19 @@ def summarize(model: nn.Module, example: Tensor) -> list[LayerSummary]:
     """
     names = {id(module): name for name, module in model.named_modules()}
     lines: list[LayerSummary] = []
+    counted: set[int] = set()
 
-    def note(layer: nn.Module, inputs: tuple[Any, ...], output: Tensor) -> None:
-        sizes = {name: p.numel() for name, p in layer.named_parameters()}
-        biases = sum(size for name, size in sizes.items() if name.startswith("bias"))
-        weights = sum(sizes.values()) - biases
-        vectors = _uses(layer, inputs, output)
+    def note(layer: nn.Module, inputs: tuple[Any, ...], output: Any) -> None:
+        y = output[0] if isinstance(output, tuple) else output  # a recurrent layer tells its state
+        weights = biases = products = 0
+        for name, p in layer.named_parameters():
+            bias, once = name.startswith("bias"), p.numel() * (id(p) not in counted)
+            counted.add(id(p))
+            biases += once * bias
+            weights += once * (not bias)
+            products += 0 if bias else _uses(layer, inputs, y) * p.numel()
         kind = f"{type(layer).__name__}({layer.extra_repr()})"
-        lines.append(
-            LayerSummary(
-                names[id(layer)], kind, output.shape[1:], weights, biases, vectors * weights
-            )
-        )
+        lines.append(LayerSummary(names[id(layer)], kind, y.shape[1:], weights, biases, products))
 
     handles = [
         m.register_forward_hook(note) for m in model.modules() if not any(m.named_children())
@@ -71,4 +74,6 @@ def _uses(layer: nn.Module, inputs: tuple[Any, ...], output: Tensor) -> int:
         return math.prod(inputs[0].shape[2:])
     if kind.startswith("Conv"):  # every place of the output is a sum
         return math.prod(output.shape[2:])
+    if isinstance(layer, nn.RNN | nn.LSTM | nn.GRU):  # every step, and the batch is of one
+        return math.prod(output.shape[:-1])
     return 0

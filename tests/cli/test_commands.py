@@ -369,7 +369,7 @@ def test_help_mentions_every_command_with_an_example(gpunet) -> None:
     done = gpunet("--help")
     assert done.status == 0
     assert set(parsers()) == {
-        *("train", "eval", "predict", "compare", "summary"),
+        *("train", "eval", "predict", "compare", "summary", "generate"),
         *("report", "find-lr", "verify-resume", "info", "warmup", "ops"),
     }
     for name in parsers():

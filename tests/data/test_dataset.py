@@ -71,10 +71,18 @@ def test_a_value_that_is_not_finite_is_found_in_a_later_block(
 
 
 def test_other_dtypes_are_refused() -> None:
-    with pytest.raises(DTypeError, match="inputs must be float32, got float64"):
+    with pytest.raises(DTypeError, match="inputs must be float32 or int64, got float64"):
         Dataset("pets", inputs().astype(np.float64), np.zeros(4, np.int64), CLASSES)
     with pytest.raises(DTypeError, match="targets must be int64, got int32"):
         Dataset("pets", inputs(), np.zeros(4, np.int32), CLASSES)
+
+
+def test_tokens_are_integers_from_0_on() -> None:
+    tokens = np.arange(6).reshape(2, 3)
+    data = Dataset("text", tokens, tokens % 2, CLASSES)
+    np.testing.assert_array_equal(data.subset([1]).inputs, [[3, 4, 5]])
+    with pytest.raises(DataError, match="tokens must be at least 0, got -1 at index 0, 1; data"):
+        Dataset("text", tokens - 2 * (tokens == 1), tokens % 2, CLASSES)
 
 
 def test_subset_copies_the_chosen_examples_in_their_order() -> None:

@@ -137,7 +137,7 @@ def test_without_a_mirror_the_folder_for_the_files_is_named(tiny, mirrors, cache
 def test_an_unknown_name_lists_the_known_and_the_nearest() -> None:
     with pytest.raises(ArgumentError) as caught:
         data.load("minst", "train")
-    assert "digits, fashion_mnist, mnist, nuclei, got 'minst'" in str(caught.value)
+    assert "digits, fashion_mnist, mnist, nuclei, tinyshakespeare, got 'minst'" in str(caught.value)
     assert str(caught.value).endswith("did you mean 'mnist'?")
     with pytest.raises(ArgumentError, match=r"got 'zzz'$"):
         data.describe("zzz")
@@ -151,9 +151,8 @@ def test_an_unknown_split_is_refused() -> None:
 @pytest.mark.parametrize("name", data.names())
 def test_the_catalogue_is_complete(name) -> None:
     description = data.describe(name)
-    assert (
-        len(description.classes) == len(set(description.classes)) == (2 if name == "nuclei" else 10)
-    )
+    classes = {"nuclei": 2, "tinyshakespeare": 65}.get(name, 10)
+    assert len(description.classes) == len(set(description.classes)) == classes
     assert all(len(bytes.fromhex(digest)) == 32 for digest in description.digests.values())
     assert len(set(description.digests.values())) == len(description.digests)
     assert all(mirror.endswith("/") for mirror in description.mirrors)
@@ -245,3 +244,49 @@ def test_the_subset_is_cut_out_of_the_whole_where_it_has_no_files(cifar, monkeyp
     file.write_bytes(b"not it")
     with pytest.raises(DataError, match=r"test_1000\.bin must have SHA-256"):
         data.load("cifar10_subset", "test")
+
+
+# ---- texts --------------------------------------------------------------------------------------
+
+TEXT = "the cat sat on the mat, né?\n" * 5  # 140 characters, more bytes
+
+
+@pytest.fixture
+def text(cache, monkeypatch) -> str:
+    content = TEXT.encode()
+    described = Description(
+        shape=(10,),
+        classes=tuple(sorted(set(TEXT))),
+        digests={"input.txt": hashlib.sha256(content).hexdigest()},
+        format="text",
+    )
+    monkeypatch.setitem(CATALOGUE, "cats", described)
+    put(cache / "cats", {"input.txt": content})
+    return "cats"
+
+
+@pytest.mark.parametrize(("length", "width"), [(None, 10), (1, 1), (6, 6), (13, 13)])
+@pytest.mark.parametrize(("split", "part"), [("train", TEXT[:126]), ("test", TEXT[126:])])
+def test_windows_of_a_text_follow_one_another(text, split, part, length, width) -> None:
+    loaded = data.load(text, split, length)
+    count = (len(part) - 1) // width
+    assert (loaded.inputs.shape, loaded.inputs.dtype) == ((count, width), np.int64)
+    letters = sorted(set(TEXT))
+    read, next_ones = (
+        "".join(letters[i] for i in array.ravel()) for array in (loaded.inputs, loaded.targets)
+    )
+    assert read == part[: count * width]
+    assert next_ones == part[1 : count * width + 1]
+    assert loaded.classes == tuple(letters)
+
+
+@pytest.mark.parametrize("length", [0, -1, 14])
+def test_a_window_must_fit_into_the_text(text, length) -> None:
+    rule = r"length must be at least 1 and less than the 14 characters of 'cats', test, got"
+    with pytest.raises(ArgumentError, match=f"{rule} {length}$"):
+        data.load(text, "test", length)
+
+
+def test_pictures_have_no_length() -> None:
+    with pytest.raises(ArgumentError, match="length is for texts, got 8 for digits, which is none"):
+        data.load("digits", "test", 8)

@@ -9,6 +9,7 @@ import pytest
 
 from gpunet import data
 from gpunet.errors import DataError
+from gpunet.text import CharVocabulary
 
 GIVEN = os.environ.get("GPUNET_DATA")
 needs_data = pytest.mark.skipif(not GIVEN, reason="GPUNET_DATA is not set: no raw files to read")
@@ -116,6 +117,24 @@ def test_otsu_finds_as_much_of_the_nuclei_as_is_known(split: str, count: int, di
         above = grey > otsu(np.bincount(grey.ravel(), minlength=256))
         found.append(2 * (above & (mask == 1)).sum() / (above.sum() + mask.sum()))
     assert round(float(np.mean(found)), 3) == dice
+
+
+@needs_data
+def test_shakespeare_is_what_nanogpt_prepares() -> None:
+    """Its `prepare.py` tells: 65 characters, 1,003,854 to train on and 111,540 to validate."""
+    text = (Path(GIVEN) / "tinyshakespeare" / "input.txt").read_text()
+    train, test = (data.load("tinyshakespeare", split) for split in ("train", "test"))
+    assert train.inputs.shape == ((1_003_854 - 1) // 64, 64)
+    assert test.inputs.shape == ((111_540 - 1) // 64, 64)
+    letters = CharVocabulary.of(text[:1_003_854])
+    assert train.classes == test.classes == tuple(letters.tokens)
+    assert letters.decode(train.inputs[0]) == text[:64]
+    assert letters.decode(test.targets[-1]) == text[1_003_854 + 64 * 1741 + 1 :][:64]
+    # A character by the last one alone, the counts of the training text: a bigram model.
+    pairs = np.bincount(65 * train.inputs.ravel() + train.targets.ravel(), minlength=65 * 65)
+    p = pairs.reshape(65, 65) + 1.0
+    p /= p.sum(1, keepdims=True)
+    assert round(-np.log(p[test.inputs, test.targets]).mean(), 2) == 2.49
 
 
 def otsu(counts: np.ndarray) -> int:

@@ -64,6 +64,24 @@ def test_stop() -> None:
     assert text.generate(chain, start([2], [0]), 0).shape == (2, 0)
 
 
+def test_a_stream_reads_on_only_when_it_is_asked() -> None:
+    read = []
+
+    def step(tokens, state):
+        read.append(tokens.tolist())
+        return chain(tokens, state)
+
+    drawn = text.stream(step, start([1, 0]), 5, temperature=0)
+    assert read == []
+    assert next(drawn).tolist() == [1]
+    assert read == [[1], [0]]
+    assert (start([1.0]).requires_grad_() * 2).requires_grad  # the caller's graph goes on
+    assert [token.tolist() for token in drawn] == [[0], [1], [0], [1]]
+    assert read == [[1], [0], [1], [0], [1], [0]]
+    with pytest.raises(ArgumentError, match="temperature must be at least 0"):
+        text.stream(step, start([0]), 5, temperature=-1)
+
+
 def test_beams_wide_enough_find_the_best_of_all() -> None:
     def score(path):
         return sum(np.log(P[a, b]) for a, b in itertools.pairwise((0, *path)))

@@ -321,12 +321,14 @@ rotate = 12.5 -> rotate = -12.5
     data.augment.rotate must be at least 0, got -12.5
 rotate = 12.5 -> zoom = 1
     data.augment.zoom must be at least 0 and less than 1, got 1
+validation = 0.1 -> length = 0
+    data.length must be at least 1, got 0
 seed = 7 -> seed = -7
     seed must be at least 0, got -7
 
 set = "digits" -> set = "minst"
     data.set must be one of "cifar10", "cifar10_subset", "digits", "fashion_mnist", "mnist",
-    "nuclei", got "minst"
+    "nuclei", "tinyshakespeare", got "minst"
 every = "epoch" -> every = "epochs"
     schedule.every must be one of "batch", "epoch", got "epochs"
 init = "kaiming_normal" -> kind = "LeNet5"

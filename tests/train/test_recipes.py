@@ -7,10 +7,15 @@ import numpy as np
 import pytest
 
 import gpunet
-from gpunet import data
 from gpunet.autograd import Tensor
 from gpunet.train import Run
-from gpunet.train.build import build_data, build_model, build_task, build_trainer
+from gpunet.train.build import (
+    build_data,
+    build_example,
+    build_model,
+    build_task,
+    build_trainer,
+)
 from gpunet.train.config import load
 
 RECIPES = sorted((Path(__file__).parents[2] / "configs").glob("*.toml"))
@@ -22,10 +27,9 @@ def test_a_recipe_builds_what_fits_its_data(file) -> None:
     config = load(file)
     assert config.name == file.stem
     model, task = build_model(config), build_task(config)
-    known = data.describe(config.data.set)
-    x = Tensor(np.zeros((2, *known.shape), np.float32), gpunet.backend.cpu)
-    place = known.shape[1:] if config.task == "segmentation" else ()
-    t = Tensor(np.zeros((2, *place), np.int64), gpunet.backend.cpu)
+    x = build_example(config.data)
+    places = {"segmentation": x.shape[2:], "language_model": x.shape[1:]}
+    t = Tensor(np.zeros((1, *places.get(config.task, ())), np.int64), gpunet.backend.cpu)
     loss, _ = task.loss(model, x, t)
     assert 0 < loss.item() < 10
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import gpunet
-from gpunet import nn
+from gpunet import models, nn
 from gpunet.errors import ShapeError
 from gpunet.train.summary import summarize
 
@@ -63,3 +63,17 @@ def test_the_model_is_left_as_it_was(mode) -> None:
         summarize(model, example(5))
     assert all(module.training is mode for module in model.modules())
     assert all(module._forward_hooks == () for module in model.modules())
+
+
+def test_recurrent_layers() -> None:
+    """Their weights meet every step; a weight that is used twice is counted once."""
+    (line,) = summarize(nn.Sequential(nn.LSTM(4, 3, batch_first=True)), example(5, 4))
+    assert (line.output, line.weights, line.biases) == ((5, 3), 12 * (4 + 3), 24)
+    assert line.multiply_adds == 5 * 12 * (4 + 3)
+
+
+def test_a_shared_weight_is_counted_once() -> None:
+    net = models.GPT(11, 8, 1, 1, 4)
+    lines = summarize(net, gpunet.tensor(np.zeros((1, 8), int)))
+    assert sum(x.weights + x.biases for x in lines) == sum(p.numel() for p in net.parameters())
+    assert (lines[-1].name, lines[-1].weights, lines[-1].multiply_adds) == ("lm_head", 0, 8 * 44)

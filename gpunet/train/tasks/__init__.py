@@ -4,12 +4,23 @@ A further task is a subclass of `Task` in a module of its own and a line here.
 """
 
 from gpunet.train.tasks.classification import Classification
+from gpunet.train.tasks.language_model import LanguageModel
 from gpunet.train.tasks.segmentation import Segmentation
 from gpunet.train.tasks.task import Evaluation, Prediction, Table, Task
 
 TASKS: dict[str, type[Task]] = {
     "classification": Classification,
+    "language_model": LanguageModel,
     "segmentation": Segmentation,
 }
 
-__all__ = ["TASKS", "Classification", "Evaluation", "Prediction", "Segmentation", "Table", "Task"]
+__all__ = [
+    "TASKS",
+    "Classification",
+    "Evaluation",
+    "LanguageModel",
+    "Prediction",
+    "Segmentation",
+    "Table",
+    "Task",
+]

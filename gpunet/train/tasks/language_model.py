@@ -1,0 +1,147 @@
+"""Language models: at each position of a text, what comes next?"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from gpunet import data, nn
+from gpunet import functional as F
+from gpunet.autograd import Tensor, no_grad
+from gpunet.backend import Backend
+from gpunet.data import Dataset
+from gpunet.errors import ArgumentError
+from gpunet.text import CharVocabulary, stream
+from gpunet.train.checkpoint import write_atomically
+from gpunet.train.tasks.task import Evaluation, Figures, Prediction, Table, Task
+
+PROMPT, SAMPLE = (
+    32,
+    500,
+)  # characters of the held-out text that the sample goes on from, and its own
+
+
+class LanguageModel(Task):
+    """A model gives K scores of the next token at each of T positions, (N, T, K).
+
+    It sees a window of the text at a time and nothing before it: state is not carried from window
+    to window, neither in training nor when it is judged. The loss is in nats a token, the mean over
+    all positions; the perplexity is its exponential. The outputs of an evaluation are the mean
+    losses at each position of a window, (T,).
+    """
+
+    losses = (nn.CrossEntropyLoss,)
+    evaluation_batch = 100
+
+    def loss(self, model: nn.Module, x: Tensor, t: Tensor) -> tuple[Tensor, Figures]:
+        return self.criterion(*_flat(model(x), t)), {}
+
+    def measure(self, model: nn.Module, batches: Iterable[tuple[Tensor, Tensor]]) -> Evaluation:
+        """Cross entropy, whatever the loss in training."""
+        sums: Any = 0.0
+        count = 0
+        for x, t in batches:
+            losses = F.cross_entropy(*_flat(model(x), t), reduction="none")
+            host = x.backend.to_host(losses.array).reshape(t.shape)
+            sums, count = sums + host.sum(0, dtype="float64"), count + len(x)
+        outputs = sums / count
+        mean = float(outputs.mean())
+        return Evaluation({"loss": mean, "perplexity": _exp(mean)}, outputs)
+
+    def table(self, evaluation: Evaluation, dataset: Dataset) -> Table:
+        """How much it helps to have read more; a stretch of positions is as long as all before."""
+        rows, start, length = [], 0, len(evaluation.outputs)
+        while start < length:
+            stop = min(max(1, 2 * start), length)
+            loss = float(evaluation.outputs[start:stop].mean())
+            read = f"{start + 1}" if stop == start + 1 else f"{start + 1}-{stop}"
+            rows.append((read, self.show("loss", loss), self.show("perplexity", _exp(loss))))
+            start = stop
+        summary = f"{len(dataset):,} windows of {length} characters"
+        return Table(("characters read", "loss", "perplexity"), rows, summary)
+
+    def pictures(
+        self,
+        model: nn.Module,
+        evaluation: Evaluation,
+        dataset: Dataset,
+        history: Sequence[Mapping[str, Any]],
+        folder: Path,
+        seed: int,
+    ) -> list[Path]:
+        """The learning curve, and `sample.txt`: how the model goes on with the held-out text."""
+        written = super().pictures(model, evaluation, dataset, history, folder, seed)
+        if not hasattr(model, "step"):
+            return written
+        be, was_training = next(model.parameters()).backend, model.training
+        prompt = CharVocabulary(dataset.classes).decode(dataset.inputs[0, :PROMPT])
+        model.eval()
+        try:
+            text = prompt + "".join(self.write(model, dataset.classes, prompt, SAMPLE, be))
+        finally:
+            model.train(was_training)
+        write_atomically(folder / "sample.txt", text.encode())
+        return [*written, folder / "sample.txt"]
+
+    def predict(self, model: nn.Module, data_set: str, source: str, be: Backend) -> Prediction:
+        """The character after the text `source`."""
+        classes, state = data.describe(data_set).classes, None
+        step, tokens = _begin("predict", model, classes, source, be)
+        with no_grad():
+            for t in range(tokens.shape[1]):
+                scores, state = step(tokens[:, t], state)
+            probabilities = be.to_host(F.softmax(scores, 1).array)[0]
+        shown = [repr(character) for character in classes]  # or a space would not be seen
+        return Prediction(
+            shown[int(probabilities.argmax())],
+            dict(zip(shown, map(float, probabilities), strict=True)),
+        )
+
+    def write(
+        self,
+        model: nn.Module,
+        classes: tuple[str, ...],
+        prompt: str,
+        length: int,
+        be: Backend,
+        temperature: float = 1.0,
+        top_k: int | None = None,
+    ) -> Iterator[str]:
+        """The characters that follow on `prompt`, each as soon as it is drawn.
+
+        Args:
+            model: in evaluation mode, with a `step` for `gpunet.text`. classes: its vocabulary.
+            length: characters. temperature, top_k: see `gpunet.text.stream`.
+
+        Raises:
+            ArgumentError: an empty prompt, a model without a `step`, or a value out of range.
+            DataError: a character of the prompt is not in the vocabulary.
+        """
+        vocabulary = CharVocabulary(classes)
+        step, tokens = _begin("generate", model, classes, prompt, be)
+        drawn = stream(step, tokens, length, None, temperature, top_k)
+        return (vocabulary.decode(token) for token in drawn)
+
+
+def _begin(
+    operation: str, model: nn.Module, classes: tuple[str, ...], prompt: str, be: Backend
+) -> tuple[Any, Tensor]:
+    """The step of a model, and the tokens of a prompt, (1, T)."""
+    step: Any = getattr(model, "step", None)
+    if step is None:
+        kind = type(model).__name__
+        raise ArgumentError(operation, f"model must have a step(tokens, state), got {kind}")
+    if not prompt:
+        raise ArgumentError(operation, "prompt must have at least one character, got none")
+    return step, Tensor(be.asarray(CharVocabulary(classes).encode(prompt)[None]), be)
+
+
+def _flat(scores: Tensor, t: Tensor) -> tuple[Tensor, Tensor]:
+    """All positions of all windows as a batch: (N·T, K) and (N·T,)."""
+    return scores.reshape(-1, scores.shape[-1]), t.reshape(-1)
+
+
+def _exp(loss: float) -> float:
+    return math.exp(loss) if loss < 700 else math.inf  # or math.exp overflows
