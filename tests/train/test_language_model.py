@@ -11,6 +11,9 @@ from gpunet.optim import AdamW
 from gpunet.train import Trainer
 from gpunet.train.config import TrainConfig
 from gpunet.train.tasks import LanguageModel
+from tests.kernels import needs
+from tests.kernels.host.gpu import HostGPU, pretended
+from tests.tolerance import EPS
 
 LETTERS = tuple("\nabc")
 SCORES = np.random.default_rng(3).standard_normal((130, 5, 4)).astype(np.float32)
@@ -162,3 +165,16 @@ def test_a_prediction_is_the_next_character(trainer, monkeypatch) -> None:
     np.testing.assert_allclose(list(answer.probabilities.values()), p / p.sum(), atol=1e-6)
     with pytest.raises(ArgumentError, match="predict: prompt must have at least one character"):
         trainer.task.predict(model, "abc", "", backend.cpu)
+
+
+@needs.compiler
+def test_on_a_gpu_it_is_judged_alike_and_writes_the_same(trainer) -> None:
+    task, data, model = trainer.task, text(2), models.CharLM(4, 8, 16, 1)
+    model.load_state_dict(trainer.model.state_dict())
+    with pretended(HostGPU()):
+        be = backend.get("cuda:0")
+        model.to(be.device).eval()
+        there = task.evaluate(model, data, be)
+        assert "".join(task.write(model, LETTERS, "ab", 9, be, 0)) == "c\nabc\nabc"
+    here = task.evaluate(trainer.model, data, backend.cpu)
+    np.testing.assert_allclose(there.outputs, here.outputs, atol=2**6 * EPS["float32"])
