@@ -17,10 +17,8 @@ from gpunet.text import CharVocabulary, stream
 from gpunet.train.checkpoint import write_atomically
 from gpunet.train.tasks.task import Evaluation, Figures, Prediction, Table, Task
 
-PROMPT, SAMPLE = (
-    32,
-    500,
-)  # characters of the held-out text that the sample goes on from, and its own
+PROMPT = 32  # characters of the held-out text that the sample goes on from
+SAMPLE = 500  # and its own
 
 
 class LanguageModel(Task):
