@@ -112,7 +112,11 @@ def test_every_layer_stands_in_the_table() -> None:
     elsewhere |= {nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.Fold, nn.Unfold}
     elsewhere |= {nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d}
     elsewhere |= {nn.Sequential, nn.ModuleList, nn.ModuleDict, nn.ParameterList, nn.ParameterDict}
-    families = ("feature_dropout", "loss", "normalization", "padding", "pooling", "resize")
+    families = (
+        *("attention", "ctc", "feature_dropout", "layer_norm_lstm", "loss", "normalization"),
+        *("padding", "pooling", "positional", "recurrent", "recurrent_cells", "resize"),
+        "transformer",
+    )
     elsewhere |= {layer for layer in layers if layer.__module__.rpartition(".")[2] in families}
     assert {type(layer) for layer, *_ in TABLE} == layers - elsewhere
 
