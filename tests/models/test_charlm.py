@@ -22,7 +22,7 @@ def scores(net: models.CharLM) -> np.ndarray:
 
 
 def test_it_is_that_of_pytorch() -> None:
-    torch = pytest.importorskip("torch")
+    torch = pytest.importorskip("torch", reason="PyTorch is not installed: NOT compared with it")
     net = small()
     there = torch.nn.ModuleDict(
         {

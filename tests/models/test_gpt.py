@@ -41,7 +41,7 @@ def test_keys_are_nanogpts() -> None:
 
 
 def test_gpt_is_that_of_pytorch() -> None:
-    torch = pytest.importorskip("torch")
+    torch = pytest.importorskip("torch", reason="PyTorch is not installed: NOT compared with it")
     net = small()
     state = {k: torch.from_numpy(np.array(v)) for k, v in net.state_dict().items()}
     f = torch.nn.functional

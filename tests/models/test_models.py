@@ -90,7 +90,7 @@ def test_a_block_adds_its_input_and_a_plain_one_does_not() -> None:
 
 
 def test_resnet_is_that_of_pytorch() -> None:
-    torch = pytest.importorskip("torch")
+    torch = pytest.importorskip("torch", reason="PyTorch is not installed: NOT compared with it")
     net = models.ResNet(8)
     state = {k: torch.from_numpy(np.array(v)) for k, v in net.state_dict().items()}
     f = torch.nn.functional
@@ -113,7 +113,7 @@ def test_resnet_is_that_of_pytorch() -> None:
 
 
 def test_unet_is_that_of_pytorch() -> None:
-    torch = pytest.importorskip("torch")
+    torch = pytest.importorskip("torch", reason="PyTorch is not installed: NOT compared with it")
     net = models.UNet(channels=(2, 3, 4), batch_norm=False)
     state = {k: torch.from_numpy(np.array(v)) for k, v in net.state_dict().items()}
     f = torch.nn.functional
