@@ -24,6 +24,8 @@ EXAMPLES = """examples:
   gpunet find-lr configs/digits.toml               which learning rate?
   gpunet profile configs/digits.toml               where time and memory go
   gpunet verify-resume configs/digits.toml         does a stop change a bit?
+  gpunet demo                                      the lectures: what there is to be seen
+  gpunet demo gates --lang ru                      one of them, here in Russian
   gpunet info                                      versions, devices, and why no GPU
   gpunet warmup                                    compile the CUDA kernels ahead of training
   gpunet ops                                       every operation and its kernels
@@ -136,6 +138,17 @@ def _parser() -> argparse.ArgumentParser:
     verify.add_argument("--steps", type=int, default=30, help="how far to train, twice; default 30")
     add_settings(verify)
     add_device(verify)
+
+    demo = command("demo", "run the programs of the lectures; without a name, list them")
+    demo.add_argument("name", nargs="?", help="one of the list")
+    demo.add_argument("--all", action="store_true", help="every one in a row")
+    demo.add_argument(
+        "--lang", choices=("en", "ru"), default="en", help="English (en) or Russian (ru)"
+    )
+    demo.add_argument(
+        "--out", metavar="FOLDER", default="demos", help="figures go to FOLDER/NAME; default demos"
+    )
+    demo.add_argument("--source", action="store_true", help="print the program instead")
 
     command("info", "show versions, devices, the kernel cache, and why there is no GPU")
     command("warmup", "compile every CUDA kernel for this machine's GPU")

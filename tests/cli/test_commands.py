@@ -396,7 +396,7 @@ def test_help_mentions_every_command_with_an_example(gpunet) -> None:
     assert done.status == 0
     assert set(parsers()) == {
         *("train", "eval", "predict", "compare", "summary", "generate"),
-        *("report", "find-lr", "profile", "verify-resume", "info", "warmup", "ops"),
+        *("report", "find-lr", "profile", "verify-resume", "info", "warmup", "ops", "demo"),
     }
     for name in parsers():
         assert re.search(rf"^    {name}\b", done.out, re.M)
