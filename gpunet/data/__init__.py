@@ -8,7 +8,7 @@
 """
 
 from gpunet.data import transforms
-from gpunet.data.catalogue import describe, names
+from gpunet.data.catalogue import Description, describe, names
 from gpunet.data.dataset import Dataset
 from gpunet.data.datasets import load
 from gpunet.data.folder import image_folder
@@ -18,6 +18,7 @@ from gpunet.data.loader import DataLoader
 __all__ = [
     "DataLoader",
     "Dataset",
+    "Description",
     "describe",
     "image_folder",
     "load",

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from gpunet.errors import ArgumentError, DataError, DTypeError
+from gpunet.text import Vocabulary
 
 Index = Sequence[int] | NDArray[np.integer[Any]]
 
@@ -27,6 +28,8 @@ class Dataset:
         targets: (N, ...) int64, each in 0..K-1: one label an example, or one for each of its
             places; those of the pixels of images are (N, H, W), those of tokens (N, T).
         classes: the K names that the labels stand for.
+        vocabularies: of texts of unequal lengths, which are filled up with `text.PADDING`: that of
+            the inputs and, where targets are texts, too, theirs.
 
     Raises:
         DTypeError: inputs are not float32 or int64, or targets not int64.
@@ -44,6 +47,7 @@ class Dataset:
     inputs: NDArray[np.float32] | NDArray[np.int64]
     targets: NDArray[np.int64]
     classes: tuple[str, ...]
+    vocabularies: tuple[Vocabulary, ...] = ()
 
     def __post_init__(self) -> None:
         for field, array, allowed in (
@@ -84,7 +88,7 @@ class Dataset:
                 self._whose,
             )
         chosen = chosen.astype(np.intp)
-        return Dataset(self.name, self.inputs[chosen], self.targets[chosen], self.classes)
+        return replace(self, inputs=self.inputs[chosen], targets=self.targets[chosen])
 
     def split(self, fraction: float, seed: int) -> tuple[Dataset, Dataset]:
         """Two disjoint random parts: the rest, and the `fraction` held out for validation.

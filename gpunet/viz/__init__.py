@@ -1,5 +1,6 @@
 """The pictures that a training run writes, as PNG files; matplotlib is loaded with the first."""
 
+from gpunet.viz.attention import Looked, attention_page
 from gpunet.viz.confusion import confusion_matrix
 from gpunet.viz.curves import compare_curves, learning_curve
 from gpunet.viz.flow import gradient_flow
@@ -9,6 +10,8 @@ from gpunet.viz.predictions import choose, prediction_page
 from gpunet.viz.rates import learning_rates
 
 __all__ = [
+    "Looked",
+    "attention_page",
     "choose",
     "choose_overlays",
     "compare_curves",

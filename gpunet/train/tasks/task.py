@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 from gpunet import nn
 from gpunet.autograd import Tensor, no_grad
 from gpunet.backend import Backend
-from gpunet.data import DataLoader, Dataset
+from gpunet.data import DataLoader, Dataset, Description
 
 Figures = dict[str, float]
 Metric = Callable[[Any, Any], float]  # of the outputs of an evaluation and the targets
@@ -90,8 +90,12 @@ class Task(ABC):
         finally:
             model.train(was_training)
         for name in self.measured:
-            result.figures[name] = float(self.metrics[name](result.outputs, dataset.targets))
+            result.figures[name] = self.metric(name, result.outputs, dataset)
         return result
+
+    def metric(self, name: str, outputs: Any, dataset: Dataset) -> float:
+        """One of `metrics`, of the outputs of an evaluation."""
+        return float(self.metrics[name](outputs, dataset.targets))
 
     def _batches(self, dataset: Dataset, be: Backend) -> Iterator[tuple[Tensor, Tensor]]:
         for inputs, targets in DataLoader(dataset, self.evaluation_batch):
@@ -120,8 +124,12 @@ class Task(ABC):
 
         return [viz.learning_curve(history, folder / "learning_curve.png")]
 
-    def predict(self, model: nn.Module, data_set: str, source: str, be: Backend) -> Prediction:
-        """The answer of a model trained on `data_set` to what the user gave: a file, a text, ..."""
+    def predict(self, model: nn.Module, known: Description, source: str, be: Backend) -> Prediction:
+        """The answer of a model to what the user gave: a file, a text, ...
+
+        Args:
+            known: of the data set that the model was trained on.
+        """
         raise NotImplementedError(f"{type(self).__name__} has no predictions yet")
 
 
