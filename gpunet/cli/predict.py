@@ -15,9 +15,10 @@ from gpunet.train.run import Run
 
 def run(options: Any) -> int:
     model, config, be = restore(options.run, options.device)
-    task, known = build_task(config), Run.open(Path(options.run)).known()
+    task = build_task(config)
+    task.vocabularies = Run.open(Path(options.run)).vocabularies()
     for source in options.inputs:
-        prediction = task.predict(model, known, source, be)
+        prediction = task.predict(model, config.data.set, source, be)
         answer = f"[bold green]{escape(prediction.answer)}[/]"
         console.print(f"{escape(source)}: {answer}", soft_wrap=True)
         for line in probability_bars(prediction.probabilities):

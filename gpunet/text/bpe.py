@@ -31,9 +31,9 @@ class BPEVocabulary(Vocabulary):
     Source: Sennrich et al., Neural machine translation of rare words with subword units,
     arXiv:1508.07909, section 3.2.
 
-    >>> pieces = BPEVocabulary.of("low lower lowest slow slower", size=12)
+    >>> pieces = BPEVocabulary.of("low lower lowest slow slower", size=14)
     >>> pieces.split("slow lowest")
-    ['▁s', 'low', '▁lowe', 's', 't']
+    ['▁s', 'low', '▁', 'lowe', 's', 't']
     >>> pieces.decode(pieces.encode("slow  lowest"))
     'slow lowest'
     """

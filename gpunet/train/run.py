@@ -19,13 +19,13 @@ import json
 import os
 import shutil
 import zlib
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from gpunet import data, text
-from gpunet.data import Dataset, Description
+from gpunet import text
+from gpunet.data import Dataset
 from gpunet.errors import CheckpointError, GpunetError, RunError
+from gpunet.text import Vocabulary
 from gpunet.train import checkpoint
 from gpunet.train.callbacks import Callback
 from gpunet.train.checkpoint import Checkpoint
@@ -112,20 +112,19 @@ class Run(Callback):
         averaged = saved.tensors.get("average.n_averaged")
         return path, saved, "average.module" if averaged is not None and averaged else "model"
 
-    def known(self) -> Description:
-        """What is known of the data it was trained on, without reading it.
+    def vocabularies(self) -> tuple[Vocabulary, ...]:
+        """Those of the data it was trained on, if that is sentences.
 
         Raises:
-            CheckpointError: the vocabularies are damaged.
+            CheckpointError: their file is damaged.
         """
-        path, known = self.folder / VOCABULARIES, data.describe(self.config.data.set)
+        path = self.folder / VOCABULARIES
         if not path.exists():
-            return known
+            return ()
         try:
-            vocabularies = text.from_json(path.read_text("utf-8"))
+            return text.from_json(path.read_text("utf-8"))
         except ValueError as error:
             raise CheckpointError("run", f"{path} must be as it was written: {error}") from error
-        return replace(known, vocabularies=vocabularies)
 
     @property
     def begun(self) -> bool:

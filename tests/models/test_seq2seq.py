@@ -118,4 +118,6 @@ def test_refused() -> None:
     with pytest.raises(ArgumentError, match="lengths"):
         net(gpunet.tensor(np.zeros((1, 4), int)), gpunet.tensor(TARGET[:1]))  # nothing but padding
     with pytest.raises(ArgumentError, match="11"):
-        net(gpunet.tensor(np.full_like(SOURCE, 11)), gpunet.tensor(TARGET))  # a token outside the vocabulary
+        net(
+            gpunet.tensor(np.full_like(SOURCE, 11)), gpunet.tensor(TARGET)
+        )  # a token outside the vocabulary

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import gpunet
-from gpunet import backend, data, models, nn, text
+from gpunet import backend, models, nn, text
 from gpunet.data import DataLoader, Dataset
 from gpunet.errors import ArgumentError, CheckpointError, DataError, MissingPackageError
 from gpunet.optim import AdamW
@@ -156,13 +156,12 @@ def test_pictures_and_translations(trainer, tmp_path) -> None:
 
 
 def test_a_prediction(trainer) -> None:
-    known = data.Description(shape=(4,), classes=(), digests={}, vocabularies=(LETTERS, NUMBERS))
-    model = trainer.model.eval()
-    answer = trainer.task.predict(model, known, "a  b c", backend.cpu)
-    assert answer.answer == "3 2 1"
-    assert trainer.task.predict(model, known, "a λ", backend.cpu).answer  # unknown, and no error
+    model, task = trainer.model.eval(), Translation()
+    task.vocabularies = trainer.held_out.vocabularies
+    assert task.predict(model, "letters", "a  b c", backend.cpu).answer == "3 2 1"
+    assert task.predict(model, "letters", "a λ", backend.cpu).answer  # unknown, and no error
     with pytest.raises(DataError, match="predict: text must have at least one word, got ' '"):
-        trainer.task.predict(model, known, " ", backend.cpu)
+        task.predict(model, "letters", " ", backend.cpu)
 
 
 def test_a_run_keeps_the_vocabularies(trainer, tmp_path) -> None:
@@ -175,17 +174,16 @@ def test_a_run_keeps_the_vocabularies(trainer, tmp_path) -> None:
         train=TrainConfig(4, 32),
     )
     run = Run.create(tmp_path / "run", config, 1000)
-    assert run.known() == data.describe("multi30k")
+    assert run.vocabularies() == ()
     run.on_start(trainer)
-    known = Run.open(tmp_path / "run").known()
-    assert known.shape == data.describe("multi30k").shape
-    assert [type(v) for v in known.vocabularies] == [text.WordVocabulary] * 2
-    assert [v.tokens for v in known.vocabularies] == [LETTERS.tokens, NUMBERS.tokens]
+    kept = Run.open(tmp_path / "run").vocabularies()
+    assert [type(v) for v in kept] == [text.WordVocabulary] * 2
+    assert [v.tokens for v in kept] == [LETTERS.tokens, NUMBERS.tokens]
     file = tmp_path / "run" / "vocabularies.json"
     assert [table["unknown"] for table in json.loads(file.read_text())] == ["<unk>"] * 2
     file.write_text("[")
     with pytest.raises(CheckpointError, match=r"vocabularies\.json must be as it was written"):
-        run.known()
+        run.vocabularies()
 
 
 @needs.compiler

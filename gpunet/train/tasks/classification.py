@@ -13,7 +13,7 @@ from gpunet import data, nn
 from gpunet import functional as F
 from gpunet.autograd import Tensor, no_grad
 from gpunet.backend import Backend
-from gpunet.data import Dataset, Description
+from gpunet.data import Dataset
 from gpunet.train import metrics
 from gpunet.train.tasks.task import (
     Evaluation,
@@ -106,9 +106,10 @@ class Classification(Task):
         ]
 
     @no_grad()
-    def predict(self, model: nn.Module, known: Description, source: str, be: Backend) -> Prediction:
-        """The class of the picture in the file `source`."""
-        x = Tensor(be.asarray(data.read_image(source, known.shape, known.framing)), be)
+    def predict(self, model: nn.Module, data_set: str, source: str, be: Backend) -> Prediction:
+        """The class of the picture, or the recording, in the file `source`."""
+        known = data.describe(data_set)
+        x = Tensor(be.asarray(data.read_input(data_set, source)), be)
         probabilities = be.to_host(F.softmax(model(x), 1).array)[0]
         return Prediction(
             known.classes[int(probabilities.argmax())],

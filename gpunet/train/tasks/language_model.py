@@ -7,11 +7,11 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from gpunet import data, nn
 from gpunet import functional as F
-from gpunet import nn
 from gpunet.autograd import Tensor, no_grad
 from gpunet.backend import Backend
-from gpunet.data import Dataset, Description
+from gpunet.data import Dataset
 from gpunet.errors import ArgumentError
 from gpunet.text import CharVocabulary, stream
 from gpunet.train.checkpoint import write_atomically
@@ -83,9 +83,9 @@ class LanguageModel(Task):
         write_atomically(folder / "sample.txt", text.encode())
         return [*written, folder / "sample.txt"]
 
-    def predict(self, model: nn.Module, known: Description, source: str, be: Backend) -> Prediction:
+    def predict(self, model: nn.Module, data_set: str, source: str, be: Backend) -> Prediction:
         """The character after the text `source`."""
-        classes, state = known.classes, None
+        classes, state = data.describe(data_set).classes, None
         step, tokens = _begin("predict", model, classes, source, be)
         with no_grad():
             for t in range(tokens.shape[1]):

@@ -11,7 +11,8 @@ from typing import Any, ClassVar
 from gpunet import nn
 from gpunet.autograd import Tensor, no_grad
 from gpunet.backend import Backend
-from gpunet.data import DataLoader, Dataset, Description
+from gpunet.data import DataLoader, Dataset
+from gpunet.text import Vocabulary
 
 Figures = dict[str, float]
 Metric = Callable[[Any, Any], float]  # of the outputs of an evaluation and the targets
@@ -59,6 +60,7 @@ class Task(ABC):
         figure: the figure that decides which epoch is best. more_is_better: which way.
         shares: figures in [0, 1] that are shown as per cent.
         evaluation_batch: examples evaluated at a time.
+        vocabularies: those of the data set it was trained on; `predict` takes texts apart by them.
     """
 
     losses: ClassVar[tuple[type[nn.Module], ...]]
@@ -67,6 +69,8 @@ class Task(ABC):
     more_is_better: ClassVar[bool] = False
     shares: ClassVar[frozenset[str]] = frozenset()
     evaluation_batch: ClassVar[int] = 1000
+
+    vocabularies: tuple[Vocabulary, ...] = ()
 
     def __init__(self, criterion: nn.Module | None = None, measured: Sequence[str] = ()):
         self.criterion = criterion or self.losses[0]()
@@ -124,12 +128,8 @@ class Task(ABC):
 
         return [viz.learning_curve(history, folder / "learning_curve.png")]
 
-    def predict(self, model: nn.Module, known: Description, source: str, be: Backend) -> Prediction:
-        """The answer of a model to what the user gave: a file, a text, ...
-
-        Args:
-            known: of the data set that the model was trained on.
-        """
+    def predict(self, model: nn.Module, data_set: str, source: str, be: Backend) -> Prediction:
+        """The answer of a model trained on `data_set` to what the user gave: a file, a text, ..."""
         raise NotImplementedError(f"{type(self).__name__} has no predictions yet")
 
 

@@ -13,7 +13,7 @@ from gpunet import functional as F
 from gpunet import nn
 from gpunet.autograd import Tensor, no_grad
 from gpunet.backend import Backend
-from gpunet.data import Dataset, Description
+from gpunet.data import Dataset
 from gpunet.errors import ArgumentError, DataError
 from gpunet.text import END, PADDING, START, Vocabulary, beam_search, bleu, generate
 from gpunet.train.checkpoint import write_atomically
@@ -128,9 +128,9 @@ class Translation(Task):
         return written
 
     @no_grad()
-    def predict(self, model: nn.Module, known: Description, source: str, be: Backend) -> Prediction:
+    def predict(self, model: nn.Module, data_set: str, source: str, be: Backend) -> Prediction:
         """The translation of the text `source`, the best of several beams."""
-        words, target = known.vocabularies
+        words, target = self.vocabularies
         tokens = words.encode(source)
         if not len(tokens):
             raise DataError("predict", f"text must have at least one word, got {source!r}")
