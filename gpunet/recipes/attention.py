@@ -1,4 +1,4 @@
-"""The parts of a transformer from their formulas: attention, heads, positions, layer norms.
+"""The parts of a transformer: attention, heads, positions, layer norms.
 
 Each part is written out, and the layers give the same to rounding. The pictures show what is added
 at each position, and that an untrained head looks everywhere, but not ahead where that is

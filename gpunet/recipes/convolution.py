@@ -1,4 +1,4 @@
-"""Convolution and pooling: what they compute, what size comes out, what the filters find.
+"""Convolution and pooling: what they compute, and what the filters find.
 
 A filter of k × k weights slides over the picture, and ⌊(n + 2p − k) / s⌋ + 1 places are left of n.
 The network of the lecture, trained on clothes, shows its first filters and the maps they make.

@@ -1,4 +1,4 @@
-"""A small causal language model: what a transformer learns of Shakespeare in a minute.
+"""A small causal language model: what it learns of Shakespeare in a minute.
 
 Two blocks of attention read windows of 64 letters and guess the letter that comes next, at every
 place from those before it. They soon do better than a table of pairs of letters, and then write.

@@ -30,7 +30,7 @@ class Features(nn.Module):
 
     def features(self, x):
         """What each convolution finds, after its ReLU."""
-        found = []
+        found: list[gpunet.Tensor] = []
         for convolution in self.convolutions:
             x = F.relu(convolution(F.avg_pool2d(x, 2) if found else x))
             found.append(x)
