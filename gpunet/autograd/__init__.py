@@ -5,6 +5,7 @@ from gpunet.autograd.gradcheck import gradcheck
 from gpunet.autograd.gradient import grad
 from gpunet.autograd.memory import written
 from gpunet.autograd.mode import (
+    autocast,
     enable_grad,
     is_grad_enabled,
     no_grad,
@@ -18,6 +19,7 @@ __all__ = [
     "Op",
     "Tensor",
     "apply",
+    "autocast",
     "enable_grad",
     "grad",
     "gradcheck",

@@ -1,4 +1,4 @@
-"""Whether operations are recorded for the backward pass, or watched: switches of each thread."""
+"""Whether operations are recorded, watched, or computed in half precision: switches of a thread."""
 
 from __future__ import annotations
 
@@ -7,10 +7,15 @@ from collections.abc import Iterator
 from contextlib import ContextDecorator, contextmanager
 from typing import Any
 
+from gpunet import backend
+from gpunet.backend import DType, dtypes
+from gpunet.errors import DTypeError
+
 
 class _Mode(threading.local):
     recording = True
     watcher: Any = None  # looks at every operation's results; see `watching`
+    autocast: Any = None  # the dtype that products are computed in; see `autocast`
 
 
 mode = _Mode()
@@ -57,12 +62,57 @@ def is_grad_enabled() -> bool:
     return mode.recording
 
 
+class autocast(ContextDecorator):
+    """Inside, products are computed in a half dtype, and what that would spoil in float32.
+
+    Of float32 tensors, `linear`, convolutions, `matmul` and its kin, attention and recurrent layers
+    take rounded copies, and give results of `dtype`. Softmax, normalisation, losses, exponentials,
+    logarithms, powers and sums take halves in float32, and give that. All else is as always: it
+    computes in the dtype where its operands meet. Parameters stay as they are, and so do their
+    gradients: the rounding is an operation with a gradient of its own. The backward pass stands
+    outside.
+
+    Args:
+        dtype: float16.
+        enabled: False switches it off inside another one.
+
+    Raises:
+        DTypeError: another dtype.
+
+    Differs from PyTorch: no `device_type`, since a tensor knows its device; rounded copies are not
+    kept for a second use; batch normalisation gives float32.
+    Source: Micikevicius et al., arXiv:1710.03740.
+
+    >>> import gpunet
+    >>> x = gpunet.ones(2, 2)
+    >>> with gpunet.autocast("float16"):
+    ...     y = x @ x
+    ...     z = y.softmax(1)
+    >>> str(y.dtype), str(z.dtype)
+    ('float16', 'float32')
+    """
+
+    def __init__(self, dtype: DType = "float16", enabled: bool = True):
+        if str(dtype) == "bfloat16" or backend.dtype(dtype) != dtypes.float16:
+            why = "NumPy, which holds the arrays of the CPU, has no bfloat16"
+            raise DTypeError("autocast", f"dtype must be float16, got {dtype}", why)
+        self._dtype = backend.dtype(dtype) if enabled else None
+        self._before: list[Any] = []
+
+    def __enter__(self) -> None:
+        self._before.append(mode.autocast)
+        mode.autocast = self._dtype
+
+    def __exit__(self, *_: object) -> None:
+        mode.autocast = self._before.pop()
+
+
 @contextmanager
 def watching(watcher: Any) -> Iterator[None]:
-    """Inside, `watcher` is shown the raw arrays of every operation.
+    """Inside, `watcher` is shown the raw arrays of every operation, and told of modules called.
 
-    It has the methods `forward(op, inputs, result)` and `backward(op, gys, gxs)`; `gxs` is a tuple
-    with None where an input gets no gradient.
+    It has the methods `forward(op, inputs, result)` and `backward(op, gys, gxs)`, where `gxs` is a
+    tuple with None where an input gets no gradient, `enter(module)` and `leave(module)`.
     """
     before, mode.watcher = mode.watcher, watcher
     try:

@@ -16,6 +16,7 @@ from gpunet.functional import geometry
 from gpunet.functional.activation import Activation
 from gpunet.functional.check import floating, shape_error
 from gpunet.functional.geometry import Geometry, Numbers, Three
+from gpunet.functional.precision import in_half
 
 
 class Conv(Op):
@@ -131,6 +132,7 @@ class ColumnsToImage(Op):
 # --- public functions
 
 
+@in_half
 def conv1d(
     x: Tensor,
     weight: Tensor,
@@ -153,6 +155,7 @@ def conv1d(
     return _convolve("conv1d", 1, x, weight, bias, *moves, activation)
 
 
+@in_half
 def conv2d(
     x: Tensor,
     weight: Tensor,
@@ -190,6 +193,7 @@ def conv2d(
     return _convolve("conv2d", 2, x, weight, bias, *moves, activation)
 
 
+@in_half
 def conv3d(
     x: Tensor,
     weight: Tensor,
@@ -212,6 +216,7 @@ def conv3d(
     return _convolve("conv3d", 3, x, weight, bias, *moves, activation)
 
 
+@in_half
 def conv_transpose1d(
     x: Tensor,
     weight: Tensor,
@@ -233,6 +238,7 @@ def conv_transpose1d(
     return _transposed("conv_transpose1d", 1, x, weight, bias, *moves)
 
 
+@in_half
 def conv_transpose2d(
     x: Tensor,
     weight: Tensor,
@@ -266,6 +272,7 @@ def conv_transpose2d(
     return _transposed("conv_transpose2d", 2, x, weight, bias, *moves)
 
 
+@in_half
 def conv_transpose3d(
     x: Tensor,
     weight: Tensor,

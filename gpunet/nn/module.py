@@ -11,6 +11,7 @@ from typing import Any, NamedTuple, TypeVar
 from gpunet import backend
 from gpunet.autograd.hooks import Handle
 from gpunet.autograd.memory import written
+from gpunet.autograd.mode import mode
 from gpunet.autograd.tensor import Tensor
 from gpunet.errors import ArgumentError, DTypeError, GpunetError, ShapeError
 from gpunet.nn.gradient_hooks import call_with_gradient_hooks
@@ -82,6 +83,9 @@ class Module:
         raise NotImplementedError(f"{type(self).__name__} must define forward")
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        watcher = mode.watcher
+        if watcher is not None:
+            watcher.enter(self)
         for pre_hook in self._forward_pre_hooks:
             changed = pre_hook(self, args)
             if changed is not None:
@@ -97,6 +101,8 @@ class Module:
         for hook in self._forward_hooks:
             changed = hook(self, args, result)
             result = result if changed is None else changed
+        if watcher is not None:
+            watcher.leave(self)
         return result
 
     def _locate(self, error: GpunetError) -> None:

@@ -123,7 +123,7 @@ small number, or use log_softmax or a loss of logits
     """
     watcher = _Watcher(model)
     try:
-        with watcher.following(), watching(watcher), np.errstate(all="ignore"):
+        with watcher.alone(), watching(watcher), np.errstate(all="ignore"):
             run()
     except _Found as found:
         return found.fault
@@ -140,30 +140,26 @@ class _Watcher:
 
     def __init__(self, model: nn.Module):
         self.model = model
+        self.names = {id(module): name for name, module in model.named_modules()}
         self.at_work = [""]
         self.layers: dict[int, str] = {}
         self.parameters = {id(p): name for name, p in model.named_parameters()}
 
     @contextmanager
-    def following(self) -> Iterator[None]:
-        """Keeps `at_work` up to date."""
-        names = {id(module): name for name, module in self.model.named_modules()}
-
-        def enter(module: nn.Module, _: Any) -> None:
-            self.at_work.append(names[id(module)])
-
-        def leave(*_: Any) -> None:
-            self.at_work.pop()
-
-        handles = []
-        for module in self.model.modules():
-            handles.append(module.register_forward_pre_hook(enter))
-            handles.append(module.register_forward_hook(leave))
+    def alone(self) -> Iterator[None]:
+        """Layers that somebody listens to are not fused."""
+        handles = [m.register_forward_hook(_listen) for m in self.model.modules()]
         try:
             yield
         finally:
             for handle in handles:
                 handle.remove()
+
+    def enter(self, module: nn.Module) -> None:
+        self.at_work.append(self.names.get(id(module), self.at_work[-1]))
+
+    def leave(self, module: nn.Module) -> None:
+        self.at_work.pop()
 
     def forward(self, op: Op, inputs: list[Any], result: Any) -> None:
         self.layers[id(op)] = self.at_work[-1]
@@ -186,6 +182,10 @@ class _Watcher:
             if "NaN" in kinds or (found[1] == "Inf" and (kinds or meant)):
                 continue
             raise _Found(Fault(where, op.name, name, *found))
+
+
+def _listen(*_: Any) -> None:
+    """A hook that changes nothing."""
 
 
 def _several(result: Any) -> tuple[Any, ...]:
