@@ -214,7 +214,7 @@ class Gradients:
     def _fits(self, batches: list[Batch], size: int) -> bool:
         self.micro = size
         with contextlib.suppress(MemoryError):
-            self._sum([(x[:size], t[:size]) for x, t in batches[:1]])
+            self._sum(batches)
             return True
         self.optimizer.zero_grad()
         return False
