@@ -93,7 +93,12 @@ def test_a_look_changes_nothing(build, tmp_path) -> None:
 
 # --- not enough
 
-WIDE = (LAYERS[0], LAYERS[1], LayerConfig("ReLU"), LAYERS[5])
+WIDE = (
+    LayerConfig("Flatten"),
+    LayerConfig("Linear", {"in_features": 64, "out_features": 128}),
+    LayerConfig("ReLU"),
+    LayerConfig("Linear", {"in_features": 128, "out_features": 10}),
+)
 KB = 1000
 
 
@@ -103,7 +108,7 @@ def limited(build, capacity: int, **train) -> Trainer:
     What was there before, the weights, does not count: it came from the host.
     """
     trainer = build(
-        train=TrainConfig(2, 150, **train),
+        train=TrainConfig(1, 150, **train),
         model=ModelConfig(WIDE),
         optimizer=OptimizerConfig("SGD", {"lr": 0.5}),
         schedule=None,
@@ -118,22 +123,22 @@ def limited(build, capacity: int, **train) -> Trainer:
 @needs.compiler
 def test_a_shortage_says_what_is_held_and_what_would_fit(build) -> None:
     with pretended(HostGPU()):
-        trainer = limited(build, 600 * KB)
+        trainer = limited(build, 150 * KB)
         with pytest.raises(DeviceMemoryError) as caught:
             trainer.fit()
         text = str(caught.value)
         assert text.startswith("train: cuda:0: out of memory: asked for ")
-        assert "of 600 kB" in text
+        assert "of 150 kB" in text
         assert "at epoch 1, batch 1" in text
         assert "in the backward pass, done with the model, held by layer: 1 " in text
-        assert re.search(r"1 \d+ kB \(\d+ kB parameters, .* \d+ kB kept for the backward", text)
+        assert re.search(r"1 [\d.]+ kB \([\d.]+ kB parameters, .* [\d.]+ kB kept for the backward", text)
         size, each = map(
             int, re.search(r"size = (\d+) with train.accumulate = (\d+)", text).groups()
         )
         assert (size, each) == (38, 4)
         assert trainer.progress.step == 0
 
-        advised = limited(build, 600 * KB)
+        advised = limited(build, 150 * KB)
         advised.loader.batch_size = size
         advised.config = replace(advised.config, accumulate=each)
         assert advised.fit() is True
@@ -143,15 +148,14 @@ def test_a_shortage_says_what_is_held_and_what_would_fit(build) -> None:
 def test_where_nothing_fits_it_says_so(build) -> None:
     with pretended(HostGPU()):
         with pytest.raises(DeviceMemoryError, match="not even one example at a time fits"):
-            limited(build, 100 * KB, auto_accumulate=True).fit()
+            limited(build, 25 * KB, auto_accumulate=True).fit()
 
 
 @needs.compiler
-@pytest.mark.parametrize(("capacity", "micro"), [(600 * KB, 38), (350 * KB, 5)])
-def test_parts_that_fit_make_the_same_step(build, capacity, micro) -> None:
-    """Sums in another order: a few roundings in each of two steps."""
+def test_parts_that_fit_make_the_same_step(build) -> None:
+    """Sums in another order: a few roundings."""
     found = []
-    for memory, switch, expected in ((1 << 30, False, 0), (capacity, True, micro)):
+    for memory, switch, expected in ((1 << 30, False, 0), (150 * KB, True, 38)):
         with pretended(HostGPU()):
             trainer = limited(build, memory, auto_accumulate=switch)
             trainer.fit()
@@ -159,7 +163,7 @@ def test_parts_that_fit_make_the_same_step(build, capacity, micro) -> None:
             found.append((trainer.model.state_dict(), trainer.progress.history))
     (whole, first), (parts, second) = found
     for name, array in whole.items():
-        atol = 2 * 16 * 2.0**-23 * np.abs(array).max()
+        atol = 16 * 2.0**-23 * np.abs(array).max()
         np.testing.assert_allclose(parts[name], array, rtol=0, atol=atol)
     for before, after in zip(first, second, strict=True):
         for figure in ("train_loss", "test_loss"):
