@@ -5,11 +5,14 @@ from gpunet.autograd.gradcheck import gradcheck
 from gpunet.autograd.gradient import grad
 from gpunet.autograd.memory import written
 from gpunet.autograd.mode import (
+    Watcher,
     autocast,
     enable_grad,
     is_grad_enabled,
     no_grad,
     set_grad_enabled,
+    span,
+    watched,
     watching,
 )
 from gpunet.autograd.op import Op, apply
@@ -18,6 +21,7 @@ from gpunet.autograd.tensor import Tensor
 __all__ = [
     "Op",
     "Tensor",
+    "Watcher",
     "apply",
     "autocast",
     "enable_grad",
@@ -26,7 +30,9 @@ __all__ = [
     "is_grad_enabled",
     "no_grad",
     "set_grad_enabled",
+    "span",
     "tensor",
+    "watched",
     "watching",
     "written",
 ]

@@ -84,8 +84,12 @@ class Module:
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         watcher = mode.watcher
-        if watcher is not None:
-            watcher.enter(self)
+        if watcher is None:
+            return self._call(args, kwargs)
+        with watcher.span("layer", self):
+            return self._call(args, kwargs)
+
+    def _call(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         for pre_hook in self._forward_pre_hooks:
             changed = pre_hook(self, args)
             if changed is not None:
@@ -101,8 +105,6 @@ class Module:
         for hook in self._forward_hooks:
             changed = hook(self, args, result)
             result = result if changed is None else changed
-        if watcher is not None:
-            watcher.leave(self)
         return result
 
     def _locate(self, error: GpunetError) -> None:

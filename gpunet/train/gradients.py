@@ -191,7 +191,7 @@ class Gradients:
     def _explain_shortage(self, shortage: str, batches: list[Batch]) -> NoReturn:
         """Does a step again that found too little memory, to say what holds it and what fits."""
         drawn, before = random.counter, self._buffers()
-        layers, at_work = memory.until_shortage(
+        layers, where = memory.until_shortage(
             self.model, lambda: self._sum(batches), self.optimizer
         )
         size = most = self.micro or max(len(x) for x, _ in batches)
@@ -208,7 +208,7 @@ class Gradients:
                 f"train.accumulate = {-(-most // size)} makes the same step, and "
                 "train.auto_accumulate = true finds such parts by itself"
             )
-        context = f"{advice}; in {at_work}, held by layer: {memory.describe(layers)}"
+        context = f"{advice}; {where}, held by layer: {memory.describe(layers)}"
         raise DeviceMemoryError("train", f"{shortage} {self.when()}", context)
 
     def _fits(self, batches: list[Batch], size: int) -> bool:

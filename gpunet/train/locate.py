@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from gpunet import nn
-from gpunet.autograd import Op, Tensor, watching
+from gpunet.autograd import Op, Tensor, Watcher, watching
 
 # What a finding usually means, by the operation; others by where it was.
 _LOG = "the logarithm of 0 or less: add a small number, or use log_softmax or a loss of logits"
@@ -123,7 +123,7 @@ small number, or use log_softmax or a loss of logits
     """
     watcher = _Watcher(model)
     try:
-        with watcher.alone(), watching(watcher), np.errstate(all="ignore"):
+        with watcher.following(), watching(watcher), np.errstate(all="ignore"):
             run()
     except _Found as found:
         return found.fault
@@ -135,43 +135,51 @@ class _Found(Exception):
         self.fault = fault
 
 
-class _Watcher:
+class _Watcher(Watcher):
     """Looks at every result of every operation, and knows which layer is at work."""
 
     def __init__(self, model: nn.Module):
         self.model = model
-        self.names = {id(module): name for name, module in model.named_modules()}
         self.at_work = [""]
         self.layers: dict[int, str] = {}
         self.parameters = {id(p): name for name, p in model.named_parameters()}
 
     @contextmanager
-    def alone(self) -> Iterator[None]:
-        """Layers that somebody listens to are not fused."""
-        handles = [m.register_forward_hook(_listen) for m in self.model.modules()]
+    def following(self) -> Iterator[None]:
+        """Keeps `at_work` up to date."""
+        names = {id(module): name for name, module in self.model.named_modules()}
+
+        def enter(module: nn.Module, _: Any) -> None:
+            self.at_work.append(names[id(module)])
+
+        def leave(*_: Any) -> None:
+            self.at_work.pop()
+
+        handles = []
+        for module in self.model.modules():
+            handles.append(module.register_forward_pre_hook(enter))
+            handles.append(module.register_forward_hook(leave))
         try:
             yield
         finally:
             for handle in handles:
                 handle.remove()
 
-    def enter(self, module: nn.Module) -> None:
-        self.at_work.append(self.names.get(id(module), self.at_work[-1]))
-
-    def leave(self, module: nn.Module) -> None:
-        self.at_work.pop()
-
-    def forward(self, op: Op, inputs: list[Any], result: Any) -> None:
+    def forward(self, op: Op, be: Any, inputs: list[Any]) -> Any:
+        result = super().forward(op, be, inputs)
         self.layers[id(op)] = self.at_work[-1]
         settings = [v for v in (*inputs, *vars(op).values()) if isinstance(v, float)]
         meant = not all(map(math.isfinite, settings))  # as when scores are masked by −Inf
         self._look("forward", op, self.at_work[-1], inputs, _several(result), meant)
+        return result
 
-    def backward(self, op: Op, gys: Any, gxs: Any) -> None:
+    def backward(self, op: Op, gys: list[Any]) -> Any:
+        gxs = super().backward(op, gys)
         layer = self.layers.get(id(op), "")
-        for edge, g in zip(op.edges, gxs, strict=True):
+        for edge, g in zip(op.edges, _several(gxs), strict=True):
             name = self.parameters.get(id(edge), layer)
             self._look("backward", op, name, gys, [g], False)
+        return gxs
 
     def _look(self, where: str, op: Op, name: str, inputs: Any, results: Any, meant: bool) -> None:
         for result in results:
@@ -182,10 +190,6 @@ class _Watcher:
             if "NaN" in kinds or (found[1] == "Inf" and (kinds or meant)):
                 continue
             raise _Found(Fault(where, op.name, name, *found))
-
-
-def _listen(*_: Any) -> None:
-    """A hook that changes nothing."""
 
 
 def _several(result: Any) -> tuple[Any, ...]:

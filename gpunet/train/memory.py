@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
 from gpunet import nn, optim
-from gpunet.autograd import Op, Tensor, watching
-from gpunet.autograd.memory import arrays_in, owner
+from gpunet.autograd import Op, Tensor, Watcher, watching
+from gpunet.autograd.memory import arrays_of, owner
 
 MOST = 5  # layers in a message
 
@@ -68,18 +68,12 @@ def memory_by_layer(
 def until_shortage(
     model: nn.Module, step: Callable[[], Any], optimizer: optim.Optimizer
 ) -> tuple[list[LayerMemory], str]:
-    """What is held when `step` runs out of memory, and where that is.
-
-    It is in a layer of the forward pass, or behind the last one that the backward pass had done.
-    """
+    """What is held when `step` runs out of memory, and where that is."""
     ledger = _Ledger(model)
     with contextlib.suppress(MemoryError), watching(ledger):
         step()
     held = {id(p): p.grad.array.nbytes for p in model.parameters() if p.grad is not None}
-    name = ledger.at_work[-1] or "the model"
-    forward = ledger.direction == "forward"
-    where = f"the forward pass of {name}" if forward else f"the backward pass, done with {name}"
-    return ledger.layers(optimizer, held), where
+    return ledger.layers(optimizer, held), ledger.failed
 
 
 def describe(layers: Iterable[LayerMemory], most: int = MOST) -> str:
@@ -109,30 +103,49 @@ def size(nbytes: float) -> str:
     return f"{nbytes:.3g} GB"
 
 
-class _Ledger:
-    """Notes every operation that is recorded, and the layer it belongs to."""
+class _Ledger(Watcher):
+    """Notes every operation that is recorded, and the layer it belongs to.
+
+    Attributes:
+        failed: where memory did not reach.
+    """
 
     def __init__(self, model: nn.Module):
         self.model = model
         self.names = {id(module): name for name, module in model.named_modules()}
-        self.at_work, self.direction = [""], "forward"
+        self.at_work, self.failed = [""], "outside of the model"
         self.recorded: list[tuple[Op, str]] = []
         self.layer_of: dict[int, str] = {}
 
-    def enter(self, module: nn.Module) -> None:
-        self.at_work.append(self.names.get(id(module), self.at_work[-1]))
+    @contextlib.contextmanager
+    def span(self, kind: str, subject: Any) -> Iterator[None]:
+        self.at_work.append(self.names.get(id(subject), self.at_work[-1]))
+        try:
+            yield
+        finally:
+            self.at_work.pop()
 
-    def leave(self, module: nn.Module) -> None:
-        self.at_work.pop()
-
-    def forward(self, op: Op, inputs: Any, result: Any) -> None:
-        self.direction = "forward"
+    def forward(self, op: Op, be: Any, inputs: list[Any]) -> Any:
+        name = self.at_work[-1]
+        with self._failing(f"in the forward pass of {name or 'the model'}"):
+            result = super().forward(op, be, inputs)
         if op.needs:
-            self.recorded.append((op, self.at_work[-1]))
-            self.layer_of[id(op)] = self.at_work[-1]
+            self.recorded.append((op, name))
+            self.layer_of[id(op)] = name
+        return result
 
-    def backward(self, op: Op, gys: Any, gxs: Any) -> None:
-        self.direction, self.at_work[-1] = "backward", self.layer_of.get(id(op), "")
+    def backward(self, op: Op, gys: list[Any]) -> Any:
+        name = self.layer_of.get(id(op), "") or "the loss"
+        with self._failing(f"in the backward pass of {name}"):
+            return super().backward(op, gys)
+
+    @contextlib.contextmanager
+    def _failing(self, where: str) -> Iterator[None]:
+        try:
+            yield
+        except MemoryError:
+            self.failed = where
+            raise
 
     def layers(
         self, optimizer: optim.Optimizer | None, gradients: dict[int, int] | None
@@ -167,7 +180,7 @@ class _Ledger:
         seen = {id(owner(p.array)) for p in self.model.parameters()}
         kept: dict[str, int] = {}
         for op, name in self.recorded:
-            for array in arrays_in(op.saved):
+            for array in arrays_of(op.saved):
                 array = owner(array)
                 if id(array) not in seen:
                     seen.add(id(array))
