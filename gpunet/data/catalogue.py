@@ -25,12 +25,13 @@ class Description:
         mirrors: addresses of folders that hold the files, ending in "/", or of the one file; none
             where nobody does.
         format: how they are read: as one file of the package, MNIST's files, CIFAR's records, a
-            text in UTF-8, an archive of recordings, one series (a line a value, which stands last)
-            or several (a line a series, in the columns W0, W1, ...).
+            text in UTF-8, an archive of recordings, or a table with a value of a series at the end
+            of each line.
         folder: their folder, if it is not named as the set.
         rate: samples a second of recordings.
         horizon: of a series, how many values a forecast has. held_out: its last values, to test on.
-        unit: of its values. step: what lies between them, such as "day".
+        season: steps after which it is much as it was. unit: of its values. step: what lies
+            between them, such as "day".
     """
 
     shape: tuple[int, ...]
@@ -39,11 +40,12 @@ class Description:
     framing: Framing | None = None
     digests: Mapping[str, str]
     mirrors: tuple[str, ...] = ()
-    format: Literal["package", "idx", "cifar", "text", "recordings", "series", "table"] = "idx"
+    format: Literal["package", "idx", "cifar", "text", "recordings", "series"] = "idx"
     folder: str = ""
     rate: int = 0
     horizon: int = 0
     held_out: int = 0
+    season: int = 1
     unit: str = ""
     step: str = ""
 
@@ -61,7 +63,27 @@ CIFAR_CLASSES = (
     *("dog", "frog", "horse", "ship", "truck"),
 )
 
+SERIES = "https://raw.githubusercontent.com/jbrownlee/Datasets/master/"
+
 CATALOGUE: Mapping[str, Description] = {
+    # Champagne by Perrin Freres, 1964 to 1972; Makridakis, Wheelwright 1989.
+    "champagne_sales": Description(
+        shape=(24, 1),
+        classes=(),
+        digests={
+            "monthly_champagne_sales.csv": (
+                "bf2179f9c4df80a355146ce80da5c29d5cd5f36918d98f8b07cb04cda59e59eb"
+            )
+        },
+        mirrors=(SERIES,),
+        format="series",
+        folder="timeseries",
+        horizon=12,
+        held_out=24,
+        season=12,
+        unit="million",
+        step="month",
+    ),
     "cifar10": Description(
         shape=(3, 32, 32),
         classes=CIFAR_CLASSES,
@@ -91,7 +113,7 @@ CATALOGUE: Mapping[str, Description] = {
                 "8b9de63ed6789492bf497625e7f9beb96a63d367b4b0a21754006f749fa5e5da"
             )
         },
-        mirrors=("https://raw.githubusercontent.com/jbrownlee/Datasets/master/",),
+        mirrors=(SERIES,),
         format="series",
         folder="timeseries",
         horizon=7,
@@ -177,7 +199,7 @@ CATALOGUE: Mapping[str, Description] = {
     ),
     # DIGIT_SPEAKER_INDEX.wav of six speakers; the indices 0 to 4 are the test set.
     "spoken_digits": Description(
-        shape=(1, 32, 96),
+        shape=(1, 32, 64),
         classes=tuple("0123456789"),
         digests={
             "recordings.zip": "aacc6435ec019f03383d4aa575de70fa6775a5c68b50d87c766d1c14bb2b79ac"
@@ -198,22 +220,6 @@ CATALOGUE: Mapping[str, Description] = {
         ),
         format="text",
     ),
-    "weekly_sales": Description(
-        shape=(8, 1),
-        classes=(),
-        digests={
-            "Sales_Transactions_Dataset_Weekly.csv": (
-                "c406378a12fd93d4ac6c3751bca8bc345554461e000d3708759cef26e0bb8cc1"
-            )
-        },
-        mirrors=("https://archive.ics.uci.edu/ml/machine-learning-databases/00396/",),
-        format="table",
-        folder="sales_weekly",
-        horizon=4,
-        held_out=8,
-        unit="sold",
-        step="week",
-    ),
 }
 
 
@@ -221,7 +227,7 @@ def names() -> tuple[str, ...]:
     """The names that `load` and `describe` know.
 
     >>> names()[:4]
-    ('cifar10', 'cifar10_subset', 'daily_min_temperatures', 'digits')
+    ('champagne_sales', 'cifar10', 'cifar10_subset', 'daily_min_temperatures')
     """
     return tuple(CATALOGUE)
 
