@@ -11,6 +11,7 @@ from gpunet.models.forecaster import Forecaster
 from gpunet.models.gpt import GPT
 from gpunet.models.lenet import LeNet5
 from gpunet.models.resnet import ResNet, ResNet20
+from gpunet.models.seq2seq import Seq2Seq
 from gpunet.models.unet import UNet
 
 __all__ = [
@@ -21,6 +22,7 @@ __all__ = [
     "LeNet5",
     "ResNet",
     "ResNet20",
+    "Seq2Seq",
     "UNet",
     "universal",
 ]

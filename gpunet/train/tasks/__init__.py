@@ -8,12 +8,14 @@ from gpunet.train.tasks.forecasting import Forecasting
 from gpunet.train.tasks.language_model import LanguageModel
 from gpunet.train.tasks.segmentation import Segmentation
 from gpunet.train.tasks.task import Evaluation, Prediction, Table, Task
+from gpunet.train.tasks.translation import Translation
 
 TASKS: dict[str, type[Task]] = {
     "classification": Classification,
     "forecasting": Forecasting,
     "language_model": LanguageModel,
     "segmentation": Segmentation,
+    "translation": Translation,
 }
 
 __all__ = [
@@ -26,4 +28,5 @@ __all__ = [
     "Segmentation",
     "Table",
     "Task",
+    "Translation",
 ]
