@@ -11,6 +11,7 @@ import numpy as np
 
 import gpunet
 from gpunet import functional as F
+from gpunet import viz
 from gpunet.recipes.show import Results, Show
 from gpunet.viz import style
 
@@ -22,7 +23,6 @@ FUNCTIONS = (
     *(F.softplus, F.gelu, F.silu, F.mish),
     *(F.relu6, F.hardtanh, F.hardsigmoid, F.hardswish),
 )
-COLUMNS = 4
 
 
 def curve(f, x):
@@ -33,6 +33,7 @@ def curve(f, x):
     return y.detach().numpy(), x.grad.numpy()
 
 
+@style.look()
 def draw_step_and_sigmoid(show):
     x = np.linspace(-5, 5, 1001)
     figure = style.new_figure(5.6, 3.4)
@@ -49,29 +50,6 @@ def draw_step_and_sigmoid(show):
     return show.figure("sigmoid.png", figure)
 
 
-def draw_all(show):
-    x = np.linspace(-4, 4, 801)
-    figure = style.new_figure(10.0, 8.2)
-    style.add_title(figure, show.text("Activation functions and their derivatives"))
-    width, height = 2.0, 1.35
-    for place, f in enumerate(FUNCTIONS):
-        row, column = divmod(place, COLUMNS)
-        bottom = 6.0 - row * 1.83
-        axes = style.add_axes(figure, 0.4 + column * 2.4, bottom, width, height)
-        y, slope = curve(f, x)
-        axes.axhline(0, color=style.LIGHT, linewidth=0.8)
-        axes.plot(x, slope, color=style.VERMILLION, linewidth=1.2)
-        axes.plot(x, y, color=style.BLUE, linewidth=1.8)
-        axes.set(ylim=(-1.4, 2.4), xlim=(-4, 4), yticks=[-1, 0, 1, 2], xticks=[-4, 0, 4])
-        axes.set_title(f.__name__, pad=4)
-        axes.grid(axis="y")
-    texts = [(5.6, "function", style.BLUE), (7.2, "derivative", style.VERMILLION)]
-    for left, text, colour in texts:
-        style.add_note(figure, left, 0.4, show.text(text), colour)
-    return show.figure("activations.png", figure)
-
-
-@style.look()
 def run(show: Show) -> Results:
     values = {x: curve(F.sigmoid, [x])[0].item() for x in (-2.0, -1.0, 0.0, 1.0, 2.0)}
     rows = [(x, curve(F.step, [x])[0].item(), y) for x, y in values.items()]
@@ -84,5 +62,10 @@ def run(show: Show) -> Results:
         [(name, *slope.tolist()) for name, slope in slopes.items()],
     )
     draw_step_and_sigmoid(show)
-    draw_all(show)
+    viz.function_curves(
+        {f.__name__: f for f in FUNCTIONS},
+        show.path("activations.png"),
+        title=show.text("Activation functions and their derivatives"),
+        legend=(show.text("function"), show.text("derivative")),
+    )
     return {"sigmoid": values, "slopes": slopes}
