@@ -22,6 +22,7 @@ EXAMPLES = """examples:
   gpunet summary configs/digits.toml               layers, shapes, parameters, multiply-adds
   gpunet report runs/digits                        all of it on one page
   gpunet find-lr configs/digits.toml               which learning rate?
+  gpunet profile configs/digits.toml               where time and memory go
   gpunet verify-resume configs/digits.toml         does a stop change a bit?
   gpunet demo                                      the lectures: what there is to be seen
   gpunet demo gates --lang ru                      one of them, here in Russian
@@ -121,6 +122,16 @@ def _parser() -> argparse.ArgumentParser:
     )  # fmt: skip
     add_settings(rates)
     add_device(rates)
+
+    profile = command("profile", "show where the time and the memory of training go")
+    profile.add_argument("config", help="a .toml file")
+    profile.add_argument("--steps", type=int, default=20, help="to look at; default 20")
+    profile.add_argument(
+        "--out", metavar="JSON", default="trace.json",
+        help="the trace to write, for https://ui.perfetto.dev; default trace.json",
+    )  # fmt: skip
+    add_settings(profile)
+    add_device(profile)
 
     verify = command("verify-resume", "prove that stopping and resuming changes no bit of a run")
     verify.add_argument("config", help="a .toml file")

@@ -51,7 +51,7 @@ def recursion(rng):
     for layer in layers:
         W, b = layer.weight.detach().numpy(), layer.bias.detach().numpy()
         outputs.append(np.tanh(outputs[-1] @ W.T + b))
-    dA, by_hand = outputs[-1] - T, []
+    dA, by_hand = outputs[-1] - T, list[np.ndarray]()
     for layer in reversed(layers):
         dZ = dA * (1 - outputs.pop() ** 2)
         by_hand = [dZ.T @ outputs[-1], dZ.sum(0), *by_hand]

@@ -40,7 +40,7 @@ def gradient_by_formula(neuron, X, y):
 def minimise(model, loss):
     """L-BFGS with a line search, to the last digit; returns the parameters."""
     optimizer = optim.LBFGS(
-        model.parameters(), max_iter=100, tolerance_grad=1e-10, tolerance_change=1e-14,
+        model.parameters(), max_iter=100, tolerance_grad=1e-10, tolerance_change=0,
         line_search_fn="strong_wolfe",
     )  # fmt: skip
 

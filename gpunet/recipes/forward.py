@@ -101,8 +101,8 @@ def run(show: Show) -> Results:
     sizes = [nn.Linear(100 * 100, 300), nn.Linear(300, 300), nn.Linear(300, CLASSES)]
     lines = summarize(nn.Sequential(nn.Flatten(), *sizes), gpunet.zeros(1, 1, 100, 100))
     counts = [(line.name, line.kind, line.weights, line.biases) for line in lines[1:]]
-    rows = [(name, kind, f"{weights:,}", f"{biases}") for name, kind, weights, biases in counts]
-    show.table("Parameters", ("layer", "kind", "weights", "biases"), rows)
+    cells = [(name, kind, f"{weights:,}", f"{biases}") for name, kind, weights, biases in counts]
+    show.table("Parameters", ("layer", "kind", "weights", "biases"), cells)
     return {
         "products": (AB, xW), "outputs": outputs, "network": network()(x).detach().numpy(),
         "two layers": two, "one layer": one, "counts": counts,

@@ -43,7 +43,7 @@ def judge(probabilities):
     """Share of errors, mean cross entropy, mean of ½Σ(y − t)² over the three pictures."""
     y, t = gpunet.tensor(probabilities), gpunet.tensor(TARGETS)
     classes = t.argmax(1)
-    error = (y.argmax(1) != classes).float().mean()
+    error = F.ne(y.argmax(1), classes).float().mean()
     cross_entropy = F.nll_loss(y.log(), classes)
     squares = F.mse_loss(y, t, reduction="sum") / 2 / len(TARGETS)
     return error.item(), cross_entropy.item(), squares.item()
@@ -84,12 +84,12 @@ def run(show: Show) -> Results:
     viz.lines(
         {
             show.text("Size of the gradient, target 1"): {
-                show.text("squared error"): abs(squared),
-                show.text("cross entropy"): abs(entropy),
+                show.text("squared error"): abs(squared).tolist(),
+                show.text("cross entropy"): abs(entropy).tolist(),
             }
         },
         show.path("gradients.png"),
-        x=logits,
+        x=logits.tolist(),
         x_label=show.text("logit z"),
     )
     return {"values": values, "models": judged, "logits": logits, "gradients": (squared, entropy)}

@@ -24,11 +24,11 @@ ROWS = ("D4",)
 def loss_of(w, dtype):
     """A small network's loss as a function of one of its weights, and its derivative."""
     rng = np.random.default_rng(0)
-    X, W2 = rng.normal(size=(16, 3)), rng.normal(size=(4, 1))
-    W1, T = rng.normal(size=(3, 4)), rng.normal(size=(16, 1))
-    W1[0, 0] = w
-    X, W1, W2, T = (gpunet.tensor(a, dtype=dtype) for a in (X, W1, W2, T))
-    W1.requires_grad_()
+    first = rng.normal(size=(3, 4))
+    first[0, 0] = w
+    W1 = gpunet.tensor(first, dtype=dtype, requires_grad=True)
+    shapes = (16, 3), (4, 1), (16, 1)
+    X, W2, T = (gpunet.tensor(rng.normal(size=s), dtype=dtype) for s in shapes)
     loss = F.mse_loss(F.tanh(X @ W1) @ W2, T)
     (g,) = gpunet.grad(loss, W1)
     return loss.item(), g.numpy()[0, 0]
@@ -97,8 +97,10 @@ def run(show: Show) -> Results:
     rows = [(dtype, f"{best[dtype]:.0e}", f"{min(values):.0e}") for dtype, values in errors.items()]
     show.table("The best δ", ("dtype", "δ", "relative error"), rows)
     title = show.text("Relative error of (L(w + δ) − L(w − δ)) / 2δ")
-    visible = {name: np.maximum(values, 1e-13) for name, values in errors.items()}
-    viz.lines({title: visible}, show.path("differences.png"), x=deltas, x_label="δ", log="xy")
+    visible = {name: [max(v, 1e-13) for v in values] for name, values in errors.items()}
+    viz.lines(
+        {title: visible}, show.path("differences.png"), x=deltas.tolist(), x_label="δ", log="xy"
+    )
 
     once, many, autograd, numbers = cost()
     columns = ("weights", "backward pass, ms", "differences, ms", "largest difference")
@@ -106,6 +108,6 @@ def run(show: Show) -> Results:
     show.table("What a gradient costs", columns, [row])
 
     judged = {"tanh": verdict(F.tanh), "WrongTanh": verdict(lambda x: apply(WrongTanh(), x))}
-    rows = [(name, show.text(text) if text == "agrees" else text) for name, text in judged.items()]
-    show.table("gradcheck", ("function", "verdict"), rows)
+    for name, text in judged.items():
+        show.say("gradcheck, {}: {}", name, show.text(text) if text == "agrees" else text)
     return {"exact": exact, "errors": errors, "gradients": (autograd, numbers), "judged": judged}
