@@ -16,11 +16,12 @@ from gpunet.train.summary import summarize
 def run(options: Any) -> int:
     config = load(Path(options.config), options.overrides)
     example = build_example(config.data)
-    lines = summarize(build_model(config), example)
+    lines = summarize(build_model(config), *example)
     table = Table("", "layer", box=None, header_style="dim", padding=(0, 2, 0, 0))
     for column in ("output", "weights", "biases", "multiply-adds"):
         table.add_column(column, justify="right")
-    table.add_row("", "input", _shape(example.shape[1:]), "", "", "")
+    for x in example:
+        table.add_row("", "input", _shape(x.shape[1:]), "", "", "")
     for line in lines:
         numbers = [f"{n:,}" if n else "" for n in (line.weights, line.biases, line.multiply_adds)]
         table.add_row(line.name, line.kind, _shape(line.output), *numbers)

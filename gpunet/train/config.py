@@ -121,7 +121,8 @@ class DataConfig:
     """The data set, the fraction of its training part held out to validate, and its changes.
 
     `workers` is how many threads make batches ahead of their use. `length` is how many characters a
-    window of a text has, 64 where it is left out.
+    window of a text has, 64 where it is left out. `fold` is the part that a set without a split of
+    its own is tested on, the first where it is left out.
     """
 
     set: Set
@@ -129,6 +130,7 @@ class DataConfig:
     augment: AugmentConfig = AugmentConfig()
     workers: NotNegative = 0
     length: Annotated[int | None, Rule("at least 1", lambda value: value >= 1)] = None
+    fold: Annotated[int | None, Rule("at least 0", lambda value: value >= 0)] = None
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,7 @@
 """
 
 from gpunet.viz import style
+from gpunet.viz.attention import Looked, attention_page
 from gpunet.viz.confusion import confusion_matrix
 from gpunet.viz.curves import compare_curves, learning_curve, overfitting_point
 from gpunet.viz.flow import gradient_flow
@@ -18,7 +19,9 @@ from gpunet.viz.spread import activation_spread
 from gpunet.viz.surface import loss_surface
 
 __all__ = [
+    "Looked",
     "activation_spread",
+    "attention_page",
     "choose",
     "choose_overlays",
     "compare_curves",

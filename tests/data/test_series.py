@@ -88,7 +88,7 @@ def test_a_set_of_one_series(cache, monkeypatch, tmp_path) -> None:
     assert (train.inputs.shape, train.targets.shape) == ((24, 5, 1), (24, 2))
     np.testing.assert_array_equal(test.targets[:, 0], np.arange(30, 39) / 4)
     np.testing.assert_array_equal(test.inputs[0, :, 0], np.arange(25, 30) / 4)
-    with pytest.raises(ArgumentError, match="length is for texts, got 8 for daily_min_temp"):
+    with pytest.raises(ArgumentError, match="length is for a text in windows, got 8"):
         data.load(name, "test", 8)
 
     np.testing.assert_array_equal(data.read_input(name, file)[0, :, 0], np.arange(35, 40) / 4)

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from gpunet import data
 from gpunet.errors import ConfigError
 from gpunet.train.config import (
     AugmentConfig,
@@ -327,8 +328,7 @@ seed = 7 -> seed = -7
     seed must be at least 0, got -7
 
 set = "digits" -> set = "minst"
-    data.set must be one of "cifar10", "cifar10_subset", "digits", "fashion_mnist", "mnist",
-    "nuclei", "tinyshakespeare", got "minst"
+    data.set must be one of {sets}, got "minst"
 every = "epoch" -> every = "epochs"
     schedule.every must be one of "batch", "epoch", got "epochs"
 init = "kaiming_normal" -> kind = "LeNet5"
@@ -352,7 +352,8 @@ name = "digits" -> name = ""
 
 @pytest.mark.parametrize("mistake", re.split(r"\n+(?! )", MISTAKES.strip()))
 def test_mistake(digits, mistake):
-    change, *expected = mistake.split("\n    ")
+    sets = ", ".join(f'"{name}"' for name in data.names())
+    change, *expected = mistake.replace("{sets}", sets).split("\n    ")
     assert message(changed(digits, *change.split(" -> "))) == " ".join(expected)
 
 

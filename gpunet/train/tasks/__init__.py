@@ -7,11 +7,13 @@ from gpunet.train.tasks.classification import Classification
 from gpunet.train.tasks.language_model import LanguageModel
 from gpunet.train.tasks.segmentation import Segmentation
 from gpunet.train.tasks.task import Evaluation, Prediction, Table, Task
+from gpunet.train.tasks.translation import Translation
 
 TASKS: dict[str, type[Task]] = {
     "classification": Classification,
     "language_model": LanguageModel,
     "segmentation": Segmentation,
+    "translation": Translation,
 }
 
 __all__ = [
@@ -23,4 +25,5 @@ __all__ = [
     "Segmentation",
     "Table",
     "Task",
+    "Translation",
 ]
