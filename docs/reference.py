@@ -11,9 +11,11 @@ import ast
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import File, Files
+from mkdocs.structure.pages import Page
 
 from docs import curves
 from gpunet.backend.cuda import evidence, nvrtc, source
@@ -112,6 +114,26 @@ def _shown(module: str, filters: str = '["!^_"]') -> str:
     return f"::: gpunet.{module}\n    options:\n      filters: {filters}\n"
 
 
+LECTURES = ("lectures.md", "lectures.ru.md")
+SOURCE = re.compile(r"\]\(\.\./((?:configs|gpunet|tests)/[\w./]+)\)")  # a file of the repository
+
+
+def sources(config: MkDocsConfig) -> Iterator[tuple[str, str]]:
+    """Path and text of a page for every source that the pages of the lectures lead to."""
+    pages = [Path(config.docs_dir, name).read_text(encoding="utf-8") for name in LECTURES]
+    for name in sorted({name for page in pages for name in SOURCE.findall(page)}):
+        text = (PACKAGE.parent / name).read_text(encoding="utf-8")
+        kind = "toml" if name.endswith(".toml") else "python"
+        yield f"source/{name}.md", f"# {name}\n\n````{kind}\n{text}````\n"
+
+
+def on_page_markdown(markdown: str, page: Page, **_: Any) -> str:
+    """The links to sources that a reader of the repository follows, for a reader of the site."""
+    if page.file.src_path in LECTURES:
+        return SOURCE.sub(r"](source/\1.md)", markdown)
+    return markdown
+
+
 def kernel_page() -> str:
     """Every CUDA kernel, and whether what was seen of it on a GPU still holds."""
     states = evidence.states(evidence.read(), nvrtc.find())
@@ -132,7 +154,7 @@ def kernel_page() -> str:
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:
     """Adds the pages and the pictures to what MkDocs found in docs/."""
-    for path, text in pages():
+    for path, text in (*pages(), *sources(config)):
         files.append(File.generated(config, path, content=text))
     files.append(File.generated(config, "reference/kernels.md", content=kernel_page()))
     files.append(File.generated(config, "differences.md", content=differences()))

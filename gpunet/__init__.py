@@ -29,6 +29,7 @@ from gpunet.backend import random as _random
 from gpunet.backend.dtypes import bool_ as bool
 from gpunet.backend.dtypes import float16, float32, float64, int8, int16, int32, int64, uint8
 from gpunet.functional import *
+from gpunet.profiling import profile
 
 half, float, double, int, long = float16, float32, float64, int32, int64
 
@@ -58,6 +59,7 @@ __all__ = [
     "nn",
     "no_grad",
     "optim",
+    "profile",
     "set_grad_enabled",
     "uint8",
 ]

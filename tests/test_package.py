@@ -21,8 +21,8 @@ TOP = Path(__file__).parent.parent
 
 
 OWN = """Tensor bool double enable_grad float float16 float32 float64 functional grad gradcheck half
-    int int16 int32 int64 int8 is_grad_enabled long manual_seed nn no_grad optim set_grad_enabled
-    uint8"""
+    int int16 int32 int64 int8 is_grad_enabled long manual_seed nn no_grad optim profile
+    set_grad_enabled uint8"""
 
 
 def test_public_names() -> None:

@@ -16,7 +16,8 @@ TOP = Path(__file__).parent.parent
 # From left to right. The kernels hold no Python; the version number belongs to no room.
 ROOMS = [
     *({"errors"}, {"backend"}, {"autograd"}, {"functional"}, {"nn"}, {"optim"}),
-    *({"gpunet"}, {"text"}, {"data", "models"}, {"viz"}, {"train"}, {"cli"}),
+    *({"profiling"}, {"gpunet"}, {"text"}, {"data", "models"}, {"viz"}, {"train"}, {"recipes"}),
+    {"cli"},
 ]
 RANK = {room: rank for rank, rooms in enumerate(ROOMS) for room in rooms}
 WITHOUT_ARRAY_MODULES = ("autograd", "functional", "nn", "optim")  # they get a backend instead

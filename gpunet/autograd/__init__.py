@@ -5,10 +5,13 @@ from gpunet.autograd.gradcheck import gradcheck
 from gpunet.autograd.gradient import grad
 from gpunet.autograd.memory import written
 from gpunet.autograd.mode import (
+    Watcher,
     enable_grad,
     is_grad_enabled,
     no_grad,
     set_grad_enabled,
+    span,
+    watched,
     watching,
 )
 from gpunet.autograd.op import Op, apply
@@ -17,6 +20,7 @@ from gpunet.autograd.tensor import Tensor
 __all__ = [
     "Op",
     "Tensor",
+    "Watcher",
     "apply",
     "enable_grad",
     "grad",
@@ -24,7 +28,9 @@ __all__ = [
     "is_grad_enabled",
     "no_grad",
     "set_grad_enabled",
+    "span",
     "tensor",
+    "watched",
     "watching",
     "written",
 ]

@@ -11,7 +11,7 @@ from heapq import heappop, heappush
 from typing import TYPE_CHECKING, Any
 
 from gpunet.autograd import memory
-from gpunet.autograd.mode import mode
+from gpunet.autograd.mode import Watcher, mode
 from gpunet.backend import Array
 from gpunet.errors import GradError
 
@@ -36,9 +36,22 @@ def backward(
     Args:
         wanted: if given, the gradients of these edges are put here, and no leaf is touched.
     """
+    watcher = mode.watcher
+    if watcher is None:
+        _run(roots, retain_graph, wanted, None)
+    else:
+        with watcher.span("backward", roots):
+            _run(roots, retain_graph, wanted, watcher)
+
+
+def _run(
+    roots: Iterable[tuple[Tensor, Array]],
+    retain_graph: bool,
+    wanted: dict[Edge, Array | None] | None,
+    watcher: Watcher | None,
+) -> None:
     pending: dict[Op, list[Array | None]] = {}
     heap: list[tuple[int, Op]] = []
-    watcher = mode.watcher
 
     def send(edge: Edge, g: Array) -> None:
         if type(edge) is not tuple:
@@ -81,11 +94,9 @@ def backward(
             for index, g in enumerate(gys):
                 if (op, index) in wanted:
                     wanted[op, index] = g
-        gxs = op.backward(op.backend, *gys)
+        gxs = op.backward(op.backend, *gys) if watcher is None else watcher.backward(op, gys)
         if type(gxs) is not tuple:
             gxs = (gxs,)
-        if watcher is not None:
-            watcher.backward(op, gys, gxs)
         for edge, g in zip(op.edges, gxs, strict=True):
             if edge is None or g is None:
                 continue

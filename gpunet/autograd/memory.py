@@ -79,7 +79,7 @@ def check(op: Any) -> None:
     """
     if op.view is not None and _written.get(op.view, (None, 0))[1] > op.order:
         _refuse(op, "the array that it shows a part of")
-    for array in _arrays(op.saved):
+    for array in arrays_of(op.saved):
         if _written.get(id(owner(array)), (None, 0))[1] > op.order:
             _refuse(op, f"an array of shape {array.shape}, which its gradient needs,")
 
@@ -93,12 +93,12 @@ def _refuse(op: Any, what: str) -> None:
     )
 
 
-def _arrays(saved: Any) -> Iterable[Array]:
+def arrays_of(saved: Any) -> Iterable[Array]:
     """The arrays among what an operation keeps; operations inside it (a fused one) included."""
     if isinstance(saved, (tuple, list)):
         for part in saved:
-            yield from _arrays(part)
+            yield from arrays_of(part)
     elif hasattr(saved, "base"):
         yield saved
     elif hasattr(saved, "saved"):
-        yield from _arrays(saved.saved)
+        yield from arrays_of(saved.saved)

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import functools
 import threading
-from collections.abc import Iterator
-from contextlib import ContextDecorator, contextmanager
-from typing import Any
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, ContextDecorator, contextmanager, nullcontext
+from typing import Any, TypeVar
+
+F = TypeVar("F", bound=Callable[..., Any])
 
 
 class _Mode(threading.local):
     recording = True
-    watcher: Any = None  # looks at every operation's results; see `watching`
+    watcher: Watcher | None = None
 
 
 mode = _Mode()
@@ -57,13 +60,51 @@ def is_grad_enabled() -> bool:
     return mode.recording
 
 
-@contextmanager
-def watching(watcher: Any) -> Iterator[None]:
-    """Inside, `watcher` is shown the raw arrays of every operation.
+class Watcher:
+    """Does what is done inside `watching`; a subclass looks at it before or after."""
 
-    It has the methods `forward(op, inputs, result)` and `backward(op, gys, gxs)`; `gxs` is a tuple
-    with None where an input gets no gradient.
-    """
+    def forward(self, op: Any, be: Any, inputs: list[Any]) -> Any:
+        """Runs an operation on raw arrays; returns its result, an array or a tuple."""
+        return op.forward(be, *inputs)
+
+    def backward(self, op: Any, gys: list[Any]) -> Any:
+        """Runs it backward; returns the gradients of its inputs, a bare one or a tuple."""
+        return op.backward(op.backend, *gys)
+
+    def span(self, kind: str, subject: Any) -> AbstractContextManager[Any]:
+        """Around a longer piece of work.
+
+        Args:
+            kind: "layer", "backward", "gradients", "optimizer" or "data".
+            subject: the module, the list of roots, the name of what changes gradients, the
+                optimizer, the loader.
+        """
+        return nullcontext()
+
+
+def span(kind: str, subject: Any) -> AbstractContextManager[Any]:
+    """`Watcher.span` of whoever is watching."""
+    watcher = mode.watcher
+    return nullcontext() if watcher is None else watcher.span(kind, subject)
+
+
+def watched(kind: str) -> Callable[[F], F]:
+    """Makes a method one `span` of this kind, with its object as the subject."""
+
+    def wrap(method: F) -> F:
+        @functools.wraps(method)
+        def call(self: Any, *args: Any, **kwargs: Any) -> Any:
+            with span(kind, self):
+                return method(self, *args, **kwargs)
+
+        return call  # type: ignore[return-value]
+
+    return wrap
+
+
+@contextmanager
+def watching(watcher: Watcher) -> Iterator[None]:
+    """Inside, `watcher` runs every operation of this thread."""
     before, mode.watcher = mode.watcher, watcher
     try:
         yield

@@ -107,9 +107,8 @@ def apply(op: Op, *inputs: Any) -> Any:
     recorded = mode.recording and True in needs
     if recorded:
         op.needs = tuple(needs)
-    result = op.forward(be, *arrays)
-    if mode.watcher is not None:
-        mode.watcher.forward(op, arrays, result)
+    watcher = mode.watcher
+    result = op.forward(be, *arrays) if watcher is None else watcher.forward(op, be, arrays)
     if not recorded:
         home = op.target or be
         if type(result) is tuple:

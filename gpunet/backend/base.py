@@ -120,5 +120,9 @@ class Backend(ABC):
         return y
 
     @abstractmethod
+    def memory_in_use(self) -> int:
+        """Bytes under arrays that are alive; on the CPU without those of less than 64 KiB."""
+
+    @abstractmethod
     def synchronize(self) -> None:
         """Waits until all work given to the device is done."""

@@ -22,7 +22,10 @@ EXAMPLES = """examples:
   gpunet summary configs/digits.toml               layers, shapes, parameters, multiply-adds
   gpunet report runs/digits                        all of it on one page
   gpunet find-lr configs/digits.toml               which learning rate?
+  gpunet profile configs/digits.toml               where time and memory go
   gpunet verify-resume configs/digits.toml         does a stop change a bit?
+  gpunet demo                                      the lectures: what there is to be seen
+  gpunet demo gates --lang ru                      one of them, here in Russian
   gpunet info                                      versions, devices, and why no GPU
   gpunet warmup                                    compile the CUDA kernels ahead of training
   gpunet ops                                       every operation and its kernels
@@ -120,11 +123,32 @@ def _parser() -> argparse.ArgumentParser:
     add_settings(rates)
     add_device(rates)
 
+    profile = command("profile", "show where the time and the memory of training go")
+    profile.add_argument("config", help="a .toml file")
+    profile.add_argument("--steps", type=int, default=20, help="to look at; default 20")
+    profile.add_argument(
+        "--out", metavar="JSON", default="trace.json",
+        help="the trace to write, for https://ui.perfetto.dev; default trace.json",
+    )  # fmt: skip
+    add_settings(profile)
+    add_device(profile)
+
     verify = command("verify-resume", "prove that stopping and resuming changes no bit of a run")
     verify.add_argument("config", help="a .toml file")
     verify.add_argument("--steps", type=int, default=30, help="how far to train, twice; default 30")
     add_settings(verify)
     add_device(verify)
+
+    demo = command("demo", "run the programs of the lectures; without a name, list them")
+    demo.add_argument("name", nargs="?", help="one of the list")
+    demo.add_argument("--all", action="store_true", help="every one in a row")
+    demo.add_argument(
+        "--lang", choices=("en", "ru"), default="en", help="English (en) or Russian (ru)"
+    )
+    demo.add_argument(
+        "--out", metavar="FOLDER", default="demos", help="figures go to FOLDER/NAME; default demos"
+    )
+    demo.add_argument("--source", action="store_true", help="print the program instead")
 
     command("info", "show versions, devices, the kernel cache, and why there is no GPU")
     command("warmup", "compile every CUDA kernel for this machine's GPU")

@@ -1,4 +1,4 @@
-"""Real data sets, the loader that cuts them into batches, and pictures turned into inputs.
+"""Real data sets, the loader that cuts them into batches, and pictures, sounds as inputs.
 
 >>> from gpunet import data
 >>> train = data.load("digits", "train")
@@ -8,12 +8,15 @@
 """
 
 from gpunet.data import transforms
+from gpunet.data.audio import log_mel, mel_bands, read_wav, spectrogram
 from gpunet.data.catalogue import describe, names
 from gpunet.data.dataset import Dataset
 from gpunet.data.datasets import load
 from gpunet.data.folder import image_folder
 from gpunet.data.image import read_image
+from gpunet.data.inputs import read_input
 from gpunet.data.loader import DataLoader
+from gpunet.data.series import windows
 
 __all__ = [
     "DataLoader",
@@ -21,7 +24,13 @@ __all__ = [
     "describe",
     "image_folder",
     "load",
+    "log_mel",
+    "mel_bands",
     "names",
     "read_image",
+    "read_input",
+    "read_wav",
+    "spectrogram",
     "transforms",
+    "windows",
 ]

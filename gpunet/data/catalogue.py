@@ -15,15 +15,22 @@ class Description:
     """One data set.
 
     Args:
-        shape: (C, H, W) of an input; of a text, (T,), a window where no length is asked for.
+        shape: (C, H, W) of an input; of a text, (T,), a window where no length is asked for; of a
+            series, (L, 1), the values that a forecast is made from.
         white: the value in the files that becomes 1.0; 0 stays 0.
         classes: the names that the labels 0..K-1 stand for; of a text, its vocabulary.
         framing: how a glyph lies in its frame, for `read_image`; None for pictures of other things.
         digests: file name to SHA-256; images before labels, those to train on before the others.
-        mirrors: addresses that hold the files; none where nobody does.
-        format: how they are read: as one file of the package, MNIST's files, CIFAR's records, or a
-            text in UTF-8.
+            For an archive, see `download.digest`.
+        mirrors: addresses of folders that hold the files, ending in "/", or of the one file; none
+            where nobody does.
+        format: how they are read: as one file of the package, MNIST's files, CIFAR's records, a
+            text in UTF-8, an archive of recordings, one series (a line a value, which stands last)
+            or several (a line a series, in the columns W0, W1, ...).
         folder: their folder, if it is not named as the set.
+        rate: samples a second of recordings.
+        horizon: of a series, how many values a forecast has. held_out: its last values, to test on.
+        unit: of its values. step: what lies between them, such as "day".
     """
 
     shape: tuple[int, ...]
@@ -32,8 +39,13 @@ class Description:
     framing: Framing | None = None
     digests: Mapping[str, str]
     mirrors: tuple[str, ...] = ()
-    format: Literal["package", "idx", "cifar", "text"] = "idx"
+    format: Literal["package", "idx", "cifar", "text", "recordings", "series", "table"] = "idx"
     folder: str = ""
+    rate: int = 0
+    horizon: int = 0
+    held_out: int = 0
+    unit: str = ""
+    step: str = ""
 
 
 # MNIST and those made in its likeness come as these four files.
@@ -70,6 +82,22 @@ CATALOGUE: Mapping[str, Description] = {
             "test_1000.bin": "8314c96d7cd65618193bab23acdd5d4c4af15bf6dd00a1781d55beedf3be1ef5",
         },
         format="cifar",
+    ),
+    "daily_min_temperatures": Description(
+        shape=(28, 1),
+        classes=(),
+        digests={
+            "daily-min-temperatures.csv": (
+                "8b9de63ed6789492bf497625e7f9beb96a63d367b4b0a21754006f749fa5e5da"
+            )
+        },
+        mirrors=("https://raw.githubusercontent.com/jbrownlee/Datasets/master/",),
+        format="series",
+        folder="timeseries",
+        horizon=7,
+        held_out=365,
+        unit="°C",
+        step="day",
     ),
     "digits": Description(
         shape=(1, 8, 8),
@@ -147,6 +175,20 @@ CATALOGUE: Mapping[str, Description] = {
         ),
         folder="nuclei_dsb2018",
     ),
+    # DIGIT_SPEAKER_INDEX.wav of six speakers; the indices 0 to 4 are the test set.
+    "spoken_digits": Description(
+        shape=(1, 32, 96),
+        classes=tuple("0123456789"),
+        digests={
+            "recordings.zip": "aacc6435ec019f03383d4aa575de70fa6775a5c68b50d87c766d1c14bb2b79ac"
+        },
+        mirrors=(
+            "https://github.com/Jakobovski/free-spoken-digit-dataset/archive/refs/heads/master.zip",
+        ),
+        format="recordings",
+        folder="fsdd",
+        rate=8000,
+    ),
     "tinyshakespeare": Description(
         shape=(64,),
         classes=tuple("\n !$&',-.3:;?ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"),
@@ -156,14 +198,30 @@ CATALOGUE: Mapping[str, Description] = {
         ),
         format="text",
     ),
+    "weekly_sales": Description(
+        shape=(8, 1),
+        classes=(),
+        digests={
+            "Sales_Transactions_Dataset_Weekly.csv": (
+                "c406378a12fd93d4ac6c3751bca8bc345554461e000d3708759cef26e0bb8cc1"
+            )
+        },
+        mirrors=("https://archive.ics.uci.edu/ml/machine-learning-databases/00396/",),
+        format="table",
+        folder="sales_weekly",
+        horizon=4,
+        held_out=8,
+        unit="sold",
+        step="week",
+    ),
 }
 
 
 def names() -> tuple[str, ...]:
     """The names that `load` and `describe` know.
 
-    >>> names()
-    ('cifar10', 'cifar10_subset', 'digits', 'fashion_mnist', 'mnist', 'nuclei', 'tinyshakespeare')
+    >>> names()[:4]
+    ('cifar10', 'cifar10_subset', 'daily_min_temperatures', 'digits')
     """
     return tuple(CATALOGUE)
 

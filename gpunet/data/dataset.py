@@ -25,11 +25,12 @@ class Dataset:
         inputs: (N, ...) float32, every value finite; images are (N, C, H, W) in [0, 1]. Or int64,
             the tokens of texts, (N, T), none below 0.
         targets: (N, ...) int64, each in 0..K-1: one label an example, or one for each of its
-            places; those of the pixels of images are (N, H, W), those of tokens (N, T).
-        classes: the K names that the labels stand for.
+            places; those of the pixels of images are (N, H, W), those of tokens (N, T). Or float32,
+            values that are to be estimated, every one finite.
+        classes: the K names that the labels stand for; none where targets are values.
 
     Raises:
-        DTypeError: inputs are not float32 or int64, or targets not int64.
+        DTypeError: inputs or targets are neither float32 nor int64.
         DataError: the set is empty, lengths differ, a value is not finite or a label out of range;
             the message names the first index and the value found there.
 
@@ -42,29 +43,30 @@ class Dataset:
 
     name: str
     inputs: NDArray[np.float32] | NDArray[np.int64]
-    targets: NDArray[np.int64]
+    targets: NDArray[Any]
     classes: tuple[str, ...]
 
     def __post_init__(self) -> None:
-        for field, array, allowed in (
-            ("inputs", self.inputs, ("float32", "int64")),
-            ("targets", self.targets, ("int64",)),
-        ):
-            if array.dtype not in allowed:
-                rule = f"{field} must be {' or '.join(allowed)}, got {array.dtype}"
+        for field, array in (("inputs", self.inputs), ("targets", self.targets)):
+            if array.dtype not in ("float32", "int64"):
+                rule = f"{field} must be float32 or int64, got {array.dtype}"
                 raise DTypeError("Dataset", rule, self._whose)
         self._check_lengths()
-        self._check_range("labels", self.targets, len(self.classes))
+        if self.targets.dtype == np.int64:
+            self._check_range("labels", self.targets, len(self.classes))
+        else:
+            self._check_finite("targets", self.targets)
         if self.inputs.dtype == np.int64:
             self._check_range("tokens", self.inputs)
         else:
-            self._check_finite()
+            self._check_finite("inputs", self.inputs)
 
     def __len__(self) -> int:
         return len(self.inputs)
 
     def __repr__(self) -> str:
-        return f"Dataset({self.name!r}, inputs {self.inputs.shape}, {len(self.classes)} classes)"
+        what = f"{len(self.classes)} classes" if self.classes else f"targets {self.targets.shape}"
+        return f"Dataset({self.name!r}, inputs {self.inputs.shape}, {what})"
 
     def subset(self, indices: Index) -> Dataset:
         """The examples at `indices` (each in 0..N-1, any order, repeats allowed), as a copy."""
@@ -117,7 +119,7 @@ class Dataset:
             rule = "targets must have shape (N, ...) for inputs (N, ...)"
             raise DataError("Dataset", f"{rule}, {shapes}", self._whose)
         fits = self.targets.ndim == 1 or self.targets.shape[1:] == self.inputs.shape[2:]
-        if self.inputs.ndim == 4 and not fits:
+        if self.inputs.ndim == 4 and self.targets.dtype == np.int64 and not fits:
             rule = "targets of images (N, C, H, W) must have shape (N,) or (N, H, W)"
             raise DataError("Dataset", f"{rule}, {shapes}", self._whose)
         if self.inputs.size == 0:
@@ -139,15 +141,15 @@ class Dataset:
             problem = f"{what} must be {rule}, got {array[at]} at index {where}"
             raise DataError("Dataset", problem, self._whose)
 
-    def _check_finite(self) -> None:
-        values = self.inputs.reshape(-1)
+    def _check_finite(self, what: str, array: NDArray[Any]) -> None:
+        values = array.reshape(-1)
         for start in range(0, values.size, BLOCK):
             finite = np.isfinite(values[start : start + BLOCK])
             if not finite.all():
                 at = start + int(finite.argmin())
-                index = tuple(int(i) for i in np.unravel_index(at, self.inputs.shape))
+                index = tuple(int(i) for i in np.unravel_index(at, array.shape))
                 raise DataError(
                     "Dataset",
-                    f"inputs must be finite, got {values[at]} at index {index}",
+                    f"{what} must be finite, got {values[at]} at index {index}",
                     self._whose,
                 )

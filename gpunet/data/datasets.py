@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-import hashlib
 import io
 import os
 import tarfile
+import zipfile
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from gpunet.data import idx
+from gpunet.data import idx, series
+from gpunet.data.audio import decode_wav, log_mel
 from gpunet.data.catalogue import Description, describe
 from gpunet.data.dataset import Dataset
-from gpunet.data.download import fetch
+from gpunet.data.download import digest, fetch, sounds
 from gpunet.errors import ArgumentError, DataError
 from gpunet.text import CharVocabulary
 
@@ -22,10 +23,11 @@ Bytes = NDArray[np.uint8]
 
 CIFAR_RECORD = 1 + 3 * 32 * 32  # bytes
 SUBSET = {"train": 5_000, "test": 1_000}  # records of the whole set
+SPOKEN_TEST = 5  # recordings of each digit by each speaker
 
 
 def load(name: str, split: str, length: int | None = None) -> Dataset:
-    """A data set of real pictures, scaled to [0, 1], or a text in windows.
+    """A data set of real pictures or sounds, scaled to [0, 1], or a text or series in windows.
 
     "digits" is a part of the package. The others are read from `$GPUNET_DATA/NAME/`, else from the
     user's cache (`$XDG_CACHE_HOME/gpunet/data/NAME/`, by default in `~/.cache`), where the files
@@ -36,15 +38,22 @@ def load(name: str, split: str, length: int | None = None) -> Dataset:
     | --- | --- | --- | --- | --- |
     | cifar10 | 50,000 | 10,000 | (3, 32, 32) | Krizhevsky, technical report, Toronto 2009 |
     | cifar10_subset | 5,000 | 1,000 | (3, 32, 32) | the first of them |
+    | daily_min_temperatures | 3,251 | 359 | (28, 1) | Australian Bureau of Meteorology, 1981-1990 |
     | digits | 3,823 | 1,797 | (1, 8, 8) | Alpaydin, Kaynak 1998, doi:10.24432/C50P49 |
     | fashion_mnist | 60,000 | 10,000 | (1, 28, 28) | Xiao, Rasul, Vollgraf, arXiv:1708.07747 |
     | mnist | 60,000 | 10,000 | (1, 28, 28) | LeCun, Bottou, Bengio, Haffner, Proc. IEEE 86, 1998 |
     | nuclei | 160 | 40 | (1, 256, 256) | Caicedo et al., Nature Methods 16, 2019, BBBC038v1 |
+    | spoken_digits | 2,700 | 300 | (1, 32, 96) | Jackson et al., doi:10.5281/zenodo.1342401 |
     | tinyshakespeare | 15,685 | 1,742 | (64,) | Karpathy, github.com/karpathy/char-rnn |
+    | weekly_sales | 26,763 | 4,055 | (8, 1) | Tan, doi:10.24432/C5XS4Q |
 
     Targets are a label for each picture, those of "nuclei" one for each pixel. A text is cut into
     windows that follow one another, (N, length) of characters' numbers; targets are the characters
     that come next. The first 9/10 of it are to train on, `classes` is its vocabulary.
+
+    A recording is the picture that `log_mel` makes of it. A series is cut into all windows of as
+    many values as a forecast is made from; targets are the values that come next, (N, horizon),
+    as they are. The last values (365 days, 8 weeks) are to test on; see `series.windows`.
 
     Args:
         name: one of `names()`.
@@ -65,6 +74,10 @@ def load(name: str, split: str, length: int | None = None) -> Dataset:
         return _windows(name, split, description.shape[0] if length is None else length)
     if length is not None:
         raise ArgumentError("load", f"length is for texts, got {length} for {name}, which is none")
+    if description.format == "recordings":
+        return _recordings(name, split)
+    if description.format in ("series", "table"):
+        return _series(name, split)
     images, labels = {"package": _packed, "idx": _idx, "cifar": _cifar}[description.format](
         name, split
     )
@@ -92,6 +105,32 @@ def _windows(name: str, split: str, length: int) -> Dataset:
     inputs, targets = tokens[:end], tokens[1 : end + 1]
     windows = (-1, length)
     return Dataset(name, inputs.reshape(windows), targets.reshape(windows), description.classes)
+
+
+def _recordings(name: str, split: str) -> Dataset:
+    """Recordings whose names are DIGIT_SPEAKER_INDEX.wav, as pictures."""
+    description = describe(name)
+    (file,) = description.digests
+    pictures, labels = [], []
+    with zipfile.ZipFile(io.BytesIO(_read(name, file)[0])) as archive:
+        for sound, member in sounds(archive):
+            digit, _, index = sound.removesuffix(".wav").split("_")
+            if (int(index) < SPOKEN_TEST) != (split == "test"):
+                continue
+            samples, rate = decode_wav(archive.read(member), sound, description.rate)
+            pictures.append(log_mel(samples, rate, *description.shape[1:]))
+            labels.append(int(digit))
+    return Dataset(name, np.stack(pictures), np.array(labels, np.int64), description.classes)
+
+
+def _series(name: str, split: str) -> Dataset:
+    description = describe(name)
+    (file,), (length, _) = description.digests, description.shape
+    values = series.parse(_read(name, file)[0], file, description.format == "table")
+    inputs, targets = series.windows(
+        values, length, description.horizon, description.held_out, split
+    )
+    return Dataset(name, inputs, targets, ())
 
 
 def _packed(name: str, split: str) -> tuple[Bytes, Bytes]:
@@ -141,8 +180,8 @@ def _read(name: str, file: str) -> tuple[bytes, Path]:
     description = describe(name)
     path = _find(name, file, description)
     content = path.read_bytes()
-    digest = hashlib.sha256(content).hexdigest()
-    if digest != description.digests[file]:
+    found = digest(content, file)
+    if found != description.digests[file]:
         remedy = "put the right file in its place"
         if description.format == "package":
             remedy = "install gpunet again"
@@ -150,7 +189,7 @@ def _read(name: str, file: str) -> tuple[bytes, Path]:
             remedy = f"delete it to have it downloaded again, or {remedy}"
         raise DataError(
             "load",
-            f"{path} must have SHA-256 {description.digests[file]}, got {digest} "
+            f"{path} must have SHA-256 {description.digests[file]}, got {found} "
             f"({len(content):,} bytes)",
             f"it is truncated or corrupted: {remedy}",
         )
@@ -170,7 +209,8 @@ def _find(name: str, file: str, description: Description) -> Path:
         rule = f"{file} must lie in {folders}, got no such file"
         raise DataError("load", rule, "no public server offers it; $GPUNET_DATA names a folder")
     cached = places[-1]
-    fetch([mirror + file for mirror in description.mirrors], cached, description.digests[file])
+    addresses = [url + file if url.endswith("/") else url for url in description.mirrors]
+    fetch(addresses, cached, description.digests[file])
     return cached
 
 

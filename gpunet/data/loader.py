@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from gpunet.autograd import watched
 from gpunet.data.dataset import Dataset
 from gpunet.data.draws import Draws
 from gpunet.data.transforms import Transform
@@ -92,8 +93,9 @@ class DataLoader:
     def __iter__(self) -> Iterator[Batch]:
         epoch, first = self.epoch, self._resume_at
         self._resume_at = 0
-        for number, batch in enumerate(self._batches(epoch, first), first + 1):
-            self.position = number
+        batches = self._batches(epoch, first)
+        while (batch := self._next(batches)) is not None:
+            self.position = first = first + 1
             yield batch
         self.epoch, self.position = epoch + 1, 0
 
@@ -116,6 +118,10 @@ class DataLoader:
             )
         self.epoch, self.position = epoch, position
         self._resume_at = position
+
+    @watched("data")
+    def _next(self, batches: Iterator[Batch]) -> Batch | None:
+        return next(batches, None)
 
     def _batches(self, epoch: int, first: int) -> Iterator[Batch]:
         """The batches of an epoch from number `first` on."""

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple, TypeVar
 from gpunet import backend
 from gpunet.autograd.hooks import Handle
 from gpunet.autograd.memory import written
+from gpunet.autograd.mode import mode
 from gpunet.autograd.tensor import Tensor
 from gpunet.errors import ArgumentError, DTypeError, GpunetError, ShapeError
 from gpunet.nn.gradient_hooks import call_with_gradient_hooks
@@ -82,6 +83,13 @@ class Module:
         raise NotImplementedError(f"{type(self).__name__} must define forward")
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        watcher = mode.watcher
+        if watcher is None:
+            return self._call(args, kwargs)
+        with watcher.span("layer", self):
+            return self._call(args, kwargs)
+
+    def _call(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         for pre_hook in self._forward_pre_hooks:
             changed = pre_hook(self, args)
             if changed is not None:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from gpunet.autograd.memory import written
-from gpunet.autograd.mode import enable_grad
+from gpunet.autograd.mode import enable_grad, watched
 from gpunet.autograd.tensor import Tensor
 from gpunet.errors import ArgumentError, ShapeError
 from gpunet.optim.line_search import Point, strong_wolfe
@@ -79,6 +79,7 @@ class LBFGS(Optimizer):
                 f"line_search_fn must be 'strong_wolfe' or None, got {group['line_search_fn']!r}",
             )
 
+    @watched("optimizer")
     def step(self, closure: Callable[[], Any] | None = None) -> Any:
         """Makes up to `max_iter` iterations.
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 from typing import Any, ClassVar
 
 from gpunet.autograd.memory import written
-from gpunet.autograd.mode import enable_grad
+from gpunet.autograd.mode import enable_grad, watched
 from gpunet.autograd.tensor import Tensor
 from gpunet.errors import ArgumentError, DTypeError, ShapeError
 
@@ -124,6 +124,7 @@ class Optimizer:
                 elif parameter.grad is not None:
                     parameter.grad.array.fill(0)
 
+    @watched("optimizer")
     def step(self, closure: Callable[[], Any] | None = None) -> Any:
         """Changes every parameter that has a gradient.
 

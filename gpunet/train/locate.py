@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from gpunet import nn
-from gpunet.autograd import Op, Tensor, watching
+from gpunet.autograd import Op, Tensor, Watcher, watching
 
 # What a finding usually means, by the operation; others by where it was.
 _LOG = "the logarithm of 0 or less: add a small number, or use log_softmax or a loss of logits"
@@ -135,7 +135,7 @@ class _Found(Exception):
         self.fault = fault
 
 
-class _Watcher:
+class _Watcher(Watcher):
     """Looks at every result of every operation, and knows which layer is at work."""
 
     def __init__(self, model: nn.Module):
@@ -165,17 +165,21 @@ class _Watcher:
             for handle in handles:
                 handle.remove()
 
-    def forward(self, op: Op, inputs: list[Any], result: Any) -> None:
+    def forward(self, op: Op, be: Any, inputs: list[Any]) -> Any:
+        result = super().forward(op, be, inputs)
         self.layers[id(op)] = self.at_work[-1]
         settings = [v for v in (*inputs, *vars(op).values()) if isinstance(v, float)]
         meant = not all(map(math.isfinite, settings))  # as when scores are masked by −Inf
         self._look("forward", op, self.at_work[-1], inputs, _several(result), meant)
+        return result
 
-    def backward(self, op: Op, gys: Any, gxs: Any) -> None:
+    def backward(self, op: Op, gys: list[Any]) -> Any:
+        gxs = super().backward(op, gys)
         layer = self.layers.get(id(op), "")
-        for edge, g in zip(op.edges, gxs, strict=True):
+        for edge, g in zip(op.edges, _several(gxs), strict=True):
             name = self.parameters.get(id(edge), layer)
             self._look("backward", op, name, gys, [g], False)
+        return gxs
 
     def _look(self, where: str, op: Op, name: str, inputs: Any, results: Any, meant: bool) -> None:
         for result in results:

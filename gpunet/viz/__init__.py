@@ -1,23 +1,40 @@
-"""The pictures that a training run writes, as PNG files; matplotlib is loaded with the first."""
+"""The pictures of gpunet, as PNG files; matplotlib is loaded with the first.
 
+`style.use("dark")` draws all that follow light on dark.
+"""
+
+from gpunet.viz import style
 from gpunet.viz.confusion import confusion_matrix
-from gpunet.viz.curves import compare_curves, learning_curve
+from gpunet.viz.curves import compare_curves, learning_curve, overfitting_point
 from gpunet.viz.flow import gradient_flow
+from gpunet.viz.functions import function_curves
+from gpunet.viz.lines import lines
 from gpunet.viz.maps import feature_maps, filters
 from gpunet.viz.overlays import choose_overlays, overlay_page
 from gpunet.viz.predictions import choose, prediction_page
+from gpunet.viz.projection import pca, projection
 from gpunet.viz.rates import learning_rates
+from gpunet.viz.spread import activation_spread
+from gpunet.viz.surface import loss_surface
 
 __all__ = [
+    "activation_spread",
     "choose",
     "choose_overlays",
     "compare_curves",
     "confusion_matrix",
     "feature_maps",
     "filters",
+    "function_curves",
     "gradient_flow",
     "learning_curve",
     "learning_rates",
+    "lines",
+    "loss_surface",
+    "overfitting_point",
     "overlay_page",
+    "pca",
     "prediction_page",
+    "projection",
+    "style",
 ]

@@ -93,7 +93,7 @@ def _fill(axes: Axes, counts: np.ndarray, points: float) -> None:
     if size > MOST_WITH_NUMBERS:
         return
     for row, column in np.argwhere(counts):
-        colour = "white" if row == column and share[row, row] > 0.6 else style.INK
+        colour = style.PAPER if row == column and share[row, row] > 0.6 else style.INK
         axes.text(
             column, row, f"{counts[row, column]:,}", fontsize=points - 1, color=colour, **CENTRE
         )
@@ -104,12 +104,12 @@ def _fill(axes: Axes, counts: np.ndarray, points: float) -> None:
 
 
 def _colours(share: np.ndarray) -> np.ndarray:
-    """(K, K, 3) from white to blue for what is right, to vermillion for what is not."""
+    """(K, K, 3) from the paper to blue for what is right, to vermillion for what is not."""
     from matplotlib.colors import to_rgb
 
     right = np.eye(len(share), dtype=bool)[..., None]
     full = np.where(right, to_rgb(style.BLUE), to_rgb(style.VERMILLION))
-    return 1 - np.sqrt(share)[..., None] * (1 - full)
+    return style.toward(full, np.sqrt(share)[..., None])
 
 
 def _count(targets: np.ndarray, predictions: np.ndarray, size: int) -> np.ndarray:

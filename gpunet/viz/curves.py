@@ -5,27 +5,22 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Callable, Mapping, Sequence
-from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gpunet.errors import ArgumentError
 from gpunet.viz import style
+from gpunet.viz.lines import name_ends, scale
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-COLOURS = {"train": style.BLUE, "validation": style.GREEN, "test": style.VERMILLION}
-RING: dict[str, Any] = {
-    "markersize": 10,
-    "markerfacecolor": "none",
-    "color": style.INK,
-    "clip_on": False,
-}
+PARTS = ("train", "validation", "test")
+RING: dict[str, Any] = {"markersize": 10, "markerfacecolor": "none", "clip_on": False}
 
 SHARES = {"accuracy": "Error (%)", "dice": "1 − Dice (%)"}  # what is 1 at best, and its panel
-RUNS = (style.BLUE, style.VERMILLION, style.GREEN, style.INK)
+RUNS = 4  # that one picture compares at most
 
 Points = list[tuple[int, float]]  # (epoch, value), in the order of the history
 
@@ -34,7 +29,8 @@ def learning_curve(history: Sequence[Mapping[str, Any]], path: str | os.PathLike
     """Draw loss and error over the epochs of a run, with the best epoch marked; returns `path`.
 
     The best epoch is the first with the least error (the least loss where there is no accuracy) on
-    the validation part, or on the test set where nothing was held out.
+    the validation part, or on the test set where nothing was held out. Where the run overfits, the
+    loss has a grey ground from the overfitting point on; see `overfitting_point`.
 
     Args:
         history: a mapping for each epoch with "epoch" (from 1) and what was measured in it, such as
@@ -49,20 +45,44 @@ def learning_curve(history: Sequence[Mapping[str, Any]], path: str | os.PathLike
     return style.write(_draw(history), path)
 
 
+def overfitting_point(history: Sequence[Mapping[str, Any]]) -> int:
+    """The epoch after which training went on at the cost of what was held out; 0 if there is none.
+
+    It is the first epoch with the least held-out loss, if that loss was a tenth higher at the end
+    of the run, and the training loss lower.
+
+    Args:
+        history: see `learning_curve`.
+    """
+    loss = _measured(history, "loss")
+    judge, epoch, least = _best(loss)
+    train = dict(loss.get("train", []))
+    if not judge or epoch not in train or loss[judge][-1][1] < 1.1 * least:
+        return 0
+    return epoch if loss["train"][-1][1] < train[epoch] else 0
+
+
 @style.look()
 def _draw(history: Sequence[Mapping[str, Any]]) -> Figure:
     """The figure: one panel, or two side by side where accuracies were measured."""
     panels = _panels("learning_curve", history)
     judge, best, least = _best(panels[-1][-1])
     figure = style.new_figure(5.35 * len(panels), 3.4)
+    colours = dict(zip(PARTS, (style.BLUE, style.GREEN, style.VERMILLION), strict=True))
     for column, (title, text_of, lines) in enumerate(panels):
         axes = style.add_axes(figure, 0.65 + 5.35 * column, 0.55, 3.1, 2.35)
         axes.set_title(title)
-        _plot(axes, lines, COLOURS)
-        _name_ends(axes, lines, COLOURS, text_of)
+        _plot(axes, lines, colours)
+        name_ends(axes, lines, colours, text_of)
         values = dict(lines.get(judge, []))
         if best in values:
-            axes.plot(best, values[best], "o", label="best", **RING)
+            axes.plot(best, values[best], "o", color=style.INK, label="best", **RING)
+    if point := overfitting_point(history):
+        loss = figure.axes[0]
+        loss.axvspan(point, loss.get_xlim()[1], color=style.FAINT, linewidth=0, zorder=0)
+        if len(panels) > 1:
+            text = f"overfitting after epoch {point}"
+            loss.set_title(text, loc="right", x=1.4, fontweight="normal", color=style.GREY)
     if judge:
         text = f"○ best on {judge}: {text_of(least)}, epoch {best}"
         axes.set_title(text, loc="right", x=1.4, fontweight="normal")
@@ -84,8 +104,8 @@ def compare_curves(
     Raises:
         ArgumentError: no run or more than four, or one without a loss.
     """
-    if not 1 <= len(histories) <= len(RUNS):
-        problem = f"histories must be of 1 to {len(RUNS)} runs, got {len(histories)}"
+    if not 1 <= len(histories) <= RUNS:
+        problem = f"histories must be of 1 to {RUNS} runs, got {len(histories)}"
         raise ArgumentError("compare_curves", problem)
     return style.write(_draw_runs(histories), path)
 
@@ -98,11 +118,12 @@ def _draw_runs(histories: Mapping[str, Sequence[Mapping[str, Any]]]) -> Figure:
     names = max(style.width_of(f"{name} 99.99 %", style.NORMAL) for name in runs)
     across = 0.65 + 3.6 + 0.25 + names + 0.2
     figure = style.new_figure(across * count, 3.8)
+    palette = (style.BLUE, style.VERMILLION, style.GREEN, style.INK)[: len(runs)]
     for column in range(count):
         axes = style.add_axes(figure, 0.65 + across * column, 0.55, 3.6, 2.75)
         title, text_of, _ = next(iter(runs.values()))[column]
         axes.set_title(title)
-        colours = dict(zip(runs, RUNS, strict=False))
+        colours = dict(zip(runs, palette, strict=True))
         lines = {name: panels[column][-1] for name, panels in runs.items()}
         judges = {name: _best(parts)[0] or "train" for name, parts in lines.items()}
         held_out = {name: parts[judges[name]] for name, parts in lines.items()}
@@ -112,8 +133,8 @@ def _draw_runs(histories: Mapping[str, Sequence[Mapping[str, Any]]]) -> Figure:
         how = f"thick: {', '.join(sorted(set(judges.values())))}, thin: train"
         axes.set_title(how, loc="right", fontweight="normal")
         _plot(axes, held_out, colours)
-        _scale(axes, [v for each in (held_out, training) for p in each.values() for _, v in p])
-        _name_ends(axes, held_out, colours, text_of)
+        scale(axes, [v for each in (held_out, training) for p in each.values() for _, v in p])
+        name_ends(axes, held_out, colours, text_of)
     return figure
 
 
@@ -141,7 +162,7 @@ def _three_digits(value: float) -> str:
 def _measured(history: Sequence[Mapping[str, Any]], quantity: str) -> dict[str, Points]:
     """The finite values of `quantity`, for each part of the data that has any."""
     lines = {}
-    for part in COLOURS:
+    for part in PARTS:
         values = [(row["epoch"], row.get(f"{part}_{quantity}")) for row in history]
         points = [(epoch, value) for epoch, value in values if value is not None]
         lines[part] = [point for point in points if math.isfinite(point[1])]
@@ -181,7 +202,7 @@ def _plot(axes: Axes, lines: dict[str, Points], colours: Mapping[str, str]) -> N
             markevery=1 if len(points) <= 15 else [len(points) - 1],
             clip_on=False,
         )
-    _scale(axes, [value for points in lines.values() for _, value in points])
+    scale(axes, [value for points in lines.values() for _, value in points])
     if len(everywhere) > 1:
         axes.set_xlim(everywhere[0], everywhere[-1])
     else:
@@ -191,52 +212,3 @@ def _plot(axes: Axes, lines: dict[str, Points], colours: Mapping[str, str]) -> N
     axes.xaxis.set_major_locator(MaxNLocator(8, steps=(1, 2, 5, 10), integer=True, min_n_ticks=1))
     axes.set_xlabel("Epoch")
     axes.grid(axis="y")
-
-
-def _scale(axes: Axes, values: list[float]) -> None:
-    """A logarithmic axis where the values span a factor of ten or more; 0 stands at its foot."""
-    from matplotlib.ticker import FixedLocator, NullLocator, StrMethodFormatter
-
-    positive = [value for value in values if value > 0]
-    if min(values) < 0 or not positive or max(values) < 10 * min(positive):
-        return
-    least = 10.0 ** math.floor(math.log10(min(positive)))
-    if min(values) == 0:
-        axes.set_yscale("symlog", linthresh=least, linscale=0.4)
-    else:
-        axes.set_yscale("log")
-    decades = math.log10(max(values) / min(positive))
-    steps = (1, 2, 5) if decades < 2.5 else (1, 3) if decades < 4 else (1,)
-    powers = range(round(math.log10(least)), math.ceil(math.log10(max(values))) + 1)
-    low, high = axes.get_ylim()
-    ticks = [0.0] + [step * 10.0**power for power in powers for step in steps]
-    axes.yaxis.set_major_locator(FixedLocator([tick for tick in ticks if low <= tick <= high]))
-    axes.yaxis.set_minor_locator(NullLocator())
-    axes.yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
-
-
-def _name_ends(
-    axes: Axes,
-    lines: dict[str, Points],
-    colours: Mapping[str, str],
-    text_of: Callable[[float], str],
-) -> None:
-    """Name and last value at the right end of each line, moved apart where they would overlap."""
-    height = {
-        part: axes.transData.transform(points[-1])[1] * 72 / style.DPI
-        for part, points in lines.items()
-    }
-    place = dict(height)
-    for below, above in 10 * list(pairwise(sorted(lines, key=height.__getitem__))):
-        overlap = max(0.0, place[below] + 1.3 * style.NORMAL - place[above])
-        place[below] -= overlap / 2
-        place[above] += overlap / 2
-    for part, points in lines.items():
-        axes.annotate(
-            f"{part} {text_of(points[-1][1])}",
-            points[-1],
-            (8, place[part] - height[part]),
-            textcoords="offset points",
-            verticalalignment="center",
-            color=colours[part],
-        )

@@ -157,7 +157,7 @@ def _two_colours(values: np.ndarray) -> np.ndarray:
 
     share = np.clip(values / max(float(np.abs(values).max()), 1e-12), -1, 1)[..., None]
     full = np.where(share > 0, to_rgb(style.BLUE), to_rgb(style.VERMILLION))
-    return 1 - np.abs(share) * (1 - full)
+    return style.toward(full, np.abs(share))
 
 
 def _show(axes: Axes, square: np.ndarray) -> None:

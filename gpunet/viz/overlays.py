@@ -21,7 +21,6 @@ if TYPE_CHECKING:
 PICTURE, TILE_WIDTH, TILE_HEIGHT = 2.6, 2.75, 2.98
 CAPTION = PICTURE + 0.19
 MARGIN, TITLE, HEADING, LEGEND = 0.25, 0.65, 0.3, 0.4
-TRUTH, FOUND = style.GREEN, style.VERMILLION
 BRIGHTEST = 99.8  # per cent of the pixels that are not shown white
 
 
@@ -104,13 +103,14 @@ def _draw(
             left, upper = MARGIN + column * TILE_WIDTH, top + row * TILE_HEIGHT
             axes = style.add_axes(figure, left, height - upper - PICTURE, PICTURE, PICTURE)
             _add_picture(axes, images[index])
-            _add_outlines(axes, targets[index], TRUTH, 1.8)
-            _add_outlines(axes, predictions[index], FOUND, 0.7)
+            _add_outlines(axes, targets[index], style.GREEN, 1.8)
+            _add_outlines(axes, predictions[index], style.VERMILLION, 0.7)
             caption = f"no. {index}: Dice {dice[index]:.3f}"
             style.add_note(figure, left, upper + CAPTION, caption, style.INK)
         top += math.ceil(len(indices) / columns) * TILE_HEIGHT
     left = MARGIN
-    for text, colour in (("thick: what there is", TRUTH), ("thin: what was found", FOUND)):
+    legend = {"thick: what there is": style.GREEN, "thin: what was found": style.VERMILLION}
+    for text, colour in legend.items():
         style.add_note(figure, left, top + 0.15, text, colour)
         left += style.width_of(text, style.SMALL) + 0.3
     return figure

@@ -10,9 +10,11 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from gpunet.errors import MissingPackageError
+import numpy as np
+
+from gpunet.errors import ArgumentError, MissingPackageError
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -20,19 +22,78 @@ if TYPE_CHECKING:
 
 DPI = 150
 
-# Okabe and Ito, "Color Universal Design" (2008): told apart with any kind of colour vision.
+# Okabe and Ito, "Color Universal Design" (2008): told apart with any kind of colour vision. The
+# dark look has the same hues, lighter ones.
 BLUE, GREEN, VERMILLION = "#0072B2", "#009E73", "#D55E00"
-INK, GREY, LIGHT, FAINT = "#1A1A1A", "#666666", "#B8B8B8", "#EBEBEB"
+PURPLE, ORANGE, SKY = "#B8608F", "#C98A00", "#3FA0DC"
+PAPER, INK, GREY, LIGHT, FAINT = "#FFFFFF", "#1A1A1A", "#666666", "#B8B8B8", "#EBEBEB"
+
+_NAMES = "BLUE GREEN VERMILLION PURPLE ORANGE SKY PAPER INK GREY LIGHT FAINT".split()
+_THEMES = {
+    "light": {name: globals()[name] for name in _NAMES},
+    "dark": {
+        "BLUE": "#5AA9E6",
+        "GREEN": "#2FC49A",
+        "VERMILLION": "#FF8A4C",
+        "PURPLE": "#DE8FBC",
+        "ORANGE": "#F0C040",
+        "SKY": "#9AD4F5",
+        "PAPER": "#16191D",
+        "INK": "#ECECEC",
+        "GREY": "#A9AFB6",
+        "LIGHT": "#565D66",
+        "FAINT": "#2B3037",
+    },
+}
 
 SMALL, NORMAL, LARGE = 8.5, 10.0, 13.0  # points
 
-LOOK = {
+
+def use(theme: str) -> None:
+    """Draws all pictures from now on in the "light" look, as at first, or in the "dark" one.
+
+    Raises:
+        ArgumentError: another name.
+    """
+    if theme not in _THEMES:
+        raise ArgumentError("use", f'theme must be "light" or "dark", got {theme!r}')
+    globals().update(_THEMES[theme])
+
+
+def palette(count: int) -> list[str]:
+    """Colours for `count` things side by side; they repeat after the seventh."""
+    colours = (BLUE, VERMILLION, GREEN, PURPLE, ORANGE, SKY, INK)
+    return [colours[i % len(colours)] for i in range(count)]
+
+
+def toward(colour: Any, share: Any) -> Any:
+    """Colours from the paper, where `share` is 0, to `colour`, where it is 1; as (..., 3)."""
+    from matplotlib.colors import to_rgb
+
+    paper = np.array(to_rgb(PAPER))
+    return paper + share * (np.asarray(colour) - paper)
+
+
+def _settings() -> dict[str, Any]:
+    """Matplotlib's settings in the theme in use."""
+    return {
+        **_LOOK,
+        "figure.facecolor": PAPER,
+        "axes.facecolor": PAPER,
+        "text.color": INK,
+        "axes.edgecolor": LIGHT,
+        "axes.labelcolor": GREY,
+        "axes.titlecolor": INK,
+        "grid.color": FAINT,
+        "xtick.color": GREY,
+        "ytick.color": GREY,
+    }
+
+
+_LOOK = {
     "font.family": "DejaVu Sans",  # comes with matplotlib, so a picture looks the same everywhere
     "font.size": NORMAL,
-    "text.color": INK,
     "text.parse_math": False,  # a class may be called "$5"
-    "axes.edgecolor": LIGHT,
-    "axes.labelcolor": GREY,
     "axes.axisbelow": True,
     "axes.spines.top": False,
     "axes.spines.right": False,
@@ -41,9 +102,6 @@ LOOK = {
     "axes.titlesize": NORMAL,
     "axes.titleweight": "bold",
     "axes.titlepad": 10,
-    "grid.color": FAINT,
-    "xtick.color": GREY,
-    "ytick.color": GREY,
     "xtick.labelsize": SMALL,
     "ytick.labelsize": SMALL,
     "xtick.major.size": 0,
@@ -67,7 +125,9 @@ def look() -> Iterator[None]:
         raise MissingPackageError(
             "viz", f"pictures need matplotlib, which is missing: {how}"
         ) from error
-    with style.context(["default", LOOK]):  # "default" undoes what a user's matplotlibrc changes
+    with style.context(
+        ["default", _settings()]
+    ):  # "default" undoes what a user's matplotlibrc changes
         yield
 
 
@@ -90,10 +150,10 @@ def add_title(figure: Figure, text: str) -> None:
     figure.text(0.25 / across, 1 - 0.4 / up, text, fontsize=LARGE, fontweight="bold")
 
 
-def add_note(figure: Figure, left: float, top: float, text: str, colour: str = GREY) -> None:
-    """Small type at a place in inches from the upper left corner of the figure."""
+def add_note(figure: Figure, left: float, top: float, text: str, colour: str = "") -> None:
+    """Small type, grey by default, at a place in inches from the figure's upper left corner."""
     across, up = figure.get_size_inches()
-    figure.text(left / across, 1 - top / up, text, fontsize=SMALL, color=colour)
+    figure.text(left / across, 1 - top / up, text, fontsize=SMALL, color=colour or GREY)
 
 
 def percent(share: float, digits: int) -> str:

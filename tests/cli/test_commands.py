@@ -13,6 +13,7 @@ from gpunet.backend import cpu
 from gpunet.backend.cpu import jit
 from gpunet.backend.cuda import loader
 from gpunet.backend.cuda.source import kernels
+from gpunet.cli import profile
 from gpunet.train import Evaluation, Run, build, checkpoint
 from gpunet.train.build import build_model, build_task
 from tests.kernels import needs
@@ -239,6 +240,33 @@ def test_verify_resume_of_too_few_steps(gpunet, config) -> None:
     assert done.err == "error verify-resume: --steps must be at least 3, got 2\n"
 
 
+# --- profile
+
+
+def test_profile(gpunet, config, tmp_path, monkeypatch) -> None:
+    monkeypatch.setattr(profile, "LEAST", 0.0)
+    trace = tmp_path / "trace.json"
+    done = gpunet("profile", config, "--steps", 5, "--out", trace)
+    assert (done.status, done.err) == (0, "")
+    assert re.search(
+        r"^5 steps of [\d.]+ ms, .* in use at the most; the recorder took", done.out, re.M
+    )
+    rows = [re.split(r" {2,}", line.strip()) for line in done.out.splitlines() if "%" in line]
+    found = {tuple(row[:3]) for row in rows}
+    assert {("forward", "1", "Linear + ReLU"), ("backward", "4", "Linear")} <= found
+    assert ("optimizer", "AdamW") in {tuple(row[:2]) for row in rows}
+    shares = [float(cell[:-1]) for row in rows for cell in row if re.fullmatch(r"[\d.]+%", cell)]
+    assert min(shares) >= 0
+    assert f"trace, open it in https://ui.perfetto.dev: {trace}" in done.out
+    events = json.loads(trace.read_text())["traceEvents"]
+    assert sum(event["ph"] == "X" and event["cat"] == "optimizer" for event in events) == 5
+
+
+def test_profile_of_no_step(gpunet, config) -> None:
+    done = gpunet("profile", config, "--steps", 0)
+    assert done.err == "error profile: --steps must be at least 1, got 0\n"
+
+
 # --- info and ops
 
 
@@ -370,7 +398,7 @@ def test_help_mentions_every_command_with_an_example(gpunet) -> None:
     assert done.status == 0
     assert set(parsers()) == {
         *("train", "eval", "predict", "compare", "summary", "generate"),
-        *("report", "find-lr", "verify-resume", "info", "warmup", "ops"),
+        *("report", "find-lr", "profile", "verify-resume", "info", "warmup", "ops", "demo"),
     }
     for name in parsers():
         assert re.search(rf"^    {name}\b", done.out, re.M)

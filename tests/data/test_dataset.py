@@ -73,8 +73,18 @@ def test_a_value_that_is_not_finite_is_found_in_a_later_block(
 def test_other_dtypes_are_refused() -> None:
     with pytest.raises(DTypeError, match="inputs must be float32 or int64, got float64"):
         Dataset("pets", inputs().astype(np.float64), np.zeros(4, np.int64), CLASSES)
-    with pytest.raises(DTypeError, match="targets must be int64, got int32"):
+    with pytest.raises(DTypeError, match="targets must be float32 or int64, got int32"):
         Dataset("pets", inputs(), np.zeros(4, np.int32), CLASSES)
+
+
+def test_targets_may_be_values() -> None:
+    values = np.linspace(-1, 1, 8, dtype=np.float32).reshape(4, 2)
+    data = Dataset("prices", inputs(), values, ())
+    assert repr(data) == "Dataset('prices', inputs (4, 1, 2, 3), targets (4, 2))"
+    np.testing.assert_array_equal(data.subset([2]).targets, values[2:3])
+    values[3, 1] = np.inf
+    with pytest.raises(DataError, match=r"targets must be finite, got inf at index \(3, 1\)"):
+        Dataset("prices", inputs(), values, ())
 
 
 def test_tokens_are_integers_from_0_on() -> None:

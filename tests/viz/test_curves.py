@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from gpunet.errors import ArgumentError
-from gpunet.viz import compare_curves, learning_curve
+from gpunet.viz import compare_curves, learning_curve, overfitting_point
 from gpunet.viz.curves import _draw, _draw_runs
 
 
@@ -216,3 +216,31 @@ def test_the_picture_of_several_runs(tmp_path):
     with pytest.raises(ArgumentError, match="history must hold a loss, got 0 epochs"):
         compare_curves({"a": history(3), "b": []}, tmp_path / "b.png")
     assert os.listdir(tmp_path) == ["a.png"]
+
+
+def overfitting(rise: float) -> list:
+    """Validation loss falls to 1 at epoch 4, and rises by `rise` an epoch after it."""
+    return [
+        {"epoch": e, "train_loss": 3.0 / e, "validation_loss": 1 + max(4 - e, rise * (e - 4))}
+        for e in range(1, 11)
+    ]
+
+
+def test_the_overfitting_point_is_the_least_held_out_loss_of_a_run_that_lost_it() -> None:
+    assert overfitting_point(overfitting(0.2)) == 4
+    assert overfitting_point(overfitting(0.01)) == 0  # within a tenth: noise
+    assert overfitting_point(history(30)) == 0
+    diverged = [{**row, "train_loss": row["epoch"]} for row in overfitting(0.2)]
+    assert overfitting_point(diverged) == 0  # that is another disease
+    assert overfitting_point([{"epoch": 1, "train_loss": 1.0}]) == 0
+
+
+def test_the_ground_is_grey_from_the_overfitting_point_on(assert_readable) -> None:
+    rows = [{**row, "train_accuracy": 0.9, "validation_accuracy": 0.8} for row in overfitting(0.2)]
+    figure = _draw(rows)
+    loss = figure.axes[0]
+    (ground,) = loss.patches
+    assert (ground.get_x(), ground.get_x() + ground.get_width()) == (4, 10)
+    assert loss.get_title("right") == "overfitting after epoch 4"
+    assert_readable(figure)
+    assert not _draw(overfitting(0.0)).axes[0].patches

@@ -8,8 +8,8 @@ from matplotlib.colors import to_rgba
 from PIL import Image
 
 from gpunet.errors import ShapeError
-from gpunet.viz import choose_overlays, overlay_page
-from gpunet.viz.overlays import FOUND, TRUTH, _draw
+from gpunet.viz import choose_overlays, overlay_page, style
+from gpunet.viz.overlays import _draw
 
 
 def segmented(count: int) -> tuple[np.ndarray, ...]:
@@ -37,11 +37,14 @@ def test_outlines_lie_between_pixels_of_different_labels() -> None:
     figure = _draw(images, targets, found, dice, {"": [1]}, 4)
     (axes,) = figure.axes
     lines = {tuple(c.get_edgecolor()[0]): c for c in axes.collections}
-    for colour, right in ((TRUTH, 0), (FOUND, 1)):
+    for colour, right in ((style.GREEN, 0), (style.VERMILLION, 1)):
         corners = np.concatenate([p.vertices for p in lines[to_rgba(colour)].get_paths()])
         assert corners.min(0).tolist() == [3.5 + right, 2.5]
         assert corners.max(0).tolist() == [8.5 + right, 6.5]
-    assert lines[to_rgba(TRUTH)].get_linewidth() > lines[to_rgba(FOUND)].get_linewidth()
+    assert (
+        lines[to_rgba(style.GREEN)].get_linewidth()
+        > lines[to_rgba(style.VERMILLION)].get_linewidth()
+    )
     shown = np.asarray(axes.images[0].get_array())
     assert (shown[3:7, 4:9] == 255).all()  # the brightest is white
     assert shown[8:, :3].max() < 140

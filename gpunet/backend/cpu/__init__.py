@@ -80,6 +80,9 @@ class CPUBackend(Backend):
     def accumulate(self, name: str, x: Array, axis: int) -> Array:
         return getattr(np, name).accumulate(x, axis)
 
+    def memory_in_use(self) -> int:
+        return cache.allocated - cache.unused
+
     def synchronize(self) -> None:
         """Nothing to wait for: CPU work is done when the call returns."""
 

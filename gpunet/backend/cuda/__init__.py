@@ -85,6 +85,9 @@ class CUDABackend(Backend):
         out.fill(value)
         return out
 
+    def memory_in_use(self) -> int:
+        return self.gpu.memory().used
+
     def synchronize(self) -> None:
         self.gpu.synchronize()
         self.faults.check()

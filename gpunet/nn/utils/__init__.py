@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterable
 from typing import Any
 
-from gpunet.autograd import Tensor, tensor
+from gpunet.autograd import Tensor, span, tensor
 from gpunet.autograd.memory import written
 from gpunet.errors import ArgumentError, NonFiniteError
 from gpunet.nn.utils.fusion import fuse_conv_bn_eval, fuse_linear_bn_eval
@@ -47,13 +47,14 @@ def clip_grad_norm_(
     """
     if not max_norm >= 0:
         raise ArgumentError("clip_grad_norm_", f"max_norm must be at least 0, got {max_norm}")
-    gradients = _gradients(parameters)
-    norm = get_total_norm(gradients, norm_type, error_if_nonfinite)
-    if gradients:
-        factor = norm.backend.xp.minimum(max_norm / (norm.array + _TINY), 1.0)
-        for g in gradients:
-            g.array *= factor.astype(g.dtype)
-        written(g.array for g in gradients)
+    with span("gradients", "clip_grad_norm_"):
+        gradients = _gradients(parameters)
+        norm = get_total_norm(gradients, norm_type, error_if_nonfinite)
+        if gradients:
+            factor = norm.backend.xp.minimum(max_norm / (norm.array + _TINY), 1.0)
+            for g in gradients:
+                g.array *= factor.astype(g.dtype)
+            written(g.array for g in gradients)
     return norm
 
 

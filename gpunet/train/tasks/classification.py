@@ -107,9 +107,9 @@ class Classification(Task):
 
     @no_grad()
     def predict(self, model: nn.Module, data_set: str, source: str, be: Backend) -> Prediction:
-        """The class of the picture in the file `source`."""
+        """The class of the picture, or the recording, in the file `source`."""
         known = data.describe(data_set)
-        x = Tensor(be.asarray(data.read_image(source, known.shape, known.framing)), be)
+        x = Tensor(be.asarray(data.read_input(data_set, source)), be)
         probabilities = be.to_host(F.softmax(model(x), 1).array)[0]
         return Prediction(
             known.classes[int(probabilities.argmax())],

@@ -100,7 +100,7 @@ class Segmentation(Task):
     def predict(self, model: nn.Module, data_set: str, source: str, be: Backend) -> Prediction:
         """The share of each class in the pixels of the picture in the file `source`."""
         known = data.describe(data_set)
-        x = Tensor(be.asarray(data.read_image(source, known.shape, known.framing)), be)
+        x = Tensor(be.asarray(data.read_input(data_set, source)), be)
         found = be.to_host(model(x).array.argmax(1))
         shares = np.bincount(found.ravel(), minlength=len(known.classes)) / found.size
         most = int(shares[1:].argmax()) + 1

@@ -1,0 +1,44 @@
+"""What a user gives, a picture, a recording or a table, as an input of the kind a data set has."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gpunet.data import series
+from gpunet.data.audio import log_mel, read_wav
+from gpunet.data.catalogue import describe
+from gpunet.data.image import read_image
+from gpunet.errors import DataError
+
+
+def read_input(name: str, path: str | os.PathLike[str]) -> NDArray[np.float32]:
+    """The file at `path` as a batch of one input of the data set `name`.
+
+    Of a series, it is the last values of the first series in the file.
+
+    Shapes: (1, C, H, W), or (1, L, 1) of a series.
+
+    Raises:
+        DataError: the file cannot be read, or is not of the kind that the data set has: a picture,
+            a WAV file of its sample rate, or a CSV file with at least as many values as a window.
+    """
+    known = describe(name)
+    if known.format == "recordings":
+        samples, rate = read_wav(path, known.rate)
+        return log_mel(samples, rate, *known.shape[1:])[np.newaxis]
+    if known.format not in ("series", "table"):
+        return read_image(path, known.shape, known.framing)
+    try:
+        content = Path(path).read_bytes()
+    except OSError as error:
+        problem = f"{path} must be readable, got: {error.strerror}"
+        raise DataError("read_input", problem) from error
+    values, length = series.parse(content, str(path), known.format == "table"), known.shape[0]
+    if values.shape[1] < length:
+        rule = f"{path} must have at least {length} values"
+        raise DataError("read_input", f"{rule}, got {values.shape[1]}")
+    return values[:1, -length:, np.newaxis]
