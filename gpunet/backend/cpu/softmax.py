@@ -49,7 +49,7 @@ def _softmax_bwd(gy, y, gx, start, stop):
 
 @kernel
 def _weights_fwd(x, start, stop, scale, queries, first):
-    # In place, and by one name: two names for one memory would keep loops from becoming vector code.
+    # In place and by one name: loops over two names of one memory would not become vector code.
     for i in range(start, stop):
         seen = min(x.shape[1], first + i % queries)
         row = x[i, :seen]
