@@ -11,6 +11,18 @@ from gpunet.models.gpt import GPT
 from gpunet.models.lenet import LeNet5
 from gpunet.models.resnet import ResNet, ResNet20
 from gpunet.models.seq2seq import Seq2Seq
+from gpunet.models.textcnn import TextCNN
 from gpunet.models.unet import UNet
 
-__all__ = ["CNN", "GPT", "CharLM", "LeNet5", "ResNet", "ResNet20", "Seq2Seq", "UNet", "universal"]
+__all__ = [
+    "CNN",
+    "GPT",
+    "CharLM",
+    "LeNet5",
+    "ResNet",
+    "ResNet20",
+    "Seq2Seq",
+    "TextCNN",
+    "UNet",
+    "universal",
+]

@@ -7,12 +7,14 @@ from gpunet.train.tasks.classification import Classification
 from gpunet.train.tasks.language_model import LanguageModel
 from gpunet.train.tasks.segmentation import Segmentation
 from gpunet.train.tasks.task import Evaluation, Prediction, Table, Task
+from gpunet.train.tasks.text_classification import TextClassification
 from gpunet.train.tasks.translation import Translation
 
 TASKS: dict[str, type[Task]] = {
     "classification": Classification,
     "language_model": LanguageModel,
     "segmentation": Segmentation,
+    "text_classification": TextClassification,
     "translation": Translation,
 }
 
@@ -25,5 +27,6 @@ __all__ = [
     "Segmentation",
     "Table",
     "Task",
+    "TextClassification",
     "Translation",
 ]
