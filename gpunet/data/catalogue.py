@@ -9,9 +9,7 @@ from typing import Literal
 from gpunet.data.image import Framing
 from gpunet.errors import ArgumentError
 
-Format = Literal[
-    "package", "idx", "cifar", "text", "sentences", "pairs", "recordings", "series", "table"
-]
+Format = Literal["package", "idx", "cifar", "text", "sentences", "pairs", "recordings", "series"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,14 +31,14 @@ class Description:
             where nobody does.
         format: how they are read: as one file of the package, MNIST's files, CIFAR's records, a
             text in UTF-8, labelled sentences or pairs of sentences (one a line), an archive of
-            recordings, one series (a line a value, which stands last) or several (a line a series,
-            in the columns W0, W1, ...).
+            recordings, or a table with a value of a series at the end of each line.
         vocabulary: tokens that sentences are made of, learned from those to train on.
         folds: parts that a set without a split of its own is tested on in turn.
         folder: their folder, if it is not named as the set.
         rate: samples a second of recordings.
         horizon: of a series, how many values a forecast has. held_out: its last values, to test on.
-        unit: of its values. step: what lies between them, such as "day".
+        season: steps after which it is much as it was. unit: of its values. step: what lies
+            between them, such as "day".
     """
 
     shape: tuple[int, ...]
@@ -56,6 +54,7 @@ class Description:
     rate: int = 0
     horizon: int = 0
     held_out: int = 0
+    season: int = 1
     unit: str = ""
     step: str = ""
 
@@ -73,7 +72,27 @@ CIFAR_CLASSES = (
     *("dog", "frog", "horse", "ship", "truck"),
 )
 
+SERIES = "https://raw.githubusercontent.com/jbrownlee/Datasets/master/"
+
 CATALOGUE: Mapping[str, Description] = {
+    # Champagne by Perrin Freres, 1964 to 1972; Makridakis, Wheelwright 1989.
+    "champagne_sales": Description(
+        shape=(24, 1),
+        classes=(),
+        digests={
+            "monthly_champagne_sales.csv": (
+                "bf2179f9c4df80a355146ce80da5c29d5cd5f36918d98f8b07cb04cda59e59eb"
+            )
+        },
+        mirrors=(SERIES,),
+        format="series",
+        folder="timeseries",
+        horizon=12,
+        held_out=24,
+        season=12,
+        unit="million",
+        step="month",
+    ),
     "cifar10": Description(
         shape=(3, 32, 32),
         classes=CIFAR_CLASSES,
@@ -103,7 +122,7 @@ CATALOGUE: Mapping[str, Description] = {
                 "8b9de63ed6789492bf497625e7f9beb96a63d367b4b0a21754006f749fa5e5da"
             )
         },
-        mirrors=("https://raw.githubusercontent.com/jbrownlee/Datasets/master/",),
+        mirrors=(SERIES,),
         format="series",
         folder="timeseries",
         horizon=7,
@@ -220,7 +239,7 @@ CATALOGUE: Mapping[str, Description] = {
     ),
     # DIGIT_SPEAKER_INDEX.wav of six speakers; the indices 0 to 4 are the test set.
     "spoken_digits": Description(
-        shape=(1, 32, 96),
+        shape=(1, 32, 64),
         classes=tuple("0123456789"),
         digests={
             "recordings.zip": "aacc6435ec019f03383d4aa575de70fa6775a5c68b50d87c766d1c14bb2b79ac"
@@ -241,22 +260,6 @@ CATALOGUE: Mapping[str, Description] = {
         ),
         format="text",
     ),
-    "weekly_sales": Description(
-        shape=(8, 1),
-        classes=(),
-        digests={
-            "Sales_Transactions_Dataset_Weekly.csv": (
-                "c406378a12fd93d4ac6c3751bca8bc345554461e000d3708759cef26e0bb8cc1"
-            )
-        },
-        mirrors=("https://archive.ics.uci.edu/ml/machine-learning-databases/00396/",),
-        format="table",
-        folder="sales_weekly",
-        horizon=4,
-        held_out=8,
-        unit="sold",
-        step="week",
-    ),
 }
 
 
@@ -264,7 +267,7 @@ def names() -> tuple[str, ...]:
     """The names that `load` and `describe` know.
 
     >>> names()[:4]
-    ('cifar10', 'cifar10_subset', 'daily_min_temperatures', 'digits')
+    ('champagne_sales', 'cifar10', 'cifar10_subset', 'daily_min_temperatures')
     """
     return tuple(CATALOGUE)
 

@@ -36,6 +36,7 @@ def load(name: str, split: str, length: int | None = None, fold: int | None = No
 
     | name | training | test | shape | source |
     | --- | --- | --- | --- | --- |
+    | champagne_sales | 46 | 13 | (24, 1) | Makridakis, Wheelwright 1989, from 1964 to 1972 |
     | cifar10 | 50,000 | 10,000 | (3, 32, 32) | Krizhevsky, technical report, Toronto 2009 |
     | cifar10_subset | 5,000 | 1,000 | (3, 32, 32) | the first of them |
     | daily_min_temperatures | 3,251 | 359 | (28, 1) | Australian Bureau of Meteorology, 1981-1990 |
@@ -45,9 +46,8 @@ def load(name: str, split: str, length: int | None = None, fold: int | None = No
     | multi30k | 29,000 | 1,000 | (T,) | Elliott et al., VL 2016, German into English |
     | nuclei | 160 | 40 | (1, 256, 256) | Caicedo et al., Nature Methods 16, 2019, BBBC038v1 |
     | rt_polarity | 9,594 | 1,068 | (T,) | Pang, Lee, ACL 2005, sentences on films |
-    | spoken_digits | 2,700 | 300 | (1, 32, 96) | Jackson et al., doi:10.5281/zenodo.1342401 |
+    | spoken_digits | 2,700 | 300 | (1, 32, 64) | Jackson et al., doi:10.5281/zenodo.1342401 |
     | tinyshakespeare | 15,685 | 1,742 | (64,) | Karpathy, github.com/karpathy/char-rnn |
-    | weekly_sales | 26,763 | 4,055 | (8, 1) | Tan, doi:10.24432/C5XS4Q |
 
     Targets are a label for each picture, those of "nuclei" one for each pixel. A text is cut into
     windows that follow one another, (N, length) of characters' numbers; targets are the characters
@@ -58,7 +58,7 @@ def load(name: str, split: str, length: int | None = None, fold: int | None = No
 
     A recording is the picture that `log_mel` makes of it. A series is cut into all windows of as
     many values as a forecast is made from; targets are the values that come next, (N, horizon),
-    as they are. The last values (365 days, 8 weeks) are to test on; see `series.windows`.
+    as they are. The last values (24 months, 365 days) are to test on; see `series.windows`.
 
     Args:
         name: one of `names()`.
@@ -92,7 +92,7 @@ def load(name: str, split: str, length: int | None = None, fold: int | None = No
         return texts.sentences(name, split, contents, fold or 0)
     if description.format == "recordings":
         return _recordings(name, split)
-    if description.format in ("series", "table"):
+    if description.format == "series":
         return _series(name, split)
     images, labels = {"package": _packed, "idx": _idx, "cifar": _cifar}[description.format](
         name, split
@@ -142,7 +142,7 @@ def _recordings(name: str, split: str) -> Dataset:
 def _series(name: str, split: str) -> Dataset:
     description = describe(name)
     (file,), (length, _) = description.digests, description.shape
-    values = series.parse(_read(name, file)[0], file, description.format == "table")
+    values = series.parse(_read(name, file)[0], file)
     inputs, targets = series.windows(
         values, length, description.horizon, description.held_out, split
     )

@@ -13,6 +13,7 @@ from gpunet.backend import Array, Backend, random
 from gpunet.errors import ArgumentError, DTypeError
 from gpunet.functional.check import describe, is_tensor, same_dtype, shape_error
 from gpunet.functional.criterion import broadcast_shape
+from gpunet.functional.precision import in_half
 from gpunet.functional.promotion import cast, wide
 
 SCORES = 1 << 21  # how many are held at a time
@@ -163,6 +164,7 @@ def _hiding(be: Backend, seen: Array, dtype: Any) -> Array:
     return be.xp.where(seen, be.full((), 0.0, dtype), be.full((), -math.inf, dtype))
 
 
+@in_half
 def scaled_dot_product_attention(
     query: Tensor,
     key: Tensor,

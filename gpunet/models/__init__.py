@@ -7,6 +7,7 @@ makes a network for a given function, without training.
 from gpunet.models import universal
 from gpunet.models.charlm import CharLM
 from gpunet.models.cnn import CNN
+from gpunet.models.forecaster import Forecaster
 from gpunet.models.gpt import GPT
 from gpunet.models.lenet import LeNet5
 from gpunet.models.resnet import ResNet, ResNet20
@@ -18,6 +19,7 @@ __all__ = [
     "CNN",
     "GPT",
     "CharLM",
+    "Forecaster",
     "LeNet5",
     "ResNet",
     "ResNet20",

@@ -8,6 +8,7 @@ from gpunet.viz.attention import Looked, attention_page
 from gpunet.viz.confusion import confusion_matrix
 from gpunet.viz.curves import compare_curves, learning_curve, overfitting_point
 from gpunet.viz.flow import gradient_flow
+from gpunet.viz.forecasts import choose_stretches, forecasts
 from gpunet.viz.functions import function_curves
 from gpunet.viz.lines import lines
 from gpunet.viz.maps import feature_maps, filters
@@ -26,10 +27,12 @@ __all__ = [
     "attention_page",
     "choose",
     "choose_overlays",
+    "choose_stretches",
     "compare_curves",
     "confusion_matrix",
     "feature_maps",
     "filters",
+    "forecasts",
     "function_curves",
     "gradient_flow",
     "learning_curve",

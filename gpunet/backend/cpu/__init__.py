@@ -54,7 +54,8 @@ class CPUBackend(Backend):
 
     def matmul(self, a: Array, b: Array) -> Array:
         if a.dtype.char == "e":
-            return self.matmul(a.astype("float32"), b.astype("float32")).astype("float16")
+            product = self.matmul(self.cast(a, np.float32), self.cast(b, np.float32))
+            return self.cast(product, a.dtype)
         if a.ndim == 2 and b.ndim == 2:
             return self.gemm.gemm(a, b, self.empty((a.shape[0], b.shape[1]), a.dtype))
         lead = a.shape[:-2]
