@@ -69,33 +69,37 @@ __device__ void forward(const T* x, const T* bias, T* y, long long n, long long 
 
 __device__ acc_t sigmoid(acc_t x) { return 1 / (1 + exp(-x)); }
 
+// y = x: a bias alone. It is its own gradient.
 KERNEL(identity_fwd)(const T* x, const T* bias, T* y, long long n, long long columns) {
     forward(x, bias, y, n, columns, [](acc_t x) { return x; });
 }
 
+// y = max(x, 0).
 KERNEL(relu_fwd)(const T* x, const T* bias, T* y, long long n, long long columns) {
     // Written so that NaN, which is not <= 0, stays NaN.
     forward(x, bias, y, n, columns, [](acc_t x) { return x <= 0 ? 0 : x; });
 }
 
+// gx = gy where y > 0, else 0.
 KERNEL(relu_bwd)(const T* gy, const T* kept, const T* bias, T* gx, long long n,
                  long long columns) {
     backward(gy, kept, bias, gx, n, columns, [](acc_t gy, acc_t y) { return y <= 0 ? 0 : gy; });
 }
 
+// y = x above 0, negative_slope x up to 0.
 KERNEL(leaky_relu_fwd)(const T* x, const T* bias, T* y, long long n, long long columns,
                        acc_t negative_slope) {
     forward(x, bias, y, n, columns, [=](acc_t x) { return x > 0 ? x : negative_slope * x; });
 }
 
+// gx = gy above 0, negative_slope gy up to 0.
 KERNEL(leaky_relu_bwd)(const T* gy, const T* kept, const T* bias, T* gx, long long n,
                        long long columns, acc_t negative_slope) {
     backward(gy, kept, bias, gx, n, columns,
              [=](acc_t gy, acc_t x) { return x > 0 ? gy : negative_slope * gy; });
 }
 
-// ELU, SELU and CELU: alpha (e^(stretch x) - 1) up to 0, scale x beyond.
-
+// ELU, SELU and CELU: y = alpha (e^(stretch x) - 1) up to 0, scale x above.
 KERNEL(elu_fwd)(const T* x, const T* bias, T* y, long long n, long long columns, acc_t alpha,
                 acc_t scale, acc_t stretch) {
     // expm1 is e^x - 1 without the cancellation near 0.
@@ -103,6 +107,7 @@ KERNEL(elu_fwd)(const T* x, const T* bias, T* y, long long n, long long columns,
             [=](acc_t x) { return x > 0 ? scale * x : alpha * expm1(stretch * x); });
 }
 
+// gx = gy alpha stretch e^(stretch x) up to 0, gy scale above.
 KERNEL(elu_bwd)(const T* gy, const T* kept, const T* bias, T* gx, long long n, long long columns,
                 acc_t alpha, acc_t scale, acc_t stretch) {
     backward(gy, kept, bias, gx, n, columns, [=](acc_t gy, acc_t x) {
@@ -110,31 +115,35 @@ KERNEL(elu_bwd)(const T* gy, const T* kept, const T* bias, T* gx, long long n, l
     });
 }
 
+// y = 1 / (1 + e^-x).
 KERNEL(sigmoid_fwd)(const T* x, const T* bias, T* y, long long n, long long columns) {
     forward(x, bias, y, n, columns, [](acc_t x) { return sigmoid(x); });
 }
 
+// gx = gy y (1 - y).
 KERNEL(sigmoid_bwd)(const T* gy, const T* kept, const T* bias, T* gx, long long n,
                     long long columns) {
     backward(gy, kept, bias, gx, n, columns, [](acc_t gy, acc_t y) { return gy * y * (1 - y); });
 }
 
+// y = tanh(x).
 KERNEL(tanh_fwd)(const T* x, const T* bias, T* y, long long n, long long columns) {
     forward(x, bias, y, n, columns, [](acc_t x) { return tanh(x); });
 }
 
+// gx = gy (1 - y^2).
 KERNEL(tanh_bwd)(const T* gy, const T* kept, const T* bias, T* gx, long long n, long long columns) {
     backward(gy, kept, bias, gx, n, columns, [](acc_t gy, acc_t y) { return gy * (1 - y * y); });
 }
 
-// GELU: x times the normal distribution function. 0.7071... is 1/sqrt(2), 0.3989... 1/sqrt(2 pi).
-
+// GELU: y = x F(x), F the normal distribution function. 0.7071... is 1/sqrt(2).
 KERNEL(gelu_fwd)(const T* x, const T* bias, T* y, long long n, long long columns) {
     forward(x, bias, y, n, columns, [](acc_t x) {
         return C(0.5) * x * (1 + erf(x * C(0.7071067811865476)));
     });
 }
 
+// gx = gy (F(x) + x F'(x)). 0.3989... is 1/sqrt(2 pi).
 KERNEL(gelu_bwd)(const T* gy, const T* kept, const T* bias, T* gx, long long n, long long columns) {
     backward(gy, kept, bias, gx, n, columns, [](acc_t gy, acc_t x) {
         const acc_t distribution = C(0.5) * (1 + erf(x * C(0.7071067811865476)));
@@ -143,14 +152,15 @@ KERNEL(gelu_bwd)(const T* gy, const T* kept, const T* bias, T* gx, long long n, 
     });
 }
 
-// GELU's approximation x (1 + tanh u) / 2, which is x sigmoid(2u); 1.5957... is 2 sqrt(2 / pi).
-
+// GELU's approximation: y = x (1 + tanh u) / 2, which is x sigmoid(2u); 1.5957... is 2 sqrt(2 /
+// pi).
 KERNEL(gelu_tanh_fwd)(const T* x, const T* bias, T* y, long long n, long long columns) {
     forward(x, bias, y, n, columns, [](acc_t x) {
         return x * sigmoid(C(1.5957691216057308) * (x + C(0.044715) * x * x * x));
     });
 }
 
+// gx = gy s (1 + x (2u)' (1 - s)), s = sigmoid(2u).
 KERNEL(gelu_tanh_bwd)(const T* gy, const T* kept, const T* bias, T* gx, long long n,
                       long long columns) {
     backward(gy, kept, bias, gx, n, columns, [](acc_t gy, acc_t x) {
@@ -163,15 +173,18 @@ KERNEL(gelu_tanh_bwd)(const T* gy, const T* kept, const T* bias, T* gx, long lon
     });
 }
 
+// SiLU: y = x sigmoid(x).
 KERNEL(silu_fwd)(const T* x, const T* bias, T* y, long long n, long long columns) {
     forward(x, bias, y, n, columns, [](acc_t x) { return x * sigmoid(x); });
 }
 
+// gx = gy s (1 + x (1 - s)), s = sigmoid(x).
 KERNEL(silu_bwd)(const T* gy, const T* kept, const T* bias, T* gx, long long n, long long columns) {
     backward(gy, kept, bias, gx, n, columns,
              [](acc_t gy, acc_t x) { return gy * sigmoid(x) * (1 + x * sigmoid(-x)); });
 }
 
+// y = log(1 + e^(beta x)) / beta, x itself where beta x > threshold.
 KERNEL(softplus_fwd)(const T* x, const T* bias, T* y, long long n, long long columns, acc_t beta,
                      acc_t threshold) {
     // log(1 + e^z) = max(z, 0) + log(1 + e^-|z|): no overflow, and log1p keeps the smallest values.
@@ -181,6 +194,7 @@ KERNEL(softplus_fwd)(const T* x, const T* bias, T* y, long long n, long long col
     });
 }
 
+// gx = gy sigmoid(beta x), gy itself where beta x > threshold.
 KERNEL(softplus_bwd)(const T* gy, const T* kept, const T* bias, T* gx, long long n,
                      long long columns, acc_t beta, acc_t threshold) {
     backward(gy, kept, bias, gx, n, columns, [=](acc_t gy, acc_t x) {
@@ -189,19 +203,23 @@ KERNEL(softplus_bwd)(const T* gy, const T* kept, const T* bias, T* gx, long long
     });
 }
 
+// y = log(sigmoid(x)).
 KERNEL(logsigmoid_fwd)(const T* x, const T* bias, T* y, long long n, long long columns) {
     forward(x, bias, y, n, columns, [](acc_t x) { return fmin(x, C(0)) - log1p(exp(-fabs(x))); });
 }
 
+// gx = gy sigmoid(-x).
 KERNEL(logsigmoid_bwd)(const T* gy, const T* kept, const T* bias, T* gx, long long n,
                        long long columns) {
     backward(gy, kept, bias, gx, n, columns, [](acc_t gy, acc_t x) { return gy * sigmoid(-x); });
 }
 
+// y = x / (1 + |x|).
 KERNEL(softsign_fwd)(const T* x, const T* bias, T* y, long long n, long long columns) {
     forward(x, bias, y, n, columns, [](acc_t x) { return x / (1 + fabs(x)); });
 }
 
+// gx = gy / (1 + |x|)^2.
 KERNEL(softsign_bwd)(const T* gy, const T* kept, const T* bias, T* gx, long long n,
                      long long columns) {
     backward(gy, kept, bias, gx, n, columns, [](acc_t gy, acc_t x) {
@@ -210,10 +228,12 @@ KERNEL(softsign_bwd)(const T* gy, const T* kept, const T* bias, T* gx, long long
     });
 }
 
+// y = x - tanh(x).
 KERNEL(tanhshrink_fwd)(const T* x, const T* bias, T* y, long long n, long long columns) {
     forward(x, bias, y, n, columns, [](acc_t x) { return x - tanh(x); });
 }
 
+// gx = gy tanh(x)^2.
 KERNEL(tanhshrink_bwd)(const T* gy, const T* kept, const T* bias, T* gx, long long n,
                        long long columns) {
     backward(gy, kept, bias, gx, n, columns, [](acc_t gy, acc_t x) {
@@ -222,9 +242,8 @@ KERNEL(tanhshrink_bwd)(const T* gy, const T* kept, const T* bias, T* gx, long lo
     });
 }
 
-// Mish: x tanh(softplus(x)). With e = e^x and m = e (e + 2) the tanh is m / (m + 2), and m' is
-// 2 e (e + 1). Beyond x = 20 the tanh is 1 to the last bit; stopping e there keeps it finite.
-
+// Mish: y = x tanh(softplus(x)). With e = e^x and m = e (e + 2) the tanh is m / (m + 2). Beyond x
+// = 20 it is 1 to the last bit; stopping e there keeps it finite.
 KERNEL(mish_fwd)(const T* x, const T* bias, T* y, long long n, long long columns) {
     forward(x, bias, y, n, columns, [](acc_t x) {
         const acc_t e = exp(fmin(x, C(20))), m = e * (e + 2);
@@ -232,6 +251,7 @@ KERNEL(mish_fwd)(const T* x, const T* bias, T* y, long long n, long long columns
     });
 }
 
+// gx = gy (m + 4 x e (e + 1) / (m + 2)) / (m + 2), since m' is 2 e (e + 1).
 KERNEL(mish_bwd)(const T* gy, const T* kept, const T* bias, T* gx, long long n, long long columns) {
     backward(gy, kept, bias, gx, n, columns, [](acc_t gy, acc_t x) {
         const acc_t e = exp(fmin(x, C(20))), m = e * (e + 2), d = 1 / (m + 2);
@@ -242,76 +262,88 @@ KERNEL(mish_bwd)(const T* gy, const T* kept, const T* bias, T* gx, long long n, 
 // Piecewise linear. A NaN fails every comparison: forward it stays NaN, backward, as in PyTorch, it
 // counts as flat.
 
+// y = 1 above 0, else 0. Its gradient is 0.
 KERNEL(step_fwd)(const T* x, const T* bias, T* y, long long n, long long columns) {
     forward(x, bias, y, n, columns, [](acc_t x) { return x > 0 ? 1 : 0; });
 }
 
+// y = x above limit, else value.
 KERNEL(threshold_fwd)(const T* x, const T* bias, T* y, long long n, long long columns,
                       acc_t limit, acc_t value) {
     forward(x, bias, y, n, columns, [=](acc_t x) { return x <= limit ? value : x; });
 }
 
+// gx = gy where x > limit, else 0.
 KERNEL(threshold_bwd)(const T* gy, const T* kept, const T* bias, T* gx, long long n,
                       long long columns, acc_t limit) {
     backward(gy, kept, bias, gx, n, columns,
              [=](acc_t gy, acc_t x) { return x <= limit ? 0 : gy; });
 }
 
+// y = x, but low at least and high at most.
 KERNEL(hardtanh_fwd)(const T* x, const T* bias, T* y, long long n, long long columns, acc_t low,
                      acc_t high) {
     forward(x, bias, y, n, columns, [=](acc_t x) { return x < low ? low : x > high ? high : x; });
 }
 
+// gx = gy where low < y < high, else 0.
 KERNEL(hardtanh_bwd)(const T* gy, const T* kept, const T* bias, T* gx, long long n,
                      long long columns, acc_t low, acc_t high) {
     backward(gy, kept, bias, gx, n, columns,
              [=](acc_t gy, acc_t y) { return y > low && y < high ? gy : 0; });
 }
 
+// y = (x + 3) / 6, but 0 at least and 1 at most.
 KERNEL(hardsigmoid_fwd)(const T* x, const T* bias, T* y, long long n, long long columns) {
     forward(x, bias, y, n, columns, [](acc_t x) { return x < -3 ? 0 : x > 3 ? 1 : (x + 3) / 6; });
 }
 
+// gx = gy / 6 where -3 < x < 3, else 0.
 KERNEL(hardsigmoid_bwd)(const T* gy, const T* kept, const T* bias, T* gx, long long n,
                         long long columns) {
     backward(gy, kept, bias, gx, n, columns,
              [](acc_t gy, acc_t x) { return x > -3 && x < 3 ? gy / 6 : 0; });
 }
 
+// y = x hardsigmoid(x).
 KERNEL(hardswish_fwd)(const T* x, const T* bias, T* y, long long n, long long columns) {
     forward(x, bias, y, n, columns,
             [](acc_t x) { return x * (x < -3 ? 0 : x > 3 ? 1 : (x + 3) / 6); });
 }
 
+// gx = 0 up to -3, gy from 3 on, gy (x / 3 + 1/2) between.
 KERNEL(hardswish_bwd)(const T* gy, const T* kept, const T* bias, T* gx, long long n,
                       long long columns) {
     backward(gy, kept, bias, gx, n, columns,
              [](acc_t gy, acc_t x) { return x <= -3 ? 0 : x >= 3 ? gy : gy * (x / 3 + C(0.5)); });
 }
 
+// y = x moved by lambd towards 0, and not beyond.
 KERNEL(softshrink_fwd)(const T* x, const T* bias, T* y, long long n, long long columns,
                        acc_t lambd) {
     forward(x, bias, y, n, columns,
             [=](acc_t x) { return fabs(x) <= lambd ? 0 : x > 0 ? x - lambd : x + lambd; });
 }
 
+// y = x where |x| > lambd, else 0.
 KERNEL(hardshrink_fwd)(const T* x, const T* bias, T* y, long long n, long long columns,
                        acc_t lambd) {
     forward(x, bias, y, n, columns, [=](acc_t x) { return fabs(x) <= lambd ? 0 : x; });
 }
 
+// Of softshrink and hardshrink: gx = gy where |x| > lambd, else 0.
 KERNEL(shrink_bwd)(const T* gy, const T* kept, const T* bias, T* gx, long long n,
                    long long columns, acc_t lambd) {
     backward(gy, kept, bias, gx, n, columns,
              [=](acc_t gy, acc_t x) { return fabs(x) > lambd ? gy : 0; });
 }
 
-// The error function and what it lacks to 1; their gradients need nothing but exp.
-
+// The error function: y = erf(x). Its gradient needs nothing but exp.
 KERNEL(erf_fwd)(const T* x, const T* bias, T* y, long long n, long long columns) {
     forward(x, bias, y, n, columns, [](acc_t x) { return erf(x); });
 }
 
+// What it lacks to 1: y = erfc(x).
 KERNEL(erfc_fwd)(const T* x, const T* bias, T* y, long long n, long long columns) {
     forward(x, bias, y, n, columns, [](acc_t x) { return erfc(x); });
 }

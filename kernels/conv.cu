@@ -4,6 +4,7 @@
 //     w      (groups, filters, inputs, kernel[3])
 //     y      (samples, groups, filters, out[3])         y = x * w + bias
 //     bias   of each channel of the result, or null
+//     gx, gw, gy  gradients, like x, w and y
 //     columns (samples, groups, inputs, kernel[3], out[3])
 // geometry points to the numbers of struct Geometry. What is written overlaps nothing else.
 //
@@ -18,9 +19,8 @@
 // Legal launches: for the products any number of blocks of 256 threads, best one a tile; for
 // conv_bwd_x a multiple of them in y, best one a phase; for conv_bwd_w one in y a chunk. Any for
 // the others.
-// Bytes moved per element of s bytes: a product of m x n elements over k steps reads
-// s k (ceil(m / 64) n + ceil(n / 64) m), mostly from the caches, and writes s m n. im2col 2 s an
-// element of columns, col2im s an element of columns and of x.
+// Bytes moved per element of s bytes: each kernel says it. A product of m x n elements over k steps
+// reads s k (ceil(m / 64) n + ceil(n / 64) m), mostly from the caches, and writes s m n.
 //
 // Twins: gpunet/backend/cpu/conv.py.
 
@@ -146,6 +146,8 @@ __device__ void each_tile(long long groups, long long height, long long width, B
 // ------------------------------------------------------------------------------------------------
 // Forward: rows are filters, columns output positions, steps taps of all channels
 
+// y = x * w + bias. A block owns tiles of y. Moves what a product does: m filters, n positions of
+// all samples, k taps of all channels.
 KERNEL(conv_fwd)(const T* x, const T* w, const T* bias, T* y, const Geometry* geometry) {
     const Geometry g = *geometry;
     const long long volume = g.volume(), pixels = g.pixels(), taps = g.taps();
@@ -200,6 +202,9 @@ struct Phase {
     }
 };
 
+// gx: what x adds to y, turned round; with bias the transposed convolution, of which it is y. A
+// block owns tiles of one phase of gx. Moves what a product does: m channels, n positions of the
+// phase, k its taps of all filters.
 KERNEL(conv_bwd_x)(const T* gy, const T* w, const T* bias, T* gx, const Geometry* geometry) {
     const Geometry g = *geometry;
     const long long volume = g.volume(), pixels = g.pixels(), all_taps = g.taps();
@@ -247,6 +252,8 @@ KERNEL(conv_bwd_x)(const T* gy, const T* w, const T* bias, T* gx, const Geometry
 // ------------------------------------------------------------------------------------------------
 // Gradient of the weights: rows are filters, columns taps of all channels, steps output positions
 
+// partial: gw of each chunk. A block owns tiles of one chunk. Moves what a product does: m
+// filters, n taps of all channels, k positions of the chunk.
 KERNEL(conv_bwd_w)(const T* x, const T* gy, acc_t* partial, const Geometry* geometry) {
     const Geometry g = *geometry;
     const long long volume = g.volume(), pixels = g.pixels(), taps = g.taps();
@@ -277,7 +284,8 @@ KERNEL(conv_bwd_w)(const T* x, const T* gy, acc_t* partial, const Geometry* geom
     });
 }
 
-// partial (chunks, n) -> gw (n,)
+// gw (n,) = the sum of partial (chunks, n), chunk by chunk. A thread owns elements of gw. Moves
+// one acc_t an element of partial, s an element of gw.
 KERNEL(conv_bwd_w_finish)(const acc_t* partial, T* gw, long long chunks, long long n) {
     GRID_STRIDE(i, n) {
         acc_t sum = 0;
@@ -289,6 +297,7 @@ KERNEL(conv_bwd_w_finish)(const acc_t* partial, T* gw, long long chunks, long lo
 // ------------------------------------------------------------------------------------------------
 // Patches: columns[c, tap, position] is what a tap meets in channel c, 0 beside it; and back
 
+// columns of x. A thread owns elements of columns. Moves 2 s an element of columns.
 KERNEL(im2col)(const T* x, T* columns, const Geometry* geometry) {
     const Geometry g = *geometry;
     const long long volume = g.volume(), pixels = g.pixels(), taps = g.taps();
@@ -311,6 +320,8 @@ __device__ long long meeting(const Geometry& g, int axis, long long in, long lon
     return ahead >= 0 && ahead % g.stride[axis] == 0 && out < g.out[axis] ? out : -1;
 }
 
+// x: the sum of the columns that im2col takes from each element. A thread owns elements of x.
+// Moves s an element of columns and of x.
 KERNEL(col2im)(const T* columns, T* x, const Geometry* geometry) {
     const Geometry g = *geometry;
     const long long volume = g.volume(), pixels = g.pixels(), taps = g.taps();

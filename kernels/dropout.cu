@@ -16,12 +16,13 @@
 // Each thread owns the groups of four elements that GRID_STRIDE hands it, and moves a group at once
 // where both addresses allow it. Legal launches: any number of blocks; as many threads as the
 // device holds at once is best.
-// Bytes moved per element of s bytes: 2 s in dropout, s in uniform, which is the least there is.
+// Bytes moved per element of s bytes: each kernel says it, and it is the least there is.
 //
 // Twin: gpunet/backend/cpu/dropout.py.
 
 constexpr int GROUP = 4;  // random words that philox gives at once
 
+// y = x * scale, or x * 0. A thread owns groups of four elements. Moves 2 s an element.
 KERNEL(dropout)(const T* x, T* y, long long n, unsigned long long threshold, acc_t scale,
                 unsigned long long seed, unsigned long long counter) {
     const bool aligned = is_aligned(x) && is_aligned(y);
@@ -39,6 +40,7 @@ KERNEL(dropout)(const T* x, T* y, long long n, unsigned long long threshold, acc
     }
 }
 
+// y = low + (high - low) * u. A thread owns groups of four elements. Moves s an element.
 KERNEL(uniform)(T* y, long long n, acc_t low, acc_t high, unsigned long long seed,
                 unsigned long long counter) {
     const bool aligned = is_aligned(y);

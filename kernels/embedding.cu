@@ -17,11 +17,11 @@
 //
 // Each thread owns the elements of y or total that GRID_STRIDE hands it. Neighbours read neighbours
 // in a row. Legal launches: any number of blocks; as many threads as the device holds is best.
-// Bytes moved per element of s bytes: 2 s in the forward pass, s in the backward pass, with s for
-// each element of total on top; the indices are few.
+// Bytes moved per element of s bytes: each kernel says it; the indices are few.
 //
 // Twins: gpunet/backend/cpu/embedding.py.
 
+// y[i] = weight[index[i]]. A thread owns elements of y. Moves 2 s an element of y.
 KERNEL(embedding_fwd)(const T* weight, const long long* index, T* y, unsigned long long* bad_row,
                       long long n, long long rows, long long columns) {
     GRID_STRIDE(k, n * columns) {
@@ -32,6 +32,8 @@ KERNEL(embedding_fwd)(const T* weight, const long long* index, T* y, unsigned lo
     }
 }
 
+// total[b, r] = the sum of gy[b, i] over all i with index[i] = r, along order. A thread owns
+// elements of total. Moves s an element of gy and of total.
 KERNEL(embedding_bwd)(const T* gy, const long long* order, const long long* starts, T* total,
                       long long blocks, long long n, long long rows, long long columns) {
     GRID_STRIDE(k, blocks * rows * columns) {

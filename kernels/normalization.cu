@@ -20,8 +20,7 @@
 // follows from the launch alone. What is read again comes from the caches, if it fits.
 // Legal launches: any number of blocks for channels and rows; ceil(channels * spread / 32) x chunks
 // for row_norm_bwd_finish.
-// Bytes moved per element of s bytes: 2 s forward and 3 s backward, which is the least there is;
-// row_norm_bwd_finish 2 s.
+// Bytes moved per element of s bytes: each kernel says it, and it is the least there is.
 //
 // Twins: gpunet/backend/cpu/normalization.py.
 
@@ -65,6 +64,7 @@ __device__ acc_t or_else(const T* parameter, long long i, acc_t otherwise) {
     return parameter ? acc_t(parameter[i]) : otherwise;
 }
 
+// y, mean and var of channels. A block owns a channel. Moves 2 s an element.
 KERNEL(batch_norm_fwd)(const T* x, const T* weight, const T* bias, acc_t* mean, acc_t* var, T* y,
                        long long samples, long long channels, long long size, acc_t eps,
                        bool given, bool relu) {
@@ -90,6 +90,7 @@ KERNEL(batch_norm_fwd)(const T* x, const T* weight, const T* bias, acc_t* mean, 
     }
 }
 
+// gx, gweight and gbias. A block owns a channel. Moves 3 s an element.
 KERNEL(batch_norm_bwd)(const T* gy, const T* x, const T* weight, const T* bias, const acc_t* mean,
                        const acc_t* var, T* gx, T* gweight, T* gbias, long long samples,
                        long long channels, long long size, acc_t eps, bool given, bool relu) {
@@ -130,6 +131,7 @@ __device__ long long channel_of(long long first, long long j, long long channels
     return (first + j) / spread % channels;
 }
 
+// y, mean and var of rows. A block owns a row. Moves 2 s an element.
 KERNEL(row_norm_fwd)(const T* x, const T* weight, const T* bias, acc_t* mean, acc_t* var, T* y,
                      long long rows, long long columns, long long channels, long long spread,
                      acc_t eps, bool centred) {
@@ -161,6 +163,7 @@ KERNEL(row_norm_fwd)(const T* x, const T* weight, const T* bias, acc_t* mean, ac
     }
 }
 
+// gx. A block owns a row. Moves 3 s an element.
 KERNEL(row_norm_bwd)(const T* gy, const T* x, const T* weight, const acc_t* mean, const acc_t* var,
                      T* gx, long long rows, long long columns, long long channels,
                      long long spread, acc_t eps, bool centred) {
@@ -192,6 +195,8 @@ KERNEL(row_norm_bwd)(const T* gy, const T* x, const T* weight, const acc_t* mean
 #define LANE_COLUMN(j, columns) \
     if (const long long j = blockIdx.x * (long long)WARP + lane(); j < (columns))
 
+// partial: what gweight and gbias are sums of. A block owns 32 columns of one chunk of samples.
+// Moves 2 s an element.
 KERNEL(row_norm_bwd_finish)(const T* gy, const T* x, const acc_t* mean, const acc_t* var,
                             acc_t* partial, long long samples, long long width, long long columns,
                             acc_t eps) {

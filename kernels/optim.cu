@@ -139,6 +139,7 @@ struct Sgd {
     }
 };
 
+// A step of SGD, as above.
 KERNEL(sgd_step)(const Parameter* table, const Chunk* chunks, long long chunk_size,
                  const double* lr, double momentum, double dampening, double weight_decay,
                  bool nesterov, bool maximize) {
@@ -174,6 +175,7 @@ struct Adagrad {
     }
 };
 
+// A step of Adagrad, as above.
 KERNEL(adagrad_step)(const Parameter* table, const Chunk* chunks, long long chunk_size,
                      const double* lr, double lr_decay, double weight_decay, double eps,
                      bool maximize) {
@@ -211,6 +213,7 @@ struct Adadelta {
     }
 };
 
+// A step of Adadelta, as above.
 KERNEL(adadelta_step)(const Parameter* table, const Chunk* chunks, long long chunk_size,
                       const double* lr, double rho, double eps, double weight_decay,
                       bool maximize) {
@@ -255,6 +258,7 @@ struct Rmsprop {
     }
 };
 
+// A step of RMSprop, as above.
 KERNEL(rmsprop_step)(const Parameter* table, const Chunk* chunks, long long chunk_size,
                      const double* lr, double alpha, double eps, double weight_decay,
                      double momentum, bool maximize) {
@@ -297,6 +301,7 @@ struct Adam {
     }
 };
 
+// A step of Adam and AdamW, as above.
 KERNEL(adam_step)(const Parameter* table, const Chunk* chunks, long long chunk_size,
                   const double* lr, double beta1, double beta2, double eps, double weight_decay,
                   bool decoupled, bool maximize) {
@@ -335,6 +340,7 @@ struct Adamax {
     }
 };
 
+// A step of Adamax, as above.
 KERNEL(adamax_step)(const Parameter* table, const Chunk* chunks, long long chunk_size,
                     const double* lr, double beta1, double beta2, double eps,
                     double weight_decay, bool maximize) {
@@ -373,6 +379,7 @@ struct Nadam {
     }
 };
 
+// A step of NAdam, as above.
 KERNEL(nadam_step)(const Parameter* table, const Chunk* chunks, long long chunk_size,
                    const double* lr, double beta1, double beta2, double eps, double weight_decay,
                    double momentum_decay, bool decoupled, bool maximize) {
@@ -419,6 +426,7 @@ struct Radam {
     }
 };
 
+// A step of RAdam, as above.
 KERNEL(radam_step)(const Parameter* table, const Chunk* chunks, long long chunk_size,
                    const double* lr, double beta1, double beta2, double eps, double weight_decay,
                    bool decoupled, bool maximize) {

@@ -16,8 +16,8 @@
 //
 // Each thread owns the elements of y (forward) or gx (backward) that GRID_STRIDE hands it.
 // Legal launches: any number of blocks; as many threads as the device holds at once is best.
-// Bytes moved per element of s bytes: s for x or gx and for each element of y or gy, and 8 for each
-// index. Windows that overlap read from the caches.
+// Bytes moved per element of s bytes: each kernel says it. Windows that overlap read from the
+// caches.
 //
 // Twins: gpunet/backend/cpu/pooling.py.
 
@@ -54,6 +54,8 @@ struct Box {
     }
 };
 
+// y and index: the largest element of each window. A thread owns elements of y. Moves s an element
+// of x, s + 8 an element of y.
 KERNEL(max_pool_fwd)(const T* x, T* y, long long* index, const long long* inside, long long planes,
                      long long depth, long long height, long long width, long long out_depth,
                      long long out_height, long long out_width, long long dilation_z,
@@ -81,6 +83,8 @@ KERNEL(max_pool_fwd)(const T* x, T* y, long long* index, const long long* inside
     }
 }
 
+// gx: gy of the windows whose largest element this is. A thread owns elements of gx. Moves s an
+// element of gx, s + 8 an element of gy.
 KERNEL(max_pool_bwd)(const T* gy, const long long* index, T* gx, const long long* covering,
                      long long planes, long long depth, long long height, long long width,
                      long long out_depth, long long out_height, long long out_width) {
@@ -100,6 +104,7 @@ KERNEL(max_pool_bwd)(const T* gy, const long long* index, T* gx, const long long
     }
 }
 
+// y: the mean of each window. A thread owns elements of y. Moves s an element of x and of y.
 KERNEL(avg_pool_fwd)(const T* x, T* y, const long long* inside, const long long* lengths,
                      long long planes, long long depth, long long height, long long width,
                      long long out_depth, long long out_height, long long out_width,
@@ -119,6 +124,8 @@ KERNEL(avg_pool_fwd)(const T* x, T* y, const long long* inside, const long long*
     }
 }
 
+// gx: the shares in gy of the windows around an element. A thread owns elements of gx. Moves s an
+// element of gx and of gy.
 KERNEL(avg_pool_bwd)(const T* gy, T* gx, const long long* covering, const long long* lengths,
                      long long planes, long long depth, long long height, long long width,
                      long long out_depth, long long out_height, long long out_width,

@@ -26,9 +26,8 @@
 // A thread owns one unit of one sequence, in all parts, and loops on over the grid; a kernel
 // NAME_sequence goes through all steps of a whole sequence in one block. Legal launches: any number
 // of blocks, and at most 256 units for NAME_sequence.
-// Bytes moved per element of s bytes (one unit of one sequence): rnn 4 s forward and 4 s backward,
-// lstm 15 s and 12 s, gru 11 s and 13 s. What counts at these sizes is the launch. NAME_sequence
-// reads 4 units s more, from the L2 cache: the recurrent weights.
+// Bytes moved per element of s bytes (one unit of one sequence): each kernel says it. What counts
+// at these sizes is the launch.
 //
 // Twins: gpunet/backend/cpu/recurrent.py, which go through all steps at once.
 
@@ -59,6 +58,7 @@ struct Unit {
 // ------------------------------------------------------------------------------------------------
 // RNN
 
+// h and y of one step. A thread owns units of sequences. Moves 4 s a unit of a sequence.
 KERNEL(rnn_fwd)(const T* z, const T* product, const T* bias, const long long* lengths, T* h, T* y,
                 long long t, long long batch, long long units, bool relu) {
     GRID_STRIDE(i, batch * units) {
@@ -72,6 +72,7 @@ KERNEL(rnn_fwd)(const T* z, const T* product, const T* bias, const long long* le
     }
 }
 
+// gz and gh of one step. A thread owns units of sequences. Moves 4 s a unit of a sequence.
 KERNEL(rnn_bwd)(const T* gy, const T* product, const T* y, const long long* lengths, acc_t* gh,
                 T* gz, long long t, long long batch, long long units, bool relu) {
     GRID_STRIDE(i, batch * units) {
@@ -128,6 +129,8 @@ struct Cell {
     }
 };
 
+// h, c, y, cells and the gates of one step. A thread owns units of sequences. Moves 15 s a unit of
+// a sequence.
 KERNEL(lstm_fwd)(T* z, const T* product, const T* bias, const long long* lengths, T* h, acc_t* c,
                  T* y, T* cells, long long t, long long batch, long long units) {
     GRID_STRIDE(k, batch * units) {
@@ -148,10 +151,11 @@ KERNEL(lstm_fwd)(T* z, const T* product, const T* bias, const long long* lengths
     }
 }
 
+// gz, gh and gc of one step. before: c of the step before, null for zeros. A thread owns units of
+// sequences. Moves 12 s a unit of a sequence.
 KERNEL(lstm_bwd)(const T* gy, const T* product, const T* gates, const T* cells, const T* before,
                  const long long* lengths, acc_t* gh, acc_t* gc, T* gz, long long t,
                  long long batch, long long units) {
-    // before: c of the step before, null for zeros.
     GRID_STRIDE(k, batch * units) {
         const Unit unit(k, units, 4);
         const acc_t g = gh[k] + or_zero(product, k);
@@ -175,10 +179,12 @@ KERNEL(lstm_bwd)(const T* gy, const T* product, const T* gates, const T* cells, 
 
 constexpr int MOST = 256;
 
+// lstm_fwd of all steps. All arrays but w, bias, lengths, h and c are of all steps; w: (units, 4
+// units), W_hh transposed. A block owns a sequence. Moves 15 s a unit and step, and w from the L2
+// cache.
 KERNEL(lstm_fwd_sequence)(T* z, const T* w, const T* bias, const long long* lengths, T* h,
                           acc_t* c, T* y, T* cells, long long steps, long long batch,
                           long long units, bool reverse, bool keep) {
-    // All but w, bias, lengths, h and c are of all steps; w: (units, 4 units), W_hh transposed.
     __shared__ acc_t state[2][MOST];
     BLOCK_PER_ROW(n, batch) {
         __syncthreads();  // the sequence before has been read to its end
@@ -215,10 +221,11 @@ KERNEL(lstm_fwd_sequence)(T* z, const T* w, const T* bias, const long long* leng
     }
 }
 
+// lstm_bwd of all steps. gy, gates, cells and gz are of all steps; w: (4 units, units), W_hh; c_0:
+// null for zeros. A block owns a sequence. Moves 12 s a unit and step, and w from the L2 cache.
 KERNEL(lstm_bwd_sequence)(const T* gy, const T* w, const T* gates, const T* cells, const T* c_0,
                           const long long* lengths, acc_t* gh, acc_t* gc, T* gz, long long steps,
                           long long batch, long long units, bool reverse) {
-    // gy, gates, cells and gz are of all steps; w: (4 units, units), W_hh; c_0: null for zeros.
     __shared__ acc_t slopes[2][4 * MOST];  // gz of the step that came just before, and of this one
     BLOCK_PER_ROW(n, batch) {
         __syncthreads();  // the sequence before has been read to its end
@@ -256,6 +263,8 @@ KERNEL(lstm_bwd_sequence)(const T* gy, const T* w, const T* gates, const T* cell
 // ------------------------------------------------------------------------------------------------
 // GRU
 
+// h, y, q and the gates of one step. A thread owns units of sequences. Moves 11 s a unit of a
+// sequence.
 KERNEL(gru_fwd)(T* z, const T* product, const T* bias, const long long* lengths, T* h, T* y, T* q,
                 long long t, long long batch, long long units) {
     GRID_STRIDE(i, batch * units) {
@@ -276,11 +285,12 @@ KERNEL(gru_fwd)(T* z, const T* product, const T* bias, const long long* lengths,
     }
 }
 
+// gz, gh and back of one step. before: y of step `earlier`, null if this step is the first of all;
+// h_0: the first state, null for zeros; back: (batch, 3 units), what the next product takes of gz:
+// r, u and q. A thread owns units of sequences. Moves 13 s a unit of a sequence.
 KERNEL(gru_bwd)(const T* gy, const T* product, const T* gates, const T* q, const T* before,
                 const T* h_0, const long long* lengths, acc_t* gh, T* gz, T* back, long long t,
                 long long earlier, long long batch, long long units) {
-    // before: y of step `earlier`, null if this step is the first of all; h_0: the first state,
-    // null for zeros; back: (batch, 3 units), what the next product takes of gz: r, u and q.
     GRID_STRIDE(i, batch * units) {
         const Unit unit(i, units, 3), four(i, units, 4);
         const acc_t g_all = gh[i] + or_zero(product, i);

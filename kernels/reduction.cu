@@ -39,14 +39,18 @@ __device__ void sum_rows(const In* x, Out* total, long long first, long long las
     }
 }
 
+// partial[c, j] = the sum of x[i, j] over the rows i of chunk c: chunks of equal length, to one
+// row, and in order, so that chunk c ends where chunk c + 1 begins. A block owns 32 columns of one
+// chunk. Moves s an element of x.
 KERNEL(column_sum)(const T* __restrict__ x, acc_t* __restrict__ partial, long long rows,
                    long long columns) {
-    // Chunks of equal length, to one row, in order: chunk c ends where chunk c + 1 begins.
     const long long chunk = blockIdx.y, chunks = gridDim.y;
     const long long first = rows * chunk / chunks, last = rows * (chunk + 1) / chunks;
     sum_rows(x, partial + chunk * columns, first, last, columns);
 }
 
+// total[j] = the sum of partial[c, j] over all chunks c. A block owns 32 columns. Moves one acc_t
+// an element of partial.
 KERNEL(column_sum_finish)(const acc_t* __restrict__ partial, T* __restrict__ total,
                           long long chunks, long long columns) {
     sum_rows(partial, total, 0, chunks, columns);

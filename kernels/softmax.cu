@@ -11,9 +11,8 @@
 //
 // Legal launches: any number of blocks, but one for cross_entropy_fwd_finish. A block a row, up to
 // what the device holds at once, is best, with about as many threads as a row has columns.
-// Bytes moved per element of s bytes: those of a backward kernel 3 s, but 2 s of
-// cross_entropy_bwd; the others 2 s, which is the least there is (with weights and targets on top,
-// which are few).
+// Bytes moved per element of s bytes: each kernel says it, and it is the least there is (with
+// weights and targets on top, which are few).
 //
 // Twins: gpunet/backend/cpu/softmax.py.
 
@@ -45,6 +44,8 @@ struct SoftmaxRow {
 // ------------------------------------------------------------------------------------------------
 // Softmax: y = e^x / sum(e^x),  gx = y (gy - sum(gy y))
 
+// y = e^x / sum(e^x). A block owns a row. Moves 2 s an element.
+// y = e^x / sum(e^x). A block owns a row. Moves 2 s an element.
 KERNEL(softmax_fwd)(const T* x, T* y, long long rows, long long columns) {
     BLOCK_PER_ROW(i, rows) {
         T* yi = y + i * columns;
@@ -54,6 +55,8 @@ KERNEL(softmax_fwd)(const T* x, T* y, long long rows, long long columns) {
     }
 }
 
+// gx = y (gy - sum(gy y)). A block owns a row. Moves 3 s an element.
+// gx = y (gy - sum(gy y)). A block owns a row. Moves 3 s an element.
 KERNEL(softmax_bwd)(const T* gy, const T* y, T* gx, long long rows, long long columns) {
     BLOCK_PER_ROW(i, rows) {
         const T *gyi = gy + i * columns, *yi = y + i * columns;
@@ -73,6 +76,7 @@ KERNEL(softmax_bwd)(const T* gy, const T* y, T* gx, long long rows, long long co
 // gx = scale y (gy - sum(gy y)). Row i is query i % queries of its matrix, and sees the first
 // `first` + i % queries of the columns, which are the keys; first is at least 1.
 
+// y = softmax(scale x) of what a row sees. A block owns a row. Moves 2 s an element.
 KERNEL(weights_fwd)(const T* x, T* y, long long rows, long long columns, long long queries,
                     long long first, acc_t scale) {
     BLOCK_PER_ROW(i, rows) {
@@ -84,6 +88,7 @@ KERNEL(weights_fwd)(const T* x, T* y, long long rows, long long columns, long lo
     }
 }
 
+// gx = scale y (gy - sum(gy y)). A block owns a row. Moves 3 s an element.
 KERNEL(weights_bwd)(const T* gy, const T* y, T* gx, long long rows, long long columns,
                     acc_t scale) {
     BLOCK_PER_ROW(i, rows) {
@@ -102,6 +107,8 @@ KERNEL(weights_bwd)(const T* gy, const T* y, T* gx, long long rows, long long co
 // ------------------------------------------------------------------------------------------------
 // Log-softmax: y = x - log(sum(e^x)),  gx = gy - e^y sum(gy)
 
+// y = x - log(sum(e^x)). A block owns a row. Moves 2 s an element.
+// y = x - log(sum(e^x)). A block owns a row. Moves 2 s an element.
 KERNEL(log_softmax_fwd)(const T* x, T* y, long long rows, long long columns) {
     BLOCK_PER_ROW(i, rows) {
         T* yi = y + i * columns;
@@ -112,6 +119,8 @@ KERNEL(log_softmax_fwd)(const T* x, T* y, long long rows, long long columns) {
     }
 }
 
+// gx = gy - e^y sum(gy). A block owns a row. Moves 3 s an element.
+// gx = gy - e^y sum(gy). A block owns a row. Moves 3 s an element.
 KERNEL(log_softmax_bwd)(const T* gy, const T* y, T* gx, long long rows, long long columns) {
     BLOCK_PER_ROW(i, rows) {
         const T *gyi = gy + i * columns, *yi = y + i * columns;
@@ -180,6 +189,7 @@ __device__ acc_t row_loss(const T* x, long long label, const Classes& classes, a
 
 // losses (rows,): of each row.  p (rows, columns): softmax(x), for the backward pass.
 // bad_row (1,): 2^64 - 1 beforehand, then still, or the lowest row with an impossible target.
+// A block owns a row. Moves 2 s an element.
 KERNEL(cross_entropy_fwd)(const T* x, const long long* target, const T* weight, T* losses, T* p,
                           unsigned long long* bad_row, long long rows, long long columns,
                           long long ignore_index, acc_t smoothing) {
@@ -203,7 +213,8 @@ KERNEL(cross_entropy_fwd)(const T* x, const long long* target, const T* weight, 
 }
 
 // The second launch of the forward pass, of one block: totals (3,) are the sum of the losses, the
-// sum of the rows' weights, and their ratio, which is the mean loss.
+// sum of the rows' weights, and their ratio, which is the mean loss. The block owns it all. Moves
+// s + 8 a row.
 KERNEL(cross_entropy_fwd_finish)(const T* losses, const long long* target, const T* weight,
                                  T* totals, long long rows, long long columns,
                                  long long ignore_index) {
@@ -219,6 +230,7 @@ KERNEL(cross_entropy_fwd_finish)(const T* losses, const long long* target, const
 }
 
 // gy (rows,): the gradient of each row's loss, or (1,) for all; gy_step is 1 or 0 accordingly.
+// A block owns a row. Moves 2 s an element.
 KERNEL(cross_entropy_bwd)(const T* gy, const T* p, const long long* target, const T* weight, T* gx,
                           long long rows, long long columns, long long gy_step,
                           long long ignore_index, acc_t smoothing) {

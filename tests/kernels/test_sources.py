@@ -21,8 +21,10 @@ def text(file: str) -> str:
 
 @pytest.mark.parametrize("family", FAMILIES)
 def test_kernels_and_their_cpu_twins_have_the_same_names(family: str) -> None:
-    # A kernel NAME_finish is the second launch of NAME, NAME_sequence one for all its steps.
-    on_the_device = {re.sub("_(finish|sequence)$", "", name) for name in kernels()[family]}
+    # A kernel NAME_finish is the second launch of NAME; NAME_sequence and NAME_persistent are one
+    # for all its steps.
+    suffix = "_(finish|sequence|persistent)$"
+    on_the_device = {re.sub(suffix, "", name) for name in kernels()[family]}
     module = importlib.import_module(f"gpunet.backend.cpu.{family}")
     on_the_host = {
         name
@@ -44,16 +46,63 @@ def test_signatures_are_read_in_full(family: str) -> None:
         assert all(p.pointer or p.type in scalars for p in parameters)
 
 
+# Families whose kernels are one loop around a formula each: on top of the file stands what a thread
+# or block owns and how much is moved, elsewhere each kernel says it.
+ONE_LOOP = ("activation", "optim")
+
+
+def lacking(family: str, source_text: str) -> list[str]:
+    """What the headers of a file's kernels leave out, kernel by kernel.
+
+    A kernel's header is the comment right above it, and what the top of its file says of them all.
+    """
+    top = source_text.split("\n\n")[0]
+    lacks = []
+    for name, parameters in source.signatures(source_text).items():
+        above = re.search(rf"((?:^//.*\n)*)^KERNEL\({name}\)", source_text, re.MULTILINE)
+        assert above is not None
+        own = "".join(line for line in above[1].splitlines(True) if "-----" not in line)
+        header = own + top
+        here = header if family in ONE_LOOP else own
+        found = {
+            "a comment": own,
+            "what a block or thread owns": re.search(r"\bowns\b", here),
+            "the bytes it moves": re.search(r"\b(Bytes moved|[Mm]oves)\b", here),
+            "legal launches": "Legal launches:" in header,
+            "what may overlap": re.search(r"overlap|may be|in place", header),
+            "its twin": re.search(rf"Twins?: gpunet/backend/cpu/{family}\.py", header),
+        }
+        found |= {
+            f"what {p.name} is": re.search(rf"\b{p.name}\b", header)
+            for p in parameters
+            if p.pointer
+        }
+        lacks += [f"{name}: {what}" for what, there in found.items() if not there]
+    return lacks
+
+
 @pytest.mark.parametrize("family", FAMILIES)
-def test_the_header_says_what_a_caller_needs(family: str) -> None:
-    header = text(f"{family}.cu").split("\n\n")[0]
-    for words in (
-        "Legal launches:",
-        "Bytes moved per element",
-        "own",
-        f"gpunet/backend/cpu/{family}.py",
-    ):
-        assert words in header
+def test_the_header_of_every_kernel_says_what_a_caller_needs(family: str) -> None:
+    lacks = lacking(family, text(f"{family}.cu"))
+    assert not lacks, f"headers in kernels/{family}.cu lack " + "; ".join(lacks)
+
+
+def test_a_kernel_without_a_header_is_named() -> None:
+    softmax = text("softmax.cu")
+    planted = "KERNEL(bare)(const T* x, T* scratch) {}\n"
+    assert lacking("softmax", softmax + "\n// -----\n" + planted) == [
+        "bare: a comment",
+        "bare: what a block or thread owns",
+        "bare: the bytes it moves",
+        "bare: what scratch is",
+    ]
+    told = "// scratch is x. A block owns a row. Moves 2 s an element.\n"
+    assert not lacking("softmax", softmax + "\n" + told + planted)
+    assert lacking("softmax", told + planted) == [
+        "bare: legal launches",
+        "bare: what may overlap",
+        "bare: its twin",
+    ]
 
 
 @pytest.mark.parametrize("file", ["common.cuh", *(f"{family}.cu" for family in FAMILIES)])
