@@ -8,8 +8,6 @@ once for both.
 from __future__ import annotations
 
 import contextlib
-import functools
-import math
 import statistics
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -18,17 +16,32 @@ from typing import Any
 import numpy as np
 
 import gpunet
+from bench.inputs import (
+    SMALL,
+    Arrays,
+    convolved,
+    drawn,
+    gradients,
+    heads,
+    layer,
+    matrix,
+    pictures,
+    scores,
+    sequences,
+    table,
+    volume,
+    wide_sequences,
+    with_vectors,
+)
 from gpunet import backend, optim
 from gpunet.autograd import apply
 from gpunet.backend import Backend
 from gpunet.backend.cuda import source
 from gpunet.functional import activation
 
-SMALL, LARGE = 1 << 12, 1 << 26  # elements of the largest array
-COLUMNS = 1024
 DTYPES = ("float32", "float64", "float16")
+LARGE = 1 << 26  # elements of the largest array, where speed is measured
 
-Arrays = list[Any]
 Step = Callable[[], Any]  # does the work once; returns its results, a list
 
 
@@ -94,6 +107,13 @@ class Torch(Framework):
     def biased(self, function: str, x: Any, bias: Any, **arguments: Any) -> Any:
         return getattr(self, function)(x + bias, **arguments)
 
+    def lstm(self, x: Any, w_ih: Any, w_hh: Any, *biases: Any) -> Any:
+        """What `torch.nn.LSTM` calls, from a state of zeros."""
+        size = 1, x.shape[1], w_hh.shape[1]
+        zeros = self.torch.zeros(size, dtype=x.dtype, device=x.device)
+        how = True, 1, 0.0, True, False, False  # biases, layers, dropout, training, ...
+        return self.torch._VF.lstm(x, [zeros, zeros], [w_ih, w_hh, *biases], *how)
+
     def tensor(self, values: Any, dtype: str, device: str) -> Any:
         if values.dtype.kind != "f":
             return self.torch.tensor(values, device=device)
@@ -101,96 +121,7 @@ class Torch(Framework):
         return self.torch.tensor(values, dtype=kind, device=device, requires_grad=True)
 
 
-# --- inputs
-
-
-@functools.lru_cache(2)
-def drawn(inputs: Callable[[int, Any], Arrays], n: int) -> Arrays:
-    """The arrays of a work, always the same."""
-    return inputs(n, np.random.default_rng(0))
-
-
-def columns(n: int) -> int:
-    """Columns of a matrix of n elements."""
-    return min(COLUMNS, math.isqrt(n))
-
-
-def matrix(n: int, rng: Any) -> Arrays:
-    """x."""
-    return [rng.standard_normal((n // columns(n), columns(n)))]
-
-
-def with_vectors(count: int) -> Callable[[int, Any], Arrays]:
-    """x, and vectors of its columns: a bias, weights."""
-    return lambda n, rng: [*matrix(n, rng), *rng.standard_normal((count, columns(n)))]
-
-
-def scores(n: int, rng: Any) -> Arrays:
-    """x, and a label a row."""
-    return [*matrix(n, rng), rng.integers(0, columns(n), n // columns(n))]
-
-
-def table(n: int, rng: Any) -> Arrays:
-    """A table of n/4 elements, and n/columns of its rows."""
-    rows = max(1, n // columns(n) // 4)
-    return [rng.standard_normal((rows, columns(n))), rng.integers(0, rows, n // columns(n))]
-
-
-def pictures(n: int, rng: Any, size: int = 56, channels: int = 64) -> Arrays:
-    """Pictures of 64 channels; smaller ones where there are few elements."""
-    if n < size * size * channels:
-        size, channels = 8, 4
-    count = max(1, n // (channels * size * size))
-    return [rng.standard_normal((count, channels, size, size))]
-
-
-def convolved(n: int, rng: Any) -> Arrays:
-    """Pictures, at most 32, and 3 × 3 filters for as many channels."""
-    (x,) = pictures(min(n, 32 * 64 * 56 * 56), rng)
-    return [x, rng.standard_normal((x.shape[1], x.shape[1], 3, 3)) / 24]
-
-
-def volume(n: int, rng: Any) -> Arrays:
-    """Pictures, fewer: their patches take nine times the memory."""
-    return pictures(max(SMALL, n // 16), rng)
-
-
-def layer(n: int, rng: Any) -> Arrays:
-    """x, and the weight and bias of a linear layer."""
-    width = columns(n)
-    return [*matrix(n, rng), rng.standard_normal((width, width)) / 32, rng.standard_normal(width)]
-
-
-def heads(n: int, rng: Any) -> Arrays:
-    """Queries, keys and values of heads of 64, and as long as makes n weights."""
-    length = min(512, 1 << (n.bit_length() - 1) // 2)
-    return list(rng.standard_normal((3, n // length**2, length, 64)))
-
-
-def gradients(n: int, rng: Any) -> Arrays:
-    """A parameter and its gradient."""
-    return [*matrix(n, rng), *matrix(n, rng)]
-
-
 # --- steps
-
-
-def sequences(gates: int, alone: bool = False, projected: bool = False) -> Any:
-    """x, weights and biases of a recurrent layer as wide as its input.
-
-    `alone` are two long sequences, which get a launch to themselves.
-    """
-
-    def inputs(n: int, rng: Any) -> Arrays:
-        width = min(256, math.isqrt(n) // 4)
-        shape = (min(128, n // (2 * width)), 2) if alone else (4, n // (4 * width))
-        rows = gates * width
-        x, *biases = (rng.standard_normal(s) for s in ((*shape, width), (rows,), (rows,)))
-        weights = [rng.standard_normal((rows, width)) / width**0.5 for _ in range(2)]
-        more = [rng.standard_normal((width, width)) / width**0.5] if projected else []
-        return [x, *weights, *biases, *more]
-
-    return inputs
 
 
 def function(call: Callable[..., Any]) -> Callable[[Framework, Arrays], Step]:
@@ -249,6 +180,12 @@ def conv_flops(n: int) -> float:
     return 2.0 * x.size * w[0].size
 
 
+def lstm_flops(n: int) -> float:
+    """Of the recurrent products of one pass of an LSTM."""
+    x, w, *_ = drawn(wide_sequences, n)
+    return 2.0 * x.size * len(w)
+
+
 CONV_FLOPS = dict.fromkeys(("conv_fwd", "conv_bwd_x", "conv_bwd_w"), conv_flops)
 ELEMENTWISE = (
     *("relu", "leaky_relu", "elu", "sigmoid", "tanh", "gelu", "silu", "softplus", "logsigmoid"),
@@ -288,6 +225,12 @@ WORKS: tuple[Work, ...] = (
         flops=CONV_FLOPS,
     ),
     Work("unfold", volume, function(lambda f, x: f.unfold(x, 3, padding=1))),
+    Work(
+        "lstm",
+        wide_sequences,
+        function(lambda f, *given: f.lstm(*given)[0]),
+        flops=dict.fromkeys(("lstm_fwd_persistent", "lstm_bwd_persistent"), lstm_flops),
+    ),
     Work("max_pool2d", pictures, function(lambda f, x: f.max_pool2d(x, 2))),
     Work("avg_pool2d", pictures, function(lambda f, x: f.avg_pool2d(x, 2))),
     update("SGD", 1, lr=0.1, momentum=0.9),
@@ -344,9 +287,9 @@ def launches(be: Backend) -> Iterator[list[Launch]]:
     found: list[Launch] = []
     launch = be.gpu.launch
 
-    def noting(kernel: Any, grid: Any, block: int, values: list[Any]) -> None:
+    def noting(kernel: Any, grid: Any, block: int, values: list[Any], *how: Any) -> None:
         start = be.gpu.event()
-        launch(kernel, grid, block, values)
+        launch(kernel, grid, block, values, *how)
         nbytes = sum(x.nbytes for x in values if type(x) is be.gpu.array)
         noted.append((kernel, nbytes, start, be.gpu.event()))
 

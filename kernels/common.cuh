@@ -175,6 +175,82 @@ __device__ acc_t block_sum(acc_t value) { return block_reduce(value, Sum()); }
 __device__ acc_t block_max(acc_t value) { return block_reduce(value, Maximum()); }
 
 // ------------------------------------------------------------------------------------------------
+// Products in small tiles
+
+// Sums over k < count of x[k, a] w[k, b], a, b < 4, of panels x and w (count, 4), by LANES lanes
+// that are neighbours, and so read neighbouring 16 bytes: each takes every LANES-th k. In the end
+// a lane has in at[0], at[1], ... the sums 4 a + b = lane() % LANES * (16 / LANES) and those behind
+// it. To be called by all threads of a warp together.
+template <int LANES>
+struct Tile {
+    acc_t at[16] = {};
+
+    __device__ Tile(const T* x, const T* w, long long count) {
+#pragma unroll 4
+        for (long long k = lane() % LANES; k < count; k += LANES) {
+            const Values<4> xk = load<4>(x + 4 * k), wk = load<4>(w + 4 * k);
+#pragma unroll
+            for (int ab = 0; ab < 16; ++ab) at[ab] += xk.at[ab / 4] * wk.at[ab % 4];
+        }
+        halve<8, LANES / 2>();
+    }
+
+    // Two lanes exchange halves of their sums, then two others halves of what they kept, and so on.
+    template <int HALF, int DISTANCE>
+    __device__ void halve() {
+        const bool upper = lane() & DISTANCE;
+#pragma unroll
+        for (int ab = 0; ab < HALF; ++ab) {
+            const acc_t given = one_of(upper, at[ab], at[ab + HALF]);
+            const acc_t kept = one_of(upper, at[ab + HALF], at[ab]);
+            at[ab] = kept + __shfl_xor_sync(ALL_LANES, given, DISTANCE);
+        }
+        if constexpr (DISTANCE > 1) halve<HALF / 2, DISTANCE / 2>();
+    }
+
+    // By value: a choice between two places in an array would put it into memory.
+    __device__ static acc_t one_of(bool first, acc_t a, acc_t b) { return first ? a : b; }
+};
+
+// All tiles of a block, `lanes` lanes each. i counts to `tiles` and, where that is not a multiple
+// of what the block does at once, beyond, so that all threads of a warp go round equally often.
+#define TILE_STRIDE(i, tiles, lanes) \
+    for (long long i = threadIdx.x / (lanes), i##_step = blockDim.x / (lanes); \
+         i - threadIdx.x / (lanes) < (tiles); i += i##_step)
+
+// ------------------------------------------------------------------------------------------------
+// The whole grid
+//
+// A kernel that takes a GridBarrier is launched cooperatively: all its blocks run at the same time,
+// or the launch is refused, so they may wait for each other. It has no static shared memory.
+
+struct GridBarrier {
+    unsigned long long arrived;  // blocks so far; 0 before the launch
+};
+
+// All blocks of a row of the grid (equal blockIdx.y; barrier has one for each) wait for each other,
+// for the first time in round 0. What they wrote before, all of them read after.
+__device__ void row_barrier(GridBarrier* barrier, long long round) {
+    __syncthreads();
+    if (threadIdx.x == 0) {
+        unsigned long long* arrived = &barrier[blockIdx.y].arrived;
+        const unsigned long long all = (round + 1) * gridDim.x;
+        __threadfence();  // the block's writes come before its arrival
+        atomicAdd(arrived, 1ull);
+        while (atomicAdd(arrived, 0ull) < all) __nanosleep(20);
+        __threadfence();  // and its reads after that of the others
+    }
+    __syncthreads();
+}
+
+// Shared memory, as an array of T whose size in bytes the launch says.
+#ifndef DYNAMIC_SHARED
+#define DYNAMIC_SHARED(name) \
+    extern __shared__ __align__(16) unsigned char shared_bytes[]; \
+    T* name = reinterpret_cast<T*>(shared_bytes)
+#endif
+
+// ------------------------------------------------------------------------------------------------
 // Philox 4x32-10 (Salmon et al., SC 2011): a counter and a key give four random words, and nothing
 // needs to be remembered. The CPU twin computes the same bits.
 

@@ -260,6 +260,135 @@ KERNEL(lstm_bwd_sequence)(const T* gy, const T* w, const T* gates, const T* cell
     }
 }
 
+// All steps in one launch of a whole grid, for layers whose recurrent weights fit into the shared
+// memory of all blocks together: each loads its part once, and keeps it. Of the step before, it
+// needs all units of its sequences: blocks of equal blockIdx.y put them into `moving`, and wait for
+// each other at every step, which reads one half of it and writes the other. Products are made of
+// Tiles, both factors of which lie in panels (K, 4). Legal launches: the grid that just covers all
+// units and sequences; 4 width units elements of shared memory, for the block's part of w.
+
+// The block's part, and where its panels are.
+struct Part {
+    long long unit, sequence, panel, panels;
+
+    __device__ Part(long long width, long long height)
+        : unit(blockIdx.x * width), sequence(blockIdx.y * height), panel(sequence / 4),
+          panels(gridDim.y * height / 4) {}
+};
+
+// lstm_fwd of all steps; z, y and cells are of all steps; w: (4 units, units), W_hh; moving: (2,
+// gridDim.y height / 4, units, 4), 0 beforehand: h of sequence n is in panel n / 4; barrier:
+// (gridDim.y,). A block owns units blockIdx.x width ... of sequences blockIdx.y height ..., both
+// multiples of 4; a tile are the gates of a unit of four sequences. Moves 15 s a unit and step, w
+// once, and units height s a block and step from the L2 cache.
+KERNEL(lstm_fwd_persistent)(T* z, const T* w, const T* bias, const long long* lengths, T* h,
+                            acc_t* c, T* y, T* cells, T* moving, GridBarrier* barrier,
+                            long long steps, long long batch, long long units, long long width,
+                            long long height, bool reverse, bool keep) {
+    DYNAMIC_SHARED(weights);  // (width, units, 4)
+    const Part part(width, height);
+    const auto place = [=](long long half, long long n, long long j) {
+        return ((half * part.panels + n / 4) * units + j) * 4 + n % 4;
+    };
+    BLOCK_STRIDE(i, 4 * width * units) {
+        const long long k = i % units, gate = i / units % 4, local = i / (4 * units);
+        const long long j = part.unit + local;
+        if (j < units) weights[(local * units + k) * 4 + gate] = w[(gate * units + j) * units + k];
+    }
+    BLOCK_STRIDE(i, width * height) {
+        const long long j = part.unit + i % width, n = part.sequence + i / width;
+        if (j < units && n < batch) moving[place(0, n, j)] = h[n * units + j];
+    }
+    const long long tiles = width * height / 4;
+    for (long long s = 0; s < steps; ++s) {
+        const long long t = reverse ? steps - 1 - s : s, now = s % 2;
+        row_barrier(barrier, s);
+        TILE_STRIDE(i, tiles, 4) {
+            const bool real = i < tiles;
+            const long long local = real ? i % width : 0, four = real ? i / width : 0;
+            const long long j = part.unit + local, n = part.sequence + 4 * four + lane() % 4;
+            const T* x = moving + (now * part.panels + part.panel + four) * 4 * units;
+            const Tile<4> tile(x, weights + local * 4 * units, units);
+            if (real && j < units && n < batch) {
+                const Unit unit((t * batch + n) * units + j, units, 4);
+                acc_t* cj = c + n * units + j;
+                T after = moving[place(now, n, j)];
+                const bool on = goes_on(lengths, n, t);
+                if (on) {
+                    acc_t a[4];
+#pragma unroll
+                    for (int gate = 0; gate < 4; ++gate)
+                        a[gate] = unit.sum(z, nullptr, bias, gate) + tile.at[gate];
+                    const Cell cell = Cell::forward(a, *cj);
+                    cell.keep(z, unit);
+                    *cj = cell.c;
+                    after = T(cell.h());
+                }
+                moving[place(1 - now, n, j)] = after;
+                y[unit.i] = on ? after : T(0);
+                if (keep) cells[unit.i] = T(*cj);
+            }
+        }
+    }
+    __syncthreads();
+    BLOCK_STRIDE(i, width * height) {
+        const long long j = part.unit + i % width, n = part.sequence + i / width;
+        if (j < units && n < batch) h[n * units + j] = moving[place(steps % 2, n, j)];
+    }
+}
+
+// lstm_bwd of all steps; gy, gates, cells and gz are of all steps; w: (4 units, units), W_hh; c_0:
+// null for zeros; moving: (2, gridDim.y height / 4, 4 units, 4), 0 beforehand: gz; barrier:
+// (gridDim.y,). A block owns units and sequences as above; a tile are four units of four sequences.
+// Moves 12 s a unit and step, w once, and 4 units height s a block and step from the L2 cache.
+KERNEL(lstm_bwd_persistent)(const T* gy, const T* w, const T* gates, const T* cells, const T* c_0,
+                            const long long* lengths, acc_t* gh, acc_t* gc, T* gz, T* moving,
+                            GridBarrier* barrier, long long steps, long long batch,
+                            long long units, long long width, long long height, bool reverse) {
+    DYNAMIC_SHARED(weights);  // (width / 4, 4 units, 4)
+    const Part part(width, height);
+    BLOCK_STRIDE(i, 4 * width * units) {
+        const long long local = i % width, m = i / width, j = part.unit + local;
+        if (j < units)
+            weights[(local / 4 * 4 * units + m) * 4 + local % 4] = w[m * units + j];
+    }
+    const long long across = width / 4, tiles = across * height / 4;
+    for (long long s = 0; s <= steps; ++s) {
+        const long long t = reverse ? s : steps - 1 - s, now = s % 2;
+        const long long earlier = reverse ? t + 1 : t - 1;
+        row_barrier(barrier, s);
+        TILE_STRIDE(i, tiles, 16) {
+            const bool real = i < tiles;
+            const long long local = real ? i % across : 0, four = real ? i / across : 0;
+            const int a = lane() % 16 / 4, b = lane() % 4;
+            const long long j = part.unit + 4 * local + b, n = part.sequence + 4 * four + a;
+            const long long panel = part.panel + four;
+            const T* x = moving + (now * part.panels + panel) * 16 * units;
+            const Tile<16> tile(x, weights + local * 16 * units, 4 * units);
+            if (real && j < units && n < batch) {
+                const long long k = n * units + j;
+                const bool on = s < steps && goes_on(lengths, n, t);
+                const acc_t g = gh[k] + tile.at[0];
+                const Unit unit((t * batch + n) * units + j, units, 4);
+                acc_t ga[4] = {};
+                if (on) {
+                    const long long before = (earlier * batch + n) * units + j;
+                    const acc_t c = s + 1 == steps ? or_zero(c_0, k) : acc_t(cells[before]);
+                    const Cell cell(gates, unit, acc_t(cells[unit.i]));
+                    cell.backward(g + or_zero(gy, unit.i), c, &gc[k], ga);
+                }
+                gh[k] = on ? 0 : g;
+                T* to = moving + ((1 - now) * part.panels + panel) * 16 * units;
+#pragma unroll
+                for (int gate = 0; gate < 4; ++gate) {
+                    to[(gate * units + j) * 4 + a] = T(ga[gate]);
+                    if (s < steps) gz[unit.part(gate)] = T(ga[gate]);
+                }
+            }
+        }
+    }
+}
+
 // ------------------------------------------------------------------------------------------------
 // GRU
 

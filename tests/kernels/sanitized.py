@@ -92,17 +92,19 @@ class Sampler:
             self._twins[kernel.library] = twins
         return twins[kernel.name]
 
-    def launch(self, on: device.Device, kernel: Any, grid: Any, block: int, *rest: Any) -> None:
+    def launch(
+        self, on: device.Device, kernel: Any, grid: Any, block: int, *rest: Any, shared: int = 0
+    ) -> None:
         """`Device.launch`, of the kernel or its twin."""
         chosen = self.choose(kernel, grid, block)
         with poisoned(on) if self.sanitizer == "address" else contextlib.nullcontext():
-            self._launch(on, chosen, grid, block, *rest)
+            self._launch(on, chosen, grid, block, *rest, shared=shared)
 
     @contextlib.contextmanager
     def installed(self) -> Iterator[None]:
         """Inside, launches go through here, under one schedule instead of all."""
         patch = pytest.MonkeyPatch()
-        launch = lambda on, *rest: self.launch(on, *rest)  # noqa: E731
+        launch = lambda on, *rest, **more: self.launch(on, *rest, **more)  # noqa: E731
         with patch.context() as p:
             p.setattr(build, "load_text", self.load_text)
             p.setattr(device.Device, "launch", launch)

@@ -42,6 +42,9 @@ def test_compiles_within_its_budget(family: str, dtype: DType, architecture: int
             assert not over, f"{name} of {dtype} on sm_{architecture} takes {over}: `make budget`"
         assert report.stack == report.spilled == 0, name
         assert report.shared <= SHARED, name
+        if source.cooperative(source.signatures(text)[name]):
+            assert not report.shared, f"{name}: its shared memory must be dynamic"
+            assert report.wide_loads, f"{name} loads element by element"
         if dtype is not FLOAT64 and family not in DOUBLES_ALLOWED:
             assert not report.doubles, f"{name} computes in double precision"
         if family in WIDE:

@@ -165,6 +165,38 @@ FAULTS = {
         (FLOAT32, False, False, (5, 40)),
         ORDER,
     ),
+    "no barrier of the grid before another block's units are read": Fault(
+        "recurrent",
+        "row_barrier(barrier, s);\n        TILE_STRIDE(i, tiles, 4)",
+        "TILE_STRIDE(i, tiles, 4)",
+        test_recurrent.test_whole_grids,
+        (FLOAT32, False, False, (3, 5, 4, 4, 64)),
+        ORDER,
+    ),
+    "no barrier of the grid on the way back": Fault(
+        "recurrent",
+        "row_barrier(barrier, s);\n        TILE_STRIDE(i, tiles, 16)",
+        "TILE_STRIDE(i, tiles, 16)",
+        test_recurrent.test_whole_grids,
+        (FLOAT32, False, False, (3, 5, 4, 4, 64)),
+        ORDER,
+    ),
+    "a barrier of the grid that opens when the first block comes": Fault(
+        "recurrent",
+        "(round + 1) * gridDim.x",
+        "round * gridDim.x + 1",
+        test_recurrent.test_whole_grids,
+        (FLOAT32, False, False, (3, 5, 4, 4, 64)),
+        ORDER,
+    ),
+    "a barrier of the grid that waits for a block too many": Fault(
+        "recurrent",
+        "(round + 1) * gridDim.x",
+        "(round + 1) * (gridDim.x + 1)",
+        test_recurrent.test_whole_grids,
+        (FLOAT32, False, False, (3, 5, 4, 4, 64)),
+        "sleeps for ever",
+    ),
     "a step of a sequence that has ended": Fault(
         "recurrent",
         "return !lengths || t < lengths[n];",
@@ -235,6 +267,50 @@ KERNEL(leak)(T* x) {
 }
 KERNEL(last_wins)(T* x) { x[0] = threadIdx.x; }
 """
+
+
+COOPERATIVE = """
+KERNEL(some_stay_away)(T* x, GridBarrier* barrier) {
+    if (blockIdx.x > 0) row_barrier(barrier, 0);
+}
+KERNEL(shared_is_too_short)(T* x, GridBarrier* barrier) {
+    DYNAMIC_SHARED(all);
+    all[threadIdx.x + 1] = 1;
+}
+KERNEL(static_shared)(T* x, GridBarrier* barrier) {
+    __shared__ T all[64];
+    all[threadIdx.x] = 1;
+    row_barrier(barrier, 0);
+    x[threadIdx.x] = all[threadIdx.x];
+}
+KERNEL(dynamic_shared)(T* x, GridBarrier* barrier) {
+    DYNAMIC_SHARED(all);
+    all[threadIdx.x] = blockIdx.x;
+    row_barrier(barrier, 0);
+    if (all[63 - threadIdx.x] == 1) x[threadIdx.x] = 7;
+}
+"""
+
+
+def cooperative(name: str, schedule: Any, blocks: int = 3, x_size: int = 64) -> Array:
+    text = source.text("dropout") + '#line 1 "planted.cu"' + COOPERATIVE
+    device, kernel = Device(schedule), build.load_text(text, FLOAT32)[name]
+    x = device.array(np.zeros(x_size, np.float32))
+    barrier = device.array(np.zeros(1, np.uint64))
+    device.launch(kernel, blocks, 64, x, barrier, shared=4 * 64)
+    return x
+
+
+@pytest.mark.parametrize("schedule", SCHEDULES, ids=str)
+def test_blocks_that_wait_for_each_other(schedule: Any) -> None:
+    assert (cooperative("dynamic_shared", schedule) == 7).all()
+    assert np.isnan(cooperative("static_shared", schedule)).all()
+    with pytest.raises(KernelFault, match=r"block \(\d, 0\): sleeps for ever"):
+        cooperative("some_stay_away", schedule)
+    with pytest.raises(KernelFault, match="writes outside its shared memory"):
+        cooperative("shared_is_too_short", schedule)
+    with pytest.raises(KernelFault, match="launch is not legal"):
+        cooperative("dynamic_shared", schedule, blocks=65)
 
 
 @pytest.mark.parametrize(

@@ -101,7 +101,7 @@ def put(device: Device, x: Array | None) -> Any:
 
 def launched(
     dtype: DType, name: str, given: dict[str, Any], out: dict[str, int], *rest: Any,
-    launch: tuple[int, int] = (2, 64),
+    launch: tuple[Any, int] = (2, 64), shared: int = 0,
 ) -> dict[str, Array]:  # fmt: skip
     """The arrays that a kernel wrote, in `dtype`.
 
@@ -123,7 +123,7 @@ def launched(
                 x = dtype.decode(x).astype(dtype.accumulator)
             made = device.empty((batch, out[p.name]), dtype.storage) if p.name in out else None
             arrays[p.name] = put(device, x) if made is None else made
-        device.launch(kernel, *launch, *arrays.values(), *rest)
+        device.launch(kernel, *launch, *arrays.values(), *rest, shared=shared)
         written = [(p, arrays[p.name]) for p in pointers if p.written]
         return tuple(dtype.encode(x) if p.type == "acc_t" else x for p, x in written)
 
@@ -292,6 +292,53 @@ def test_any_launch_of_sequences_gives_the_same_bits(launch: tuple[int, int]) ->
     one, other = launched(*arguments, launch=launch), launched(*arguments, launch=(4, 128))
     for key, array in one.items():
         assert array.tobytes() == other[key].tobytes()
+
+
+# --- all steps in one launch of a whole grid
+
+WHOLE = (  # batch, units; width and height of a block; threads
+    (1, 1, 4, 4, 32),
+    (3, 5, 4, 4, 64),
+    (6, 9, 8, 4, 32),
+    (9, 7, 4, 12, 256),
+    (5, 20, 8, 8, 96),
+)
+
+
+def whole(dtype: DType, name: str, at: Any, width: int, given: dict[str, Any], *flags: bool) -> Any:
+    """`launched`, on the grid that covers everything; `width` elements of a sequence move."""
+    batch, units, *block, threads = at
+    grid = -(-units // block[0]), -(-batch // block[1])
+    panels = grid[1] * block[1] // 4
+    given["moving"] = np.zeros((2, panels, width, 4), dtype.storage)
+    given["barrier"] = np.zeros(grid[1], np.uint64)
+    shared = 4 * units * block[0] * np.dtype(dtype.storage).itemsize
+    rest = STEPS, batch, units, *block, *flags
+    return launched(dtype, name, given, {}, *rest, launch=(grid, threads), shared=shared)
+
+
+@pytest.mark.parametrize("at", WHOLE, ids=str)
+@pytest.mark.parametrize("reverse", [False, True], ids=["forward", "reverse"])
+@pytest.mark.parametrize("ends", [False, True], ids=["all", "ends"])
+@pytest.mark.parametrize("dtype", DTYPES, ids=str)
+def test_whole_grids(dtype: DType, ends: bool, reverse: bool, at: tuple[int, ...]) -> None:
+    size = batch, units = at[:2]
+    lengths = None if not ends else np.resize(ENDS, batch)
+    z, b = small(dtype, 0, STEPS, batch, 4 * units), small(dtype, 1, 4 * units)
+    w, h, c = small(dtype, 2, 4 * units, units), small(dtype, 3, *size), small(dtype, 4, *size)
+    given = dict(z=z, w=w, bias=b, h=h, c=c, lengths=lengths)
+    given |= {name: np.zeros((STEPS, *size), dtype.storage) for name in ("y", "cells")}
+    found = whole(dtype, "lstm_fwd_persistent", at, units, given, reverse, True)
+    check(dtype, found, lambda z, w, *x: over_steps(z, w.T, *x, lengths, reverse), z, w, b, h, c)
+
+    gates = dtype.encode(sigmoid(dtype.decode(z)))
+    gy, cells = (small(dtype, seed, STEPS, *size) for seed in (5, 6))
+    gh, gc = small(dtype, 8, *size), small(dtype, 9, *size)
+    given = dict(gy=gy, w=w, gates=gates, cells=cells, c_0=c, gh=gh, gc=gc, lengths=lengths)
+    given["gz"] = np.zeros_like(z)
+    found = whole(dtype, "lstm_bwd_persistent", at, 4 * units, given, reverse)
+    inputs = gy, w, gates, cells, c, gh, gc
+    check(dtype, found, lambda *x: back_over_steps(*x, lengths, reverse), *inputs)
 
 
 # --- launches and nulls

@@ -47,6 +47,7 @@ class Fault:
     text: str
     grid: int
     message: str
+    cooperative: bool = False  # whether it gets a barrier of the grid
 
 
 # x are 64 elements of float32, 0 at first; count is one word of 64 bits; n is 64.
@@ -69,9 +70,34 @@ FAULTS = {
     ),
     "no grid barrier before another block's result is read": Fault(
         "thread",
-        "if (threadIdx.x == 0) x[blockIdx.x] = x[gridDim.x - 1 - blockIdx.x] + 1;",
+        "if (threadIdx.x == 0) { x[blockIdx.x] = 1; x[2 + blockIdx.x] = x[1 - blockIdx.x]; }",
         2,
         "data race planted.cu:1",
+        cooperative=True,
+    ),
+    "a barrier of the grid that no fence precedes": Fault(
+        "thread",
+        "if (threadIdx.x == 0) { x[blockIdx.x] = 1; atomicAdd(&barrier->arrived, 1ull); "
+        "while (atomicAdd(&barrier->arrived, 0ull) < 2) __nanosleep(20); "
+        "x[2 + blockIdx.x] = x[1 - blockIdx.x]; }",
+        2,
+        "data race planted.cu:1",
+        cooperative=True,
+    ),
+    "another thread's shared memory, right behind a barrier of the grid": Fault(
+        "thread",
+        "DYNAMIC_SHARED(all); row_barrier(barrier, 0); all[threadIdx.x] = 1; "
+        "x[threadIdx.x] = all[63 - threadIdx.x];",
+        1,
+        "data race planted.cu:1",
+        cooperative=True,
+    ),
+    "dynamic shared memory that is too short": Fault(
+        "address",
+        "DYNAMIC_SHARED(all); all[threadIdx.x + 1] = 1; row_barrier(barrier, 0);",
+        1,
+        "AddressSanitizer: heap-buffer-overflow",
+        cooperative=True,
     ),
     "an arrival that no fence precedes": Fault(
         "thread",
@@ -117,6 +143,12 @@ FENCED = (
     "if (threadIdx.x == 0) { x[blockIdx.x] = 1; __threadfence(); "
     "if (atomicAdd(count, 1ull) == 1) x[2] = x[0] + x[1]; }"
 )
+ROW_BARRIER = (
+    "DYNAMIC_SHARED(all); all[threadIdx.x] = 1; if (threadIdx.x == 0) x[blockIdx.x] = 1; "
+    "row_barrier(barrier, 0); if (threadIdx.x == 0) x[2 + blockIdx.x] = x[1 - blockIdx.x]; "
+    "all[63 - threadIdx.x] = 2; row_barrier(barrier, 1); "
+    "if (threadIdx.x == 0) x[blockIdx.x] = x[3 - blockIdx.x] + all[7];"
+)
 LAUNCH = """
 import sys
 import numpy as np
@@ -125,29 +157,36 @@ from tests.kernels.dtypes import FLOAT32
 from tests.kernels.host import build, device
 from tests.kernels.sanitized import Sampler
 
-sanitizer, body, grid = sys.argv[1:]
-text = 'KERNEL(planted)(T* x, unsigned long long* count, long long n) {' + body + '}'
+sanitizer, body, grid, cooperative = sys.argv[1:]
+what = 'GridBarrier* barrier' if cooperative == 'True' else 'unsigned long long* count'
+text = 'KERNEL(planted)(T* x, ' + what + ', long long n) {' + body + '}'
 with Sampler(sanitizer).installed():
     on = device.Device(device.SCHEDULES[0])
     x, count = on.array(np.zeros(64, np.float32)), on.array(np.zeros(1, np.uint64))
     text = source.text('dropout') + '#line 1 "planted.cu"\\n' + text
-    on.launch(build.load_text(text, FLOAT32)['planted'], int(grid), 64, x, count, 64)
+    kernel = build.load_text(text, FLOAT32)['planted']
+    on.launch(kernel, int(grid), 64, x, count, 64, shared=4 * 64)
 print('ended well')
 """
 
 
 @pytest.mark.parametrize("fault", FAULTS.values(), ids=FAULTS)
 def test_a_planted_fault_is_reported(fault: Fault) -> None:
-    done = sanitized.run(
-        fault.sanitizer, "-c", LAUNCH, fault.sanitizer, fault.text, str(fault.grid)
-    )
+    how = fault.sanitizer, fault.text, str(fault.grid), str(fault.cooperative)
+    done = sanitized.run(fault.sanitizer, "-c", LAUNCH, *how)
     said = done.stderr.replace(f"{sanitized.TOP}/", "")
     assert done.returncode != 0, "nothing was noticed"
     assert fault.message in said, said[:3000]
 
 
 @pytest.mark.parametrize("sanitizer", SANITIZERS)
-@pytest.mark.parametrize(("text", "grid"), [(CORRECT, 4), (FENCED, 2)], ids=["barriers", "fence"])
-def test_what_is_correct_is_not_reported(sanitizer: str, text: str, grid: int) -> None:
-    done = sanitized.run(sanitizer, "-c", LAUNCH, sanitizer, text, str(grid))
+@pytest.mark.parametrize(
+    ("text", "grid", "cooperative"),
+    [(CORRECT, 4, False), (FENCED, 2, False), (ROW_BARRIER, 2, True)],
+    ids=["barriers", "fence", "barrier of the grid"],
+)
+def test_what_is_correct_is_not_reported(
+    sanitizer: str, text: str, grid: int, cooperative: bool
+) -> None:
+    done = sanitized.run(sanitizer, "-c", LAUNCH, sanitizer, text, str(grid), str(cooperative))
     assert done.stdout == "ended well\n", done.stderr[:3000]

@@ -12,7 +12,7 @@ from typing import Any
 
 import cupy
 import numpy as np
-from cupy.cuda import runtime
+from cupy.cuda import driver, runtime
 
 from gpunet.backend.base import Array, DType, Shape
 from gpunet.backend.cuda import loader, nvrtc
@@ -59,7 +59,9 @@ class CuPyDevice:
         self.name = properties["name"].decode()
         self.architecture = properties["major"] * 10 + properties["minor"]
         self.limits = Limits(
-            properties["multiProcessorCount"], properties["maxThreadsPerMultiProcessor"]
+            properties["multiProcessorCount"],
+            properties["maxThreadsPerMultiProcessor"],
+            runtime.deviceGetAttribute(runtime.cudaDevAttrMaxSharedMemoryPerBlockOptin, number),
         )
         self.xp = _OnDevice(number) if self._several else cupy
         self._pool = cupy.get_default_memory_pool()
@@ -127,10 +129,24 @@ class CuPyDevice:
     def load(self, family: str, dtype: str) -> dict[str, Any]:
         return _Loaded(self, str(loader.binary(family, dtype, self.architecture, self.compiler)))
 
-    def launch(self, function: Any, grid: tuple[int, int], block: int, values: list[Any]) -> None:
+    def launch(
+        self,
+        function: Any,
+        grid: tuple[int, int],
+        block: int,
+        values: list[Any],
+        shared: int,
+        cooperative: bool,
+    ) -> None:
         self._make_current()
         # CuPy passes an array's address, and NumPy scalars by their width; None it cannot pass.
-        function(grid, (block,), [_NULL if value is None else value for value in values])
+        arguments = [_NULL if value is None else value for value in values]
+        if not cooperative and not shared:  # the most frequent way, by the shortest path
+            return function(grid, (block,), arguments)
+        if shared > _UNASKED:
+            most = driver.CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES
+            driver.funcSetAttribute(function.ptr, most, shared)
+        function(grid, (block,), arguments, shared, enable_cooperative_groups=cooperative)
 
     @cached_property
     def _cublas(self) -> Any:
@@ -211,6 +227,7 @@ class CuPyDevice:
 
 
 _NULL, _MEGABYTE = np.uint64(0), 1 << 20
+_UNASKED = 48 << 10  # bytes of shared memory that a launch gets without asking
 
 
 class _Loaded(dict[str, Any]):

@@ -24,10 +24,12 @@ class Limits:
     Attributes:
         processors: streaming multiprocessors.
         threads: that one of them holds at once.
+        shared: bytes of shared memory that a block can have.
     """
 
     processors: int
     threads: int
+    shared: int
 
 
 @dataclass(frozen=True)
@@ -84,8 +86,20 @@ class Device(Protocol):
     def load(self, family: str, dtype: str) -> Any:
         """The compiled kernels of a family for a dtype, by name: `loaded[name]` is launchable."""
 
-    def launch(self, function: Any, grid: tuple[int, int], block: int, values: list[Any]) -> None:
-        """Starts a kernel on the current stream. `values` are arrays, None or NumPy scalars."""
+    def launch(
+        self,
+        function: Any,
+        grid: tuple[int, int],
+        block: int,
+        values: list[Any],
+        shared: int,
+        cooperative: bool,
+    ) -> None:
+        """Starts a kernel on the current stream. `values` are arrays, None or NumPy scalars.
+
+        `shared` are bytes of dynamic shared memory a block. All blocks of a `cooperative` launch
+        run at once; it is an error if the device has no room for them.
+        """
 
     def gemm(
         self,

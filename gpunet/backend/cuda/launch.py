@@ -82,6 +82,9 @@ class Kernel:
     written may be an input too where the signature does not say `__restrict__`, but may not share a
     part of its memory with another.
 
+    `shared` are bytes of dynamic shared memory. A kernel that takes a `GridBarrier` is launched
+    cooperatively.
+
     Raises:
         DTypeError, ArgumentError, DeviceError: an argument is not.
     """
@@ -91,6 +94,7 @@ class Kernel:
     ):
         self.device, self.name, self.parameters = device, name, parameters
         self._function, self._array, self._span = function, device.array, device.span
+        self._cooperative = source.cooperative(parameters)
         accumulator = _ACCUMULATORS.get(dtype, "float32")
         floats = {"T": dtype, "acc_t": accumulator, "double": "float64"}
         self._numbers, self._pointers = [], []  # by position: how to cast; the dtype
@@ -109,7 +113,7 @@ class Kernel:
             if written and (i < j or (i > j and not other_written))
         ]
 
-    def __call__(self, grid: Grid, block: int, *arguments: Any) -> None:
+    def __call__(self, grid: Grid, block: int, *arguments: Any, shared: int = 0) -> None:
         if not grid[0]:
             return  # nothing to do
         values = list(arguments)
@@ -138,7 +142,7 @@ class Kernel:
                     raise self._refuse(names, "not overlap", "shared memory")
         if grid[0] > MAX_GRID[0] or grid[1] > MAX_GRID[1] or not 0 < block <= BLOCK:
             raise self._refuse("the launch", f"have at most {MAX_GRID} blocks", f"{grid}, {block}")
-        self.device.launch(self._function, grid, block, values)
+        self.device.launch(self._function, grid, block, values, shared, self._cooperative)
 
     def _no_number(self, parameter: Parameter, value: Any) -> NoReturn:
         got = f"{type(value).__name__} {value!r}"

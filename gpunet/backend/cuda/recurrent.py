@@ -1,20 +1,67 @@
 """Recurrent layers over whole sequences, one direction. Kernels: kernels/recurrent.cu.
 
-CPU twins: gpunet/backend/cpu/recurrent.py. Here a step is a product of cuBLAS and one launch; small
-LSTMs go through all steps in one launch.
+CPU twins: gpunet/backend/cpu/recurrent.py. Here a step is a product of cuBLAS and one launch. An
+LSTM goes through all steps in one launch where it fits: with a block a sequence if the weights are
+few, or else with the weights shared out over the blocks of a whole grid.
 """
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any
 
 from gpunet.backend.base import Array
-from gpunet.backend.cuda.launch import BLOCK, Family, block_per_row, grid_stride
+from gpunet.backend.cuda.device import Limits
+from gpunet.backend.cuda.launch import BLOCK, Family, Grid, block_per_row, grid_stride
 
-# Bytes that all sequences together may read of the recurrent weights at a step of one launch. From
-# the L2 cache that takes some 12 µs, about as long as a product and a launch; not measured yet.
-READ = 1 << 26
+# Bounds of what goes through all steps in one launch; estimates, not measured yet.
+# Bytes of the recurrent weights that all sequences together may read at a step: 3 µs from the L2
+# cache, about what a step of a whole grid takes.
+READ = 1 << 24
+# Multiplications of a block at a step of a whole grid: some 9 µs, about what cuBLAS and a launch
+# take, which then are better at it.
+WORK = 1 << 21
+
+
+@dataclass(frozen=True)
+class WholeGrid:
+    """How an LSTM is shared out over a grid whose blocks keep the recurrent weights.
+
+    Attributes:
+        width, height: units and sequences of a block, multiples of 4.
+        grid: blocks, along units and along sequences. shared: bytes of weights that each keeps.
+    """
+
+    width: int
+    height: int
+    grid: Grid
+    shared: int
+
+
+@functools.lru_cache(64)
+def whole_grid(limits: Limits, batch: int, units: int, itemsize: int) -> WholeGrid | None:
+    """The grid for an LSTM; None if the blocks that run at once cannot keep its weights.
+
+    Of the grids that can it is the one whose blocks have least to do at a step, and of these the
+    one with most blocks along the sequences: a block reads what its sequences left, and no more.
+    """
+    best = None
+    for down in range(min(-(-batch // 4), limits.processors), 0, -1):
+        height, width = _fours(batch, down), _fours(units, limits.processors // down)
+        shared = 4 * units * width * itemsize
+        if shared > limits.shared or 4 * units * width * height > WORK:
+            continue
+        if best is None or width * height < best.width * best.height:
+            grid = -(-units // width), -(-batch // height)
+            best = WholeGrid(width, height, grid, shared)
+    return best
+
+
+def _fours(count: int, parts: int) -> int:
+    """The least multiple of 4 of which `parts` cover `count`."""
+    return 4 * -(-count // (4 * parts))
 
 
 def _steps(count: int, reverse: bool) -> Iterator[tuple[int, int | None]]:
@@ -91,6 +138,10 @@ class Recurrent(Family):
             arrays = z, self.backend.copy(w.T), bias, lengths, h, c, y, cells
             kernel(*launch, *arrays, steps, *sizes, reverse, keep)
             return y, h, c.astype(z.dtype, copy=False), z, cells
+        if w_hr is None and (whole := self._whole_grid(batch, w)):
+            arrays = z, w, bias, lengths, h, c, y, cells
+            self._persistent("lstm_fwd_persistent", whole, units, z, arrays, reverse, keep)
+            return y, h, c.astype(z.dtype, copy=False), z, cells
         unkept, m = self.empty(sizes, z.dtype), self._state(None, sizes, z.dtype)
         kernel, launch = self._launch("lstm_fwd", z.dtype, sizes)
         for t, before in _steps(steps, reverse):
@@ -126,6 +177,10 @@ class Recurrent(Family):
             launch = block_per_row(self.limits, batch, units)
             arrays = gy, w, gates, cells, c_0, lengths, state, cell, gz
             kernel(*launch, *arrays, steps, *sizes, reverse)
+            return gz, state.astype(dtype, copy=False), cell.astype(dtype, copy=False), gp
+        if w_hr is None and (whole := self._whole_grid(batch, w)):
+            given = gy, w, gates, cells, c_0, lengths, state, cell, gz
+            self._persistent("lstm_bwd_persistent", whole, columns, gates, given, reverse)
             return gz, state.astype(dtype, copy=False), cell.astype(dtype, copy=False), gp
         kernel, launch = self._launch("lstm_bwd", dtype, sizes)
         earlier = dict(_steps(steps, reverse))
@@ -195,6 +250,21 @@ class Recurrent(Family):
         """Whether each sequence gets a block of its own, which goes through all steps."""
         fits = w.shape[1] <= BLOCK and batch <= self.limits.processors
         return fits and batch * w.nbytes <= READ
+
+    def _whole_grid(self, batch: int, w: Array) -> WholeGrid | None:
+        return whole_grid(self.limits, batch, w.shape[1], w.dtype.itemsize)
+
+    def _persistent(
+        self, name: str, whole: WholeGrid, width: int, gates: Array, arrays: Any, *flags: bool
+    ) -> None:
+        """Starts all steps at once; `width` elements of a sequence move from step to step."""
+        steps, batch, columns = gates.shape
+        panels = whole.grid[1] * whole.height // 4
+        moving = self.backend.full((2, panels, width, 4), 0, gates.dtype)
+        barrier = self.backend.full((whole.grid[1],), 0, "uint64")
+        sizes = steps, batch, columns // 4, whole.width, whole.height
+        kernel = self.kernel(name, gates.dtype)
+        kernel(whole.grid, BLOCK, *arrays, moving, barrier, *sizes, *flags, shared=whole.shared)
 
     def _launch(self, name: str, dtype: Any, sizes: Any) -> tuple[Any, Any]:
         batch, units = sizes

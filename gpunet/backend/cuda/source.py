@@ -54,6 +54,11 @@ class Parameter:
 Signature = tuple[Parameter, ...]
 
 
+def cooperative(signature: Signature) -> bool:
+    """Whether the blocks of a kernel wait for each other, so that all must run at once."""
+    return any(parameter.type == "GridBarrier" for parameter in signature)
+
+
 def folder() -> Path:
     """The folder that holds `common.cuh` and one `.cu` file a kernel family.
 

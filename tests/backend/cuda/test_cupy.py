@@ -17,11 +17,13 @@ import pytest
 from numpy.lib.stride_tricks import as_strided
 
 from gpunet.backend.cuda import CUDABackend, loader, nvrtc, source
+from gpunet.backend.cuda.device import Limits
 from gpunet.backend.cuda.probe import probe
 from gpunet.errors import ArgumentError, DeviceError, DeviceMemoryError, MissingPackageError
 from tests.kernels import needs
 from tests.kernels.dtypes import DTYPES
 from tests.kernels.host import build, cupy_names
+from tests.kernels.host.device import FORWARD, Schedule, started
 
 cupy = pytest.importorskip("cupy", reason="CuPy is not installed")
 # A pretended runtime must not touch a real GPU.
@@ -34,15 +36,25 @@ class OnHost:
     def __init__(self, kernel: build.Kernel):
         self.kernel = kernel
 
-    def __call__(self, grid: tuple[int, ...], block: tuple[int], values: list[Any]) -> None:
+    ptr = "function"
+
+    def __call__(
+        self,
+        grid: tuple[int, ...],
+        block: tuple[int],
+        values: list[Any],
+        shared_mem: int = 0,
+        enable_cooperative_groups: bool = False,
+    ) -> None:
+        assert enable_cooperative_groups == source.cooperative(self.kernel.parameters)
         words = [
             np.array([x.data.ptr], np.uint64) if type(x) is cupy.ndarray else np.array([x])
             for x in values
         ]
         assert all(type(x) is cupy.ndarray or isinstance(x, np.generic) for x in values)
         addresses = (ctypes.c_void_p * len(words))(*[word.ctypes.data for word in words])
-        launch = self.kernel.library.launch
-        assert launch(self.kernel.entry, addresses, *grid, *block, 0, 1) is None
+        schedule = Schedule(FORWARD, depth_first=True)
+        assert started(self.kernel, grid, *block, addresses, shared_mem, schedule) is None
 
 
 class HostBLAS:
@@ -117,10 +129,19 @@ def device(monkeypatch):
         "maxThreadsPerMultiProcessor": 512,
     }
     current: list[int] = []
+
+    def malloc(size: int) -> int:
+        if size > 10**8:  # half of what is free, in one piece
+            raise cupy.cuda.runtime.CUDARuntimeError(2)
+        return 0
+
     runtime = SimpleNamespace(
         getDeviceCount=lambda: 1,
         setDevice=current.append,
         getDeviceProperties=lambda number: properties,
+        deviceGetAttribute=lambda attribute, number: {97: 64 << 10}[attribute],
+        cudaDevAttrMaxSharedMemoryPerBlockOptin=97,
+        malloc=malloc,
         free=lambda pointer: None,
         memGetInfo=lambda: (2 * 10**8, 10**9),
         runtimeGetVersion=cupy.cuda.runtime.runtimeGetVersion,
@@ -147,7 +168,7 @@ def be(device):
 def test_what_it_knows_of_the_gpu(device) -> None:
     assert device.name == "NVIDIA Pretended"
     assert device.architecture == 90
-    assert (device.limits.processors, device.limits.threads) == (2, 512)
+    assert device.limits == Limits(processors=2, threads=512, shared=64 << 10)
 
 
 def test_activation(be) -> None:
@@ -170,6 +191,32 @@ def test_dropout_softmax_and_sums(be) -> None:
     y = values(be.softmax.softmax_fwd(upload(x)))
     np.testing.assert_allclose(y.sum(1), 1, rtol=1e-6)
     np.testing.assert_allclose(values(be.reduction.column_sum(upload(x))), x.sum(0), rtol=1e-5)
+
+
+def test_a_whole_grid_with_much_shared_memory(be, monkeypatch) -> None:
+    from gpunet.backend.cuda import cupy_device
+
+    asked = []
+    most = cupy_device.driver.CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES
+    pretended = SimpleNamespace(
+        CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES=most,
+        funcSetAttribute=lambda *given: asked.append(given),
+    )
+    monkeypatch.setattr(cupy_device, "driver", pretended)
+    steps, batch, units = 3, 2, 5
+    rng = np.random.default_rng(0)
+    shapes = dict(z=(steps, batch, 4 * units), w=(4 * units, units), h=(batch, units))
+    shapes |= dict(c=(batch, units), y=(steps, batch, units), cells=(steps, batch, units))
+    given = {name: rng.normal(0, 1, shape).astype("float32") for name, shape in shapes.items()}
+    moving = np.zeros((2, 1, units, 4), "float32")
+    z, w, *rest = map(upload, given.values())
+    kernel = be.recurrent.kernel("lstm_fwd_persistent", np.dtype("float32"))
+    arrays = z, w, None, None, *rest, upload(moving), upload(np.zeros(1, np.uint64))
+    sizes = steps, batch, units, 4, 4
+    for shared in (4 * units * 4 * 4, 50 << 10):
+        kernel((2, 1), 64, *arrays, *sizes, False, True, shared=shared)
+        ctypes.memset(arrays[-1].data.ptr, 0, 8)
+    assert asked == [("function", most, 50 << 10)]
 
 
 def test_strides_and_overlaps_are_seen(be) -> None:
@@ -208,7 +255,9 @@ def test_out_of_memory_anywhere_in_cupy(device, monkeypatch) -> None:
     released: list[int] = []
     with pytest.raises(DeviceMemoryError) as caught:
         cupy.empty((2 * 10**9,), "uint8")
-    assert "asked for 2 GB, got 200 MB free of 1 GB; arrays here hold 700 MB" in str(caught.value)
+    assert "asked for 2 GB, got 200 MB free of 1 GB, 100 MB in one block; arrays" in str(
+        caught.value
+    )
     assert released == [1]
 
 

@@ -153,7 +153,9 @@ def test_a_table_is_of_words(be) -> None:
 # --- geometry
 
 
-@pytest.mark.parametrize("limits", [Limits(1, 1024), Limits(132, 2048), Limits(2, 512)], ids=str)
+@pytest.mark.parametrize(
+    "limits", [Limits(1, 1024, 1), Limits(132, 2048, 1), Limits(2, 512, 1)], ids=str
+)
 @pytest.mark.parametrize("rows", [0, 1, 7, 64, 10_000, 2**40])
 @pytest.mark.parametrize("columns", [1, 31, 32, 33, 1000, 2**35])
 def test_grids_are_legal_and_fill_the_device(limits, rows, columns) -> None:

@@ -30,6 +30,12 @@ void wait_for_block(const char* place);
 // Gives `bits` to the other lanes named in `mask`, and returns what lane `source` gave.
 uint64_t exchange(unsigned mask, uint64_t bits, unsigned source);
 
+// Gives all other blocks a turn.
+void sleep();
+
+// The running block's dynamic shared memory.
+void* dynamic_shared();
+
 // Of the running thread: makes a fence, and whether it made one.
 void fence();
 bool fenced();
@@ -64,6 +70,11 @@ inline unsigned long long atomicMin(unsigned long long* at, unsigned long long v
     }
     return before;
 }
+
+// Threads wait for another block asleep, between two looks at what it will write.
+inline void __nanosleep(unsigned) { host::sleep(); }
+
+#define DYNAMIC_SHARED(name) T* name = static_cast<T*>(host::dynamic_shared())
 
 // float and double have overloads of all of these, as they have on the device.
 using std::erf, std::erfc, std::exp, std::expm1, std::fabs, std::fmax, std::fmin;

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from gpunet.backend.cuda.source import Parameter
+from gpunet.backend.cuda.source import Parameter, cooperative
 from tests.kernels.dtypes import Array
 from tests.kernels.host.build import Kernel
 
@@ -64,9 +64,17 @@ class Device:
         return copy
 
     def launch(
-        self, kernel: Kernel, grid: int | tuple[int, int], block: int, *arguments: Any
+        self,
+        kernel: Kernel,
+        grid: int | tuple[int, int],
+        block: int,
+        *arguments: Any,
+        shared: int = 0,
     ) -> None:
         """Runs a kernel. An array or None goes where it takes a pointer, a number elsewhere.
+
+        Args:
+            shared: bytes of dynamic shared memory.
 
         Raises:
             KernelFault: threads wait for ever, or memory outside an array was written.
@@ -82,10 +90,7 @@ class Device:
         ]
         addresses = (ctypes.c_void_p * len(values))(*[value.ctypes.data for value in values])
         grid_x, grid_y = grid if isinstance(grid, tuple) else (grid, 1)
-        order, depth_first = self.schedule.order, int(self.schedule.depth_first)
-        error = kernel.library.launch(
-            kernel.entry, addresses, grid_x, grid_y, block, order, depth_first
-        )
+        error = started(kernel, (grid_x, grid_y), block, addresses, shared, self.schedule)
         if error:
             raise KernelFault(f"{kernel.name}: {error.decode()}")
         for memory, original, inside in self._memory:
@@ -94,6 +99,20 @@ class Device:
             if changed.any():
                 size = inside.stop - inside.start
                 raise KernelFault(f"{kernel.name} writes outside an array of {size} bytes")
+
+
+def started(
+    kernel: Kernel,
+    grid: tuple[int, int],
+    block: int,
+    addresses: Any,
+    shared: int,
+    schedule: Schedule,
+) -> bytes | None:
+    """Calls `launch` of scheduler.cpp; what went wrong, if anything did."""
+    how = int(cooperative(kernel.parameters)), schedule.order, int(schedule.depth_first)
+    error: bytes | None = kernel.library.launch(kernel.entry, addresses, *grid, block, shared, *how)
+    return error
 
 
 def _as_c(kernel: Kernel, parameter: Parameter, argument: Any) -> Array:

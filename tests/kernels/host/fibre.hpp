@@ -69,16 +69,25 @@ void __tsan_java_alloc(uintptr_t, uintptr_t);
 // the grid for all, a barrier for those of one block.
 class Races {
 public:
-    void start_block(unsigned count, void* shared, size_t size, char* stacks) {
+    // A new block, which gets a number. Its stacks may be those of another one before.
+    size_t start_block(unsigned count, char* stacks) {
         if (blocks.empty()) scheduler = __tsan_get_current_fiber();
-        // Shared memory and stacks are other ones in each block, though at the same addresses.
-        static const bool once = (__tsan_java_init(8, uintptr_t(1) << 47), true);
-        (void)once;
-        forget(reinterpret_cast<uintptr_t>(shared), size);
         for (unsigned i = 1; i <= count; ++i)  // kernels use the upper end, which comes first
-            forget(reinterpret_cast<uintptr_t>(stacks + i * STACK - USED), USED);
+            forget(stacks + i * STACK - USED, USED);
         blocks.emplace_back(new Block{{}, {}, 0});
         for (unsigned i = 0; i < count; ++i) blocks.back()->threads.push_back(__tsan_create_fiber(0));
+        return blocks.size() - 1;
+    }
+
+    // What is read and written from now on is another block's.
+    void choose_block(size_t number) { block = blocks[number].get(); }
+
+    // Memory that is another one from now on, though at the same address.
+    void forget(void* start, size_t size) {
+        static const bool once = (__tsan_java_init(8, uintptr_t(1) << 47), true);
+        (void)once;
+        const uintptr_t address = reinterpret_cast<uintptr_t>(start);
+        if (size) __tsan_java_alloc(address & ~uintptr_t(7), (size + 7) & ~size_t(7));
     }
 
     void enter_thread(unsigned number) { enter(number, false); }
@@ -86,13 +95,13 @@ public:
 
     // Barriers alternate between two tags: a thread that is one ahead must not order those behind.
     void arrive_at_barrier() {
-        __tsan_release(&blocks.back()->barrier[blocks.back()->passed % 2]);
+        __tsan_release(&block->barrier[block->passed % 2]);
     }
     void leave_barrier() {
-        __tsan_acquire(&blocks.back()->barrier[(blocks.back()->passed - 1) % 2]);
+        __tsan_acquire(&block->barrier[(block->passed - 1) % 2]);
     }
     void open_barrier() {
-        ++blocks.back()->passed;
+        ++block->passed;
     }
 
     void end_thread() {
@@ -114,17 +123,14 @@ private:
         unsigned passed;
     };
 
-    static void forget(uintptr_t start, size_t size) {
-        __tsan_java_alloc(start & ~uintptr_t(7), (size + 7) & ~size_t(7));
-    }
-
     void enter(unsigned number, bool to_scheduler) {
         const unsigned without_order = 1;
-        void* to = to_scheduler ? scheduler : blocks.back()->threads[number];
+        void* to = to_scheduler ? scheduler : block->threads[number];
         __tsan_switch_to_fiber(to, without_order);
     }
 
     std::vector<std::unique_ptr<Block>> blocks;
+    Block* block = nullptr;  // the one that runs
     void* scheduler = nullptr;
     char grid = 0;
 };
@@ -133,7 +139,9 @@ private:
 
 class Races {
 public:
-    void start_block(unsigned, void*, size_t, char*) {}
+    size_t start_block(unsigned, char*) { return 0; }
+    void choose_block(size_t) {}
+    void forget(void*, size_t) {}
     void enter_thread(unsigned) {}
     void enter_scheduler() {}
     void arrive_at_barrier() {}

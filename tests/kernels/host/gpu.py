@@ -21,7 +21,7 @@ from gpunet.backend.cuda.device import Limits, Memory, allocate
 from tests.kernels.dtypes import DTYPES
 from tests.kernels.host import build
 from tests.kernels.host.array import HostArray, HostModule, wrapped
-from tests.kernels.host.device import FORWARD, KernelFault, Schedule
+from tests.kernels.host.device import FORWARD, KernelFault, Schedule, started
 
 _DTYPES = {dtype.name: dtype for dtype in DTYPES}
 
@@ -43,7 +43,7 @@ class HostGPU:
 
     name = "host"
     array = HostArray
-    limits = Limits(processors=2, threads=512)
+    limits = Limits(processors=2, threads=512, shared=48 << 10)
 
     def __init__(self, number: int = 0, capacity: int = 1 << 40):
         self.number, self.xp = number, HostModule(number)
@@ -93,8 +93,19 @@ class HostGPU:
     def load(self, family: str, dtype: str) -> Any:
         return build.load(family, _DTYPES[dtype])
 
-    def launch(self, function: Any, grid: tuple[int, int], block: int, values: list[Any]) -> None:
+    def launch(
+        self,
+        function: Any,
+        grid: tuple[int, int],
+        block: int,
+        values: list[Any],
+        shared: int,
+        cooperative: bool,
+    ) -> None:
         self.launches += 1
+        assert shared <= self.limits.shared, "the launch would be refused"
+        if cooperative and grid[0] * grid[1] > self.limits.processors:
+            raise KernelFault(f"{function.name}: more blocks than run at once")
         words = [
             np.array([0 if value is None else _address(value)], np.uint64)
             if value is None or isinstance(value, HostArray)
@@ -102,12 +113,9 @@ class HostGPU:
             for value in values
         ]
         addresses = (ctypes.c_void_p * len(words))(*[word.ctypes.data for word in words])
-        order, depth_first = self.schedule.order, int(self.schedule.depth_first)
-        launched = function.library.launch(
-            function.entry, addresses, *grid, block, order, depth_first
-        )
-        if launched:
-            raise KernelFault(f"{function.name}: {launched.decode()}")
+        error = started(function, grid, block, addresses, shared, self.schedule)
+        if error:
+            raise KernelFault(f"{function.name}: {error.decode()}")
 
     def gemm(
         self,

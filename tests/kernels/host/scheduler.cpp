@@ -1,7 +1,7 @@
 // Runs a grid of CUDA threads as fibres, under any of several schedules.
 //
-// Blocks run one after the other. Within a block every thread is a fibre that runs until it ends or
-// has to wait: for its block at a barrier, or for its warp in a shuffle. What runs next is the
+// Within a block every thread is a fibre that runs until it ends or has to wait: for its block at a
+// barrier, for its warp in a shuffle, or asleep for what another block does. What runs next is the
 // schedule's choice, and a correct kernel gives the same bits under every schedule. A wrong one may
 // hide its fault from some of them, so there are two kinds:
 //
@@ -11,6 +11,11 @@
 //                   overwrites what another has yet to read overwrites it too early
 //
 // each with the threads and blocks in forward, reverse or random order.
+//
+// Blocks run one after the other, as CUDA may run them. Those of a cooperative launch run side by
+// side: breadth first from one barrier of a block to its next, depth first until the block can do
+// nothing but wait for others. Their static shared memory is lost whenever another block has its
+// turn, so that a cooperative kernel has to use dynamic shared memory.
 //
 // A fibre lives on when its thread has ended, and takes a thread of the next block. How it is entered
 // and left is in fibre.hpp. Under ThreadSanitizer every CUDA thread of the grid counts as a thread of
@@ -32,8 +37,16 @@ namespace host {
 namespace {
 
 constexpr unsigned WARP = 32, MAX_THREADS = 256;
+constexpr unsigned SIDE_BY_SIDE = 64;  // blocks of a cooperative launch, at most
+constexpr unsigned PATIENCE = 100;     // turns in which all sleep, until it counts as for ever
+constexpr unsigned POISON = 0xff;      // in shared memory that nobody wrote: NaN
+#ifdef SANITIZED
+constexpr size_t GUARD = 0;  // the sanitizer has its own
+#else
+constexpr size_t GUARD = 64;  // bytes on either side of dynamic shared memory, to stay as they are
+#endif
 
-enum class State { READY, AT_BARRIER, IN_SHUFFLE, DONE };
+enum class State { READY, AT_BARRIER, IN_SHUFFLE, ASLEEP, DONE };
 
 struct Thread {
     State state;
@@ -42,16 +55,29 @@ struct Thread {
     unsigned mask, source;     // of a shuffle: with whom, from whom,
     uint64_t given, received;  // what it gave and what it got
     bool fenced;               // whether it made a memory fence
+    bool slept;                // whether it has just been woken
     bool has_fibre;            // which waits in `here` for its next turn
     Place here;
 };
 
+// A block and its fibres, which live on for blocks to come.
+struct Block {
+    Index index;
+    size_t number;  // what the race detector calls it
+    bool ended;
+    Thread threads[MAX_THREADS];
+    const std::unique_ptr<char[]> stacks{new char[MAX_THREADS * STACK]};  // touched when used
+    std::unique_ptr<unsigned char[]> shared;  // dynamic shared memory, between two guards
+};
+
 // One launch at a time; the fibres find it here.
-Thread threads[MAX_THREADS];
-const std::unique_ptr<char[]> stacks(new char[MAX_THREADS * STACK]);  // touched when first used
+std::vector<std::unique_ptr<Block>> blocks;  // as many as run side by side
+Block* block;                                // the one whose turn it is
+unsigned running;                            // number of its thread whose turn it is
+bool moved;  // whether a thread did anything but wake up and fall asleep again
+size_t shared_size;
 Place scheduler;
 Races races;
-unsigned running;  // number of the thread whose turn it is
 void (*kernel)(void** arguments);
 void** kernel_arguments;
 std::string error;
@@ -61,29 +87,33 @@ std::string error;
 
 void switch_to_scheduler() {
     races.enter_scheduler();
-    go(threads[running].here, scheduler);
+    go(block->threads[running].here, scheduler);
 }
 
 void fibre() {
     for (;;) {
         kernel(kernel_arguments);
         races.end_thread();
-        threads[running].state = State::DONE;
+        block->threads[running].state = State::DONE;
         switch_to_scheduler();
     }
 }
 
+std::string place() {
+    const std::string x = std::to_string(blockIdx.x), y = std::to_string(blockIdx.y);
+    return "block (" + x + ", " + y + "): ";
+}
+
 // Ends the launch with an error; the thread gets no further turn.
 void give_up(const char* why) {
-    const std::string x = std::to_string(blockIdx.x), y = std::to_string(blockIdx.y);
-    error = "block (" + x + ", " + y + "): thread " + std::to_string(running) + " " + why;
-    threads[running].mask = 0;  // so that no shuffle is complete with it
+    error = place() + "thread " + std::to_string(running) + " " + why;
+    block->threads[running].mask = 0;  // so that no shuffle is complete with it
     switch_to_scheduler();
 }
 
 bool all_lanes_are_here(unsigned first_lane, unsigned mask) {
     for (unsigned lane = 0; lane < WARP; ++lane) {
-        const Thread& other = threads[first_lane + lane];
+        const Thread& other = block->threads[first_lane + lane];
         const bool here = other.state == State::IN_SHUFFLE && other.mask == mask;
         if (mask >> lane & 1 && !here) return false;
     }
@@ -93,7 +123,7 @@ bool all_lanes_are_here(unsigned first_lane, unsigned mask) {
 }  // namespace
 
 void wait_for_block(const char* place) {
-    Thread& me = threads[running];
+    Thread& me = block->threads[running];
     me.state = State::AT_BARRIER;
     me.barrier = place;
     races.arrive_at_barrier();
@@ -101,11 +131,18 @@ void wait_for_block(const char* place) {
     races.leave_barrier();
 }
 
-void fence() { threads[running].fenced = true; }
-bool fenced() { return threads[running].fenced; }
+void sleep() {
+    block->threads[running].state = State::ASLEEP;
+    switch_to_scheduler();
+}
+
+void* dynamic_shared() { return block->shared.get() + GUARD; }
+
+void fence() { block->threads[running].fenced = true; }
+bool fenced() { return block->threads[running].fenced; }
 
 uint64_t exchange(unsigned mask, uint64_t bits, unsigned source) {
-    Thread& me = threads[running];
+    Thread& me = block->threads[running];
     me.state = State::IN_SHUFFLE;
     me.mask = mask;
     const auto in_mask = [mask](unsigned lane) { return lane < WARP && mask >> lane & 1; };
@@ -116,9 +153,9 @@ uint64_t exchange(unsigned mask, uint64_t bits, unsigned source) {
     const unsigned first_lane = running / WARP * WARP;
     if (all_lanes_are_here(first_lane, mask)) {  // the last to come serves them all
         for (unsigned lane = 0; lane < WARP; ++lane) {
-            Thread& other = threads[first_lane + lane];
+            Thread& other = block->threads[first_lane + lane];
             if (!(mask >> lane & 1)) continue;
-            other.received = threads[first_lane + other.source].given;
+            other.received = block->threads[first_lane + other.source].given;
             other.state = State::READY;
         }
     }
@@ -150,22 +187,27 @@ struct Schedule {
 // Returns when the thread has to wait, or has ended.
 void resume(unsigned number) {
     running = number;
-    Thread& thread = threads[number];
+    Thread& thread = block->threads[number];
     threadIdx = thread.index;
     races.enter_thread(number);
     if (thread.has_fibre) return go(scheduler, thread.here);
     thread.has_fibre = true;
-    start(scheduler, thread.here, stacks.get() + number * STACK, fibre);
+    start(scheduler, thread.here, block->stacks.get() + number * STACK, fibre);
 }
 
-// Gives turns to threads [first, last) until all of them wait at a barrier, are done, or are stuck.
+// Gives turns to threads [first, last) until all of them wait at a barrier, sleep, are done, or are
+// stuck.
 void run(unsigned first, unsigned last, Schedule& schedule) {
     for (bool any_ran = true; any_ran;) {
         any_ran = false;
         for (unsigned offset : schedule.permutation(last - first)) {
-            if (threads[first + offset].state != State::READY) continue;
+            Thread& thread = block->threads[first + offset];
+            if (thread.state != State::READY) continue;
+            const bool slept = thread.slept;
+            thread.slept = false;
             resume(first + offset);
             any_ran = true;
+            moved |= !slept || thread.state != State::ASLEEP;
         }
     }
 }
@@ -177,17 +219,29 @@ std::string description(const Thread& thread) {
     return name + " waits at " + thread.barrier;
 }
 
+// Wakes those that sleep. Whether any do.
+bool wake(unsigned count) {
+    bool any = false;
+    for (unsigned i = 0; i < count; ++i) {
+        Thread& thread = block->threads[i];
+        if (thread.state != State::ASLEEP) continue;
+        thread.state = State::READY;
+        any = thread.slept = true;
+    }
+    return any;
+}
+
 // Opens the barrier that all threads wait at. False if the block has ended, or will never go on.
 bool open_barrier(unsigned count) {
     if (!error.empty()) return false;
+    Thread* threads = block->threads;
     const Thread& one = threads[0];
     for (unsigned i = 0; i < count; ++i) {
         const Thread& other = threads[i];
         const bool ended = one.state == State::DONE && other.state == State::DONE;
         const bool waiting = one.state == State::AT_BARRIER && other.state == State::AT_BARRIER;
         if (ended || (waiting && !std::strcmp(one.barrier, other.barrier))) continue;
-        const std::string x = std::to_string(blockIdx.x), y = std::to_string(blockIdx.y);
-        error = "block (" + x + ", " + y + "): " + description(one) + ", " + description(other);
+        error = place() + description(one) + ", " + description(other);
         return false;
     }
     if (one.state == State::DONE) return false;
@@ -226,50 +280,115 @@ Shared shared_memory() {
     return found;
 }
 
-void run_block(Schedule& schedule, const Shared& shared) {
+void poison(void* start, size_t size) {
+    for (size_t i = 0; i < size; ++i) static_cast<volatile unsigned char*>(start)[i] = POISON;
+}
+
+// Makes a block the one that runs.
+void choose(Block& chosen, const Shared& shared) {
+    block = &chosen;
+    blockIdx = chosen.index;
+    races.choose_block(chosen.number);
+    // With NaN: a block must not find there what the one before left.
+    poison(shared.start, shared.size);
+}
+
+// Makes a block number `number` of the grid, at its start.
+void begin(Block& begun, unsigned number, const Shared& shared) {
+    begun.index = {number % gridDim.x, number / gridDim.x, 0};
+    begun.ended = false;
     const unsigned count = blockDim.x;
     for (unsigned i = 0; i < MAX_THREADS; ++i) {
-        threads[i].state = i < count ? State::READY : State::DONE;
-        threads[i].index = {i, 0, 0};
-        threads[i].fenced = false;
+        Thread& thread = begun.threads[i];
+        thread.state = i < count ? State::READY : State::DONE;
+        thread.index = {i, 0, 0};
+        thread.fenced = thread.slept = false;
     }
-    races.start_block(count, shared.start, shared.size, stacks.get());
-    // With NaN: a block must not find there what the one before left.
-    for (size_t i = 0; i < shared.size; ++i) static_cast<volatile char*>(shared.start)[i] = -1;
-    const unsigned group = schedule.depth_first ? WARP : count;
-    do {
-        // Warps are groups of depth-first schedules; otherwise the whole block is one group.
-        for (unsigned g : schedule.permutation((count + group - 1) / group))
-            run(g * group, std::min(count, (g + 1) * group), schedule);
-    } while (open_barrier(count));
+    begun.shared.reset(new unsigned char[shared_size + 2 * GUARD]);
+    poison(begun.shared.get(), shared_size + 2 * GUARD);
+    begun.number = races.start_block(count, begun.stacks.get());
+    races.forget(shared.start, shared.size);
+    races.forget(begun.shared.get(), shared_size);
+}
+
+// Runs the block that was chosen to its next barrier, or to its end. Whether it waits for others.
+bool run_to_barrier(Schedule& schedule) {
+    const unsigned count = blockDim.x, group = schedule.depth_first ? WARP : count;
+    // Warps are groups of depth-first schedules; otherwise the whole block is one group.
+    for (unsigned g : schedule.permutation((count + group - 1) / group))
+        run(g * group, std::min(count, (g + 1) * group), schedule);
+    if (error.empty() && wake(count)) return true;
+    block->ended = !open_barrier(count);
+    return false;
+}
+
+void check_guards(const Block& ended) {
+    const unsigned char* start = ended.shared.get();
+    const auto changed = [](unsigned char byte) { return byte != POISON; };
+    for (const unsigned char* guard : {start, start + GUARD + shared_size})
+        if (error.empty() && std::any_of(guard, guard + GUARD, changed))
+            error = place() + "writes outside its shared memory";
+}
+
+// Runs blocks [first, last) of the grid side by side until all have ended, or one fails.
+void run_blocks(unsigned first, unsigned last, Schedule& schedule, const Shared& shared) {
+    const unsigned count = last - first;
+    while (blocks.size() < count) blocks.emplace_back(new Block());
+    for (unsigned i = 0; i < count; ++i) begin(*blocks[i], first + i, shared);
+    unsigned left = count, idle = 0;
+    while (left) {
+        moved = false;
+        for (unsigned i : schedule.permutation(count)) {
+            if (blocks[i]->ended) continue;
+            choose(*blocks[i], shared);
+            bool waits = false;
+            do waits = run_to_barrier(schedule);
+            while (!block->ended && !waits && (schedule.depth_first || count == 1));
+            if (block->ended) {
+                check_guards(*block);
+                --left;
+            }
+            if (!error.empty()) return;
+        }
+        idle = moved ? 0 : idle + 1;
+        if (idle == PATIENCE) {
+            error = place() + "sleeps for ever";
+            return;
+        }
+    }
 }
 
 }  // namespace
 
-// Runs entry(arguments) for every thread of the grid. Returns what went wrong, or null.
+// Runs entry(arguments) for every thread of the grid, each block with `shared_bytes` of dynamic shared
+// memory, all blocks side by side if `cooperative`. Returns what went wrong, or null.
 extern "C" __attribute__((visibility("default")))
 const char* launch(void (*entry)(void**), void** arguments, unsigned grid_x, unsigned grid_y,
-                   unsigned block, int order, int depth_first) {
-    if (block == 0 || block > MAX_THREADS || block % WARP || !grid_x || !grid_y || grid_y > 65535)
+                   unsigned block_size, unsigned shared_bytes, int cooperative, int order,
+                   int depth_first) {
+    const unsigned count = grid_x * grid_y;
+    if (block_size == 0 || block_size > MAX_THREADS || block_size % WARP || !grid_x || !grid_y ||
+        grid_y > 65535 || (cooperative && count > SIDE_BY_SIDE))
         return "this launch is not legal";
     kernel = entry;
     kernel_arguments = arguments;
     error.clear();
-    blockDim = {block, 1, 1};
+    blockDim = {block_size, 1, 1};
     gridDim = {grid_x, grid_y, 1};
+    shared_size = shared_bytes;
     const Shared shared = shared_memory();
     Schedule schedule = {Order(order), depth_first != 0, std::mt19937()};
-    for (unsigned number : schedule.permutation(grid_x * grid_y)) {
-        blockIdx = {number % grid_x, number / grid_x, 0};
-        run_block(schedule, shared);
-        if (error.empty()) continue;
-        races.end_grid();
-        for (Thread& thread : threads)  // those in the middle of the kernel are given up
-            if (thread.state != State::DONE) thread.has_fibre = false;
-        return error.c_str();
-    }
+    if (cooperative)
+        run_blocks(0, count, schedule, shared);
+    else
+        for (unsigned number : schedule.permutation(count))
+            if (error.empty()) run_blocks(number, number + 1, schedule, shared);
     races.end_grid();
-    return nullptr;
+    if (error.empty()) return nullptr;
+    for (const auto& each : blocks)  // threads in the middle of the kernel are given up
+        for (Thread& thread : each->threads)
+            if (thread.state != State::DONE) thread.has_fibre = false;
+    return error.c_str();
 }
 
 }  // namespace host
