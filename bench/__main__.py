@@ -20,6 +20,7 @@ from rich.progress import Progress
 from rich.table import Table
 
 from bench import THREADS, conv, elementwise, images, optimizers, recurrent, text
+from gpunet.backend.cuda import probe
 
 # In a file or a pipe the table keeps its width.
 console = Console(highlight=False, width=None if sys.stdout.isatty() else 120)
@@ -261,6 +262,10 @@ def main() -> None:
         console.print(
             f"[yellow]{package} is not installed, so it is left out: pip install {package}[/]"
         )
+    console.print(
+        "[dim]This is the CPU. The figures of a GPU, PyTorch's beside them, come from "
+        f"`make bench-gpu` (python -m bench.gpu)[/]: {probe() or 'here is one'}"
+    )
     results = run(options.workloads, rivals, *((0.5, 1) if options.quick else (2.0, 3)))
     show(results)
     if options.json:

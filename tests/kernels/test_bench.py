@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import importlib
 import json
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -10,6 +12,7 @@ from typing import Any
 
 import pytest
 
+import gpunet
 from bench import gpu, kernels
 from gpunet import backend
 from gpunet.backend import Backend
@@ -116,6 +119,107 @@ def test_without_a_gpu_there_are_no_figures(monkeypatch: pytest.MonkeyPatch) -> 
 def test_less_memory_takes_fewer_elements() -> None:
     with pretended(HostGPU(capacity=1 << 20)):
         assert gpu.fitting(backend.get("cuda:0")) == (1 << 20) // 64
+
+
+# --- PyTorch beside it
+
+
+class FakeTorch:
+    """What bench asks of PyTorch with a GPU, answered by gpunet on the CPU.
+
+    Attributes:
+        asked: the devices that tensors were made on. idle: how often all work was waited for.
+    """
+
+    def __init__(self) -> None:
+        self.asked, self.idle, self.events = set(), 0, 0
+        self.nn = SimpleNamespace(functional=gpunet.functional)
+        self._VF = SimpleNamespace(lstm=self._lstm)
+        self.backends = SimpleNamespace(
+            cudnn=SimpleNamespace(allow_tf32=True),
+            cuda=SimpleNamespace(matmul=SimpleNamespace(allow_tf32=True)),
+        )
+        self.cuda = SimpleNamespace(
+            is_available=lambda: True,
+            synchronize=self._wait,
+            empty_cache=lambda: None,
+            Event=self._event,
+        )
+        self.optim = SimpleNamespace(SGD=self._sgd)
+        self.float32 = "float32"
+
+    def tensor(
+        self, values: Any, device: str, dtype: Any = None, requires_grad: bool = False
+    ) -> Any:
+        self.asked.add(device)
+        return gpunet.tensor(values, dtype, "cpu", requires_grad)
+
+    def zeros(self, size: tuple[int, ...], dtype: Any, device: Any) -> Any:
+        return gpunet.zeros(size, dtype=dtype)
+
+    def _lstm(self, x: Any, state: Any, weights: Any, *how: Any) -> Any:
+        assert how == (True, 1, 0.0, True, False, False)
+        assert [tuple(h.shape) for h in state] == [(1, x.shape[1], weights[1].shape[1])] * 2
+        return gpunet.functional.lstm(x, *weights)
+
+    def _sgd(self, params: Any, fused: bool, **options: Any) -> Any:
+        assert fused
+        return gpunet.optim.SGD(params, **options)
+
+    def _wait(self) -> None:
+        self.idle += 1
+
+    def _event(self, enable_timing: bool) -> Any:
+        assert enable_timing
+        self.events += 1
+        return SimpleNamespace(record=lambda: None, elapsed_time=lambda later: 2.0)
+
+
+def test_steps_of_pytorch_on_a_gpu(be: Backend, monkeypatch: pytest.MonkeyPatch) -> None:
+    fake = FakeTorch()
+    monkeypatch.setitem(sys.modules, "torch", fake)  # type: ignore[arg-type]
+    names = ("relu", "bias + gelu", "cross_entropy", "embedding", "lstm", "optim.SGD", "gru")
+    works = tuple(work for work in kernels.WORKS if work.name in names)
+    monkeypatch.setattr(kernels, "WORKS", works)
+    rival = gpu.find_torch()
+    assert rival is not None
+    assert not fake.backends.cudnn.allow_tf32
+    assert not fake.backends.cuda.matmul.allow_tf32
+    figures = gpu.step_figures(be, SIZE, rival, repeats=3)
+    assert figures.keys() == set(names)
+    compared = {name for name, one in figures.items() if one.get("torch") == 2.0}
+    assert compared == set(names) - {"gru"}
+    assert (fake.asked, fake.idle, fake.events) == ({"cuda:0"}, 6, 6 * 4)
+    for work in works:
+        if work.rival:  # the same numbers, the same work
+            theirs = kernels.prepared(work, rival, SIZE, "float32", "cpu")()
+            ours = kernels.prepared(work, kernels.Framework(), SIZE, "float32", "cpu")()
+            for y, z in zip(theirs, ours, strict=True):
+                assert y.tolist() == z.tolist()
+
+
+def test_a_pytorch_without_a_gpu_is_no_rival(monkeypatch: pytest.MonkeyPatch) -> None:
+    fake = FakeTorch()
+    fake.cuda.is_available = lambda: False
+    monkeypatch.setitem(sys.modules, "torch", fake)  # type: ignore[arg-type]
+    assert gpu.find_torch() is None
+    monkeypatch.setitem(sys.modules, "torch", None)  # type: ignore[arg-type]
+    assert gpu.find_torch() is None
+
+
+def test_the_benchmark_of_the_cpu_says_how_a_gpus_is_run(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    cpu = importlib.import_module("bench.__main__")
+    monkeypatch.setattr(cpu, "find_rivals", lambda python: ({}, {}))
+    monkeypatch.setattr(cpu, "run", lambda *given: {})
+    monkeypatch.setattr(cpu, "show", lambda results: None)
+    monkeypatch.setattr(cpu, "probe", lambda: "there is no NVIDIA driver")
+    monkeypatch.setattr(sys, "argv", ["bench"])
+    cpu.main()
+    said = " ".join(capsys.readouterr().out.split())
+    assert "make bench-gpu" in said
+    assert "there is no NVIDIA driver" in said
 
 
 # --- the ledger
