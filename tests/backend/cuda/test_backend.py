@@ -22,7 +22,7 @@ def test_bfloat16(be) -> None:
     x, wide = be.asarray(rounded), be.asarray(rounded.astype("float32"))
     for kernel in (
         lambda x: be.activation.gelu_fwd(x, bias=x[0]),
-        lambda x: be.activation.elu_bwd(x, x, 0.5),
+        lambda x: be.activation.elu_bwd(x, x, 0.5, 1.0, 1.0),
         lambda x: be.softmax.log_softmax_fwd(x),
         lambda x: be.reduction.column_sum(x),
         lambda x: be.dropout.dropout(x, 0.5, 1, 2),
