@@ -106,6 +106,9 @@ def _parser() -> argparse.ArgumentParser:
 
     summary = command("summary", "show layers, output shapes, parameters and multiply-adds")
     summary.add_argument("config", help="a .toml file")
+    summary.add_argument(
+        "--memory", action="store_true", help="what a training step holds of memory, by layer"
+    )
     add_settings(summary)
 
     report = command("report", "put all of a run, finished or failed, on one page of HTML")

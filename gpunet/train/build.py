@@ -177,6 +177,9 @@ def build_trainer(
             f"train.accumulate must be at most the {batches} batches of an epoch, got {each}",
         )
     schedule = build_schedule(config, optimizer, -(-batches // each), task.more_is_better)
+    if config.precision.dtype == "float16" and isinstance(optimizer, optim.LBFGS):
+        problem = "precision.dtype must be float32 with LBFGS, whose step has several gradients"
+        raise ConfigError(config.name, f"{problem}, got float16")
     return Trainer(
         task,
         model,
@@ -187,4 +190,5 @@ def build_trainer(
         schedule,
         config.regularization,
         config.average,
+        config.precision,
     )

@@ -191,12 +191,24 @@ class CuPyDevice:
         free, total = runtime.memGetInfo()
         return Memory(total, free, self._pool.used_bytes(), self._pool.free_bytes())
 
+    def largest_block(self) -> int:
+        self._make_current()
+        low, high = 0, runtime.memGetInfo()[0]
+        while high - low > _MEGABYTE:
+            size = (low + high) // 2
+            try:
+                runtime.free(runtime.malloc(size))
+                low = size
+            except runtime.CUDARuntimeError:
+                high = size
+        return low
+
     def release(self) -> None:
         self._make_current()
         self._pool.free_all_blocks()
 
 
-_NULL = np.uint64(0)
+_NULL, _MEGABYTE = np.uint64(0), 1 << 20
 
 
 class _Loaded(dict[str, Any]):
