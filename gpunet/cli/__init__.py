@@ -60,7 +60,9 @@ def _parser() -> argparse.ArgumentParser:
         "--out", metavar="RUN", help="folder to write; default runs/NAME, numbered if taken"
     )
     train.add_argument(
-        "--resume", metavar="RUN", help="go on with a run that was stopped, bit for bit"
+        "--resume",
+        metavar="RUN",
+        help="go on with a run that was stopped, bit for bit, or from one of its checkpoints",
     )
     add_settings(train)
     add_device(train)

@@ -242,6 +242,14 @@ class DiagnosticsConfig:
 
 
 @dataclass(frozen=True)
+class WatchConfig:
+    """What other programs show of a run: TensorBoard, which is told `every` so many steps."""
+
+    tensorboard: bool = False
+    every: Positive = 50
+
+
+@dataclass(frozen=True)
 class CheckpointsConfig:
     """What is kept beside the latest checkpoint and the best: those of the last `keep` epochs.
 
@@ -270,6 +278,7 @@ class Config:
     regularization: RegularizationConfig = RegularizationConfig()
     average: AverageConfig | None = None
     diagnostics: DiagnosticsConfig = DiagnosticsConfig()
+    watch: WatchConfig = WatchConfig()
     checkpoints: CheckpointsConfig = CheckpointsConfig()
 
 

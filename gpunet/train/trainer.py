@@ -69,7 +69,8 @@ class Trainer:
 
     Attributes:
         progress: see `Progress`. stop: set it to True to stop after the step under way.
-        averaging: of the weights. evaluation: of the last epoch. batches: of the last step.
+        averaging: of the weights. evaluation: of the last epoch.
+        batches, figures: of the last step; the latter are means over its examples.
     """
 
     def __init__(
@@ -98,6 +99,7 @@ class Trainer:
         self.progress = Progress()
         self.evaluation: Evaluation | None = None
         self.batches: list[Batch] = []
+        self.figures: dict[str, float] = {}
         self.stop = False
 
     def fit(self) -> bool:
@@ -168,7 +170,8 @@ class Trainer:
             progress.sums[name] = progress.sums.get(name, 0.0) + total
         if self.schedule:
             self.schedule.after_batch()
-        return {name: total / size for name, total in evaluations[0].items()}
+        self.figures = {name: total / size for name, total in evaluations[0].items()}
+        return self.figures
 
     def _step(self, closure: Callable[[], float]) -> bool:
         """The optimizer's step, unless its gradients overflowed in half precision."""

@@ -159,6 +159,7 @@ def test_written_text_has_every_default_and_one_line_a_layer(tmp_path):
         "max_norm = 0.0\n"
         "\n[diagnostics]\nevery = 50\ngradient_norms = false\nweight_norms = false\n"
         "update_ratios = false\nactivations = false\ndead_units = false\nmemory = false\n"
+        "\n[watch]\ntensorboard = false\nevery = 50\n"
         "\n[checkpoints]\nkeep = 1\nevery = 0\n"
     )
 

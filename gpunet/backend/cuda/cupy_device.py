@@ -93,6 +93,8 @@ class CuPyDevice:
 
     def from_host(self, values: Any, dtype: DType | None = None) -> Array:
         self._make_current()
+        # CuPy copies into pinned memory of its own, starts the transfer on the current stream and
+        # does not wait for it: a batch travels while the step before it is computed.
         return cupy.asarray(values, dtype)
 
     def to_host(self, array: Array) -> Any:
