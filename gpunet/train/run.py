@@ -142,6 +142,7 @@ class Run(Callback):
         self._restore_weights(self.checkpoint, saved, trainer)
         checkpoint.restore_optimizer(self.checkpoint, saved, trainer.optimizer)
         trainer.load_state_dict(saved.state)
+        trainer.carried = checkpoint.carried(saved, trainer.be)
         if not trainer.progress.seen:  # it may have been killed while it wrote what follows
             self._follow_up(trainer)
 
@@ -183,7 +184,7 @@ class Run(Callback):
         }
         latest = self.folder / CHECKPOINT
         average = trainer.averaging.average
-        checkpoint.save(latest, trainer.model, trainer.optimizer, state, average)
+        checkpoint.save(latest, trainer.model, trainer.optimizer, state, average, trainer.carried)
 
     def _restore_weights(self, path: Path, saved: Checkpoint, trainer: Trainer) -> None:
         checkpoint.restore_model(path, saved, trainer.model)

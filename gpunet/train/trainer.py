@@ -31,7 +31,7 @@ from gpunet.train.locate import (
 )
 from gpunet.train.regularization import change_gradients, change_weights
 from gpunet.train.schedule import RunSchedule
-from gpunet.train.tasks import Evaluation, Task
+from gpunet.train.tasks import Carried, Evaluation, Task
 
 _NOT_AGAIN = (
     "when it was done again it was finite: the model keeps state of its own, or draws random "
@@ -70,6 +70,7 @@ class Trainer:
     Attributes:
         progress: see `Progress`. stop: set it to True to stop after the step under way.
         averaging: of the weights. evaluation: of the last epoch. batches: of the last step.
+        carried: the model's state after the last step, where it goes on from batch to batch.
     """
 
     def __init__(
@@ -95,6 +96,7 @@ class Trainer:
         self.progress = Progress()
         self.evaluation: Evaluation | None = None
         self.batches: list[Batch] = []
+        self.carried: Carried = None
         self.stop = False
 
     def fit(self) -> bool:
@@ -139,10 +141,13 @@ class Trainer:
         """Makes one step on these batches; returns their figures before it: means."""
         progress = self.progress
         evaluations: list[dict[str, float]] = []
+        after: list[Carried] = []
 
         def closure() -> float:  # some optimizers evaluate more than once a step
             first = not evaluations
-            evaluations.append(self._add_gradients(batches, drawn if first else None))
+            sums, carried = self._add_gradients(batches, drawn if first else None)
+            evaluations.append(sums)
+            after.append(carried)
             if first:
                 self._tell("on_gradients")
             change_gradients(self.model, self.regularization, progress.step)
@@ -150,7 +155,10 @@ class Trainer:
 
         size, drawn = sum(len(inputs) for inputs, _ in batches), random.counter
         self.batches = batches
+        if self.loader.position <= len(batches):  # the first of an epoch
+            self.carried = None
         self.optimizer.step(closure)
+        self.carried = after[0]
         change_weights(self.model, self.regularization)
         self.averaging.after_step(self.model, self.loader.epoch)
 
@@ -163,17 +171,21 @@ class Trainer:
             self.schedule.after_batch()
         return {name: total / size for name, total in evaluations[0].items()}
 
-    def _add_gradients(self, batches: list[Batch], drawn: int | None) -> dict[str, float]:
-        """Adds up the gradients of the mean over all examples; returns sums of the figures.
+    def _add_gradients(
+        self, batches: list[Batch], drawn: int | None
+    ) -> tuple[dict[str, float], Carried]:
+        """Adds up the gradients of the mean over all examples.
+
+        Returns sums of the figures, and what the model carries on.
 
         Args:
             drawn: how much was drawn before; None where the result may be anything.
         """
         sums: dict[str, float] = {}
         size = sum(len(inputs) for inputs, _ in batches)
-        watched = drawn is not None and self.config.stop_at_nan
+        watched, carried = drawn is not None and self.config.stop_at_nan, self.carried
         for i, (x, t) in enumerate(map(self._on_device, batches)):
-            loss, figures = self.task.loss(self.model, x, t)
+            loss, figures, carried = self.task.loss_after(self.model, x, t, carried)
             figures = {"loss": loss.item(), **figures}
             if watched and not math.isfinite(figures["loss"]):
                 self._replay(f"the loss must be finite, got {figures['loss']}", batches, drawn)
@@ -184,7 +196,7 @@ class Trainer:
                 sums[name] = sums.get(name, 0.0) + mean * len(x)
         if watched and not gradients_finite(self._watched):
             self._replay("gradients must be finite", batches, drawn)
-        return sums
+        return sums, carried
 
     def _on_device(self, batch: Batch) -> tuple[Tensor, Tensor]:
         x, t = (Tensor(self.be.asarray(array), self.be) for array in batch)
@@ -254,10 +266,13 @@ class Trainer:
         """Does a step again, without the optimizer, and looks at everything."""
         if fault := fault_in_weights(self.model, self._rule):
             return fault
+        carried = [self.carried]
         for x, t in map(self._on_device, batches):
 
             def run(x: Tensor = x, t: Tensor = t) -> None:
-                self.task.loss(self.model, x, t)[0].backward()
+                loss, _, after = self.task.loss_after(self.model, x, t, carried[-1])
+                carried.append(after)
+                loss.backward()
 
             if fault := fault_in_data(x, t) or fault_in_operations(self.model, run):
                 return fault
