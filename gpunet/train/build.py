@@ -54,6 +54,9 @@ def build_task(config: Config) -> Task:
     if config.data.validation:
         problem = "train.stateful needs data.validation = 0: windows held out would be missing"
         raise ConfigError(config.name, problem)
+    if config.train.auto_accumulate:
+        problem = "train.stateful cannot be with train.auto_accumulate: batches stay whole"
+        raise ConfigError(config.name, problem)
     return kind(criterion, config.train.metrics, stateful=True)
 
 
@@ -193,6 +196,9 @@ def build_trainer(
             f"train.accumulate must be at most the {batches} batches of an epoch, got {each}",
         )
     schedule = build_schedule(config, optimizer, -(-batches // each), task.more_is_better)
+    if config.precision.dtype == "float16" and isinstance(optimizer, optim.LBFGS):
+        problem = "precision.dtype must be float32 with LBFGS, whose step has several gradients"
+        raise ConfigError(config.name, f"{problem}, got float16")
     return Trainer(
         task,
         model,
@@ -203,4 +209,5 @@ def build_trainer(
         schedule,
         config.regularization,
         config.average,
+        config.precision,
     )

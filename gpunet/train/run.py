@@ -35,7 +35,7 @@ from gpunet.train.trainer import Trainer
 CONFIG, METRICS, CHECKPOINT = "config.toml", "metrics.jsonl", "checkpoint.safetensors"
 BEST, FAILURE, VOCABULARIES = "best.safetensors", "failure.txt", "vocabularies.json"
 # A resumed run may be another in these: they decide nothing, or what is not yet computed.
-FREE = ("device ", "checkpoints.", "diagnostics.", "data.workers ", "train.epochs ")
+FREE = ("device ", "checkpoints.", "diagnostics.", "watch.", "data.workers ", "train.epochs ")
 
 
 class Run(Callback):
@@ -142,7 +142,9 @@ class Run(Callback):
         self._restore_weights(self.checkpoint, saved, trainer)
         checkpoint.restore_optimizer(self.checkpoint, saved, trainer.optimizer)
         trainer.load_state_dict(saved.state)
-        trainer.carried = checkpoint.carried(saved, trainer.be)
+        trainer.gradients.carried = checkpoint.carried(saved, trainer.be)
+        if self.checkpoint.name != CHECKPOINT:
+            self._go_back(trainer)
         if not trainer.progress.seen:  # it may have been killed while it wrote what follows
             self._follow_up(trainer)
 
@@ -184,7 +186,9 @@ class Run(Callback):
         }
         latest = self.folder / CHECKPOINT
         average = trainer.averaging.average
-        checkpoint.save(latest, trainer.model, trainer.optimizer, state, average, trainer.carried)
+        checkpoint.save(
+            latest, trainer.model, trainer.optimizer, state, average, trainer.gradients.carried
+        )
 
     def _restore_weights(self, path: Path, saved: Checkpoint, trainer: Trainer) -> None:
         checkpoint.restore_model(path, saved, trainer.model)
@@ -205,6 +209,32 @@ class Run(Callback):
         if keep > 1:
             _copy(self.checkpoint, self.folder / f"epoch-{len(history):04}.safetensors")
             for path in sorted(self.folder.glob("epoch-*.safetensors"))[:-keep]:
+                path.unlink()
+
+    def _go_back(self, trainer: Trainer) -> None:
+        """An older checkpoint becomes the latest, and what came after it is given up.
+
+        Raises:
+            CheckpointError: the best epoch until then, which patience asks for, was not kept.
+        """
+        done, best = len(trainer.progress.history), trainer.best_epoch()
+        kept = self.folder / BEST, self.folder / f"epoch-{best:04}.safetensors", self.checkpoint
+        found = next((path for path in kept if path.is_file() and _epochs(path) == best), None)
+        if found is None and self.config.train.patience:
+            raise CheckpointError(
+                "resume",
+                f"the best epoch so far, {best}, must have been kept to go back to "
+                f"{self.checkpoint.name}, got none",
+                "with patience, a run ends with its weights",
+            )
+        _copy(self.checkpoint, self.folder / CHECKPOINT)
+        self.checkpoint = self.folder / CHECKPOINT
+        if found:
+            _copy(found, self.folder / BEST)
+        else:
+            (self.folder / BEST).unlink(missing_ok=True)
+        for path in self.folder.glob("epoch-*.safetensors"):
+            if _epochs(path) > done:
                 path.unlink()
 
     # --- is it the same run?
@@ -243,6 +273,11 @@ def _fingerprint(dataset: Dataset) -> str:
     for array in (dataset.inputs, dataset.targets):
         value = zlib.crc32(array.tobytes(), value)
     return f"{dataset.name} ({len(dataset):,} examples, CRC-32 {value:08x})"
+
+
+def _epochs(path: Path) -> int:
+    """How many were done when a checkpoint was written."""
+    return len(checkpoint.load(path).state["progress"]["history"])
 
 
 def _copy(source: Path, target: Path) -> None:

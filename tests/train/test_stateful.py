@@ -58,10 +58,10 @@ def test_consecutive_windows_are_not_shuffled_or_left_out(option) -> None:
 # --- training
 
 
-def make(windows: int, accumulate: int = 1, epochs: int = 2) -> Trainer:
+def make(windows: int, accumulate: int = 1, epochs: int = 2, stateful: bool = True) -> Trainer:
     model = small()
     return Trainer(
-        LanguageModel(stateful=True),
+        LanguageModel(stateful=stateful),
         model,
         SGD(model.parameters(), lr=0.5),
         DataLoader(text(windows), PARTS, consecutive=True),
@@ -99,12 +99,11 @@ def test_the_state_makes_a_difference_and_parts_may_end_sooner() -> None:
     """Ten windows: parts of 3, 3, 3 and 1."""
     trainer = make(10, epochs=1)
     assert trainer.fit()
-    assert trainer.carried[0].shape == (2, 3, 6)
-    assert not trainer.carried[0].requires_grad
-    plain = make(10, epochs=1)
-    plain.task = LanguageModel()
+    assert trainer.gradients.carried[0].shape == (2, 3, 6)
+    assert not trainer.gradients.carried[0].requires_grad
+    plain = make(10, epochs=1, stateful=False)
     assert plain.fit()
-    assert plain.carried is None
+    assert plain.gradients.carried is None
     a, b = (t.progress.history[0]["train_loss"] for t in (trainer, plain))
     assert a != b
 
@@ -203,6 +202,9 @@ def test_refused(config) -> None:
         ConfigError, match=r"letters: train\.stateful is for language models, got c"
     ):
         build_task(replace(good, task="classification"))
+    parts = replace(good, train=replace(good.train, auto_accumulate=True))
+    with pytest.raises(ConfigError, match=r"train\.stateful cannot be with train\.auto_accumulate"):
+        build_task(parts)
     held_out = replace(good, data=replace(good.data, validation=0.1))
     with pytest.raises(ConfigError, match=r"train\.stateful needs data\.validation = 0"):
         build_task(held_out)
