@@ -24,6 +24,7 @@ PACKAGES = (
     "safetensors",
     "matplotlib",
     "pillow",
+    "tensorboardX",
     "cupy-cuda12x",
     "cupy-cuda13x",
 )
