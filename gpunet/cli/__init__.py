@@ -18,6 +18,8 @@ EXAMPLES = """examples:
   gpunet eval runs/digits                          the figures of the test set, in detail
   gpunet compare runs/digits runs/digits-2         their curves in one picture
   gpunet predict runs/digits seven.png             what is on this picture?
+  gpunet predict runs/sentiment "a film without a single idea"
+  gpunet folds configs/sentiment.toml              the mean over ten test sets
   gpunet generate runs/shakespeare_lstm --prompt ROMEO: --temperature 0.8
   gpunet summary configs/digits.toml               layers, shapes, parameters, multiply-adds
   gpunet report runs/digits                        all of it on one page
@@ -66,6 +68,12 @@ def _parser() -> argparse.ArgumentParser:
     )
     add_settings(train)
     add_device(train)
+
+    folds = command("folds", "train once for each fold of a data set, and tell the mean")
+    folds.add_argument("config", help="a .toml file, e.g. configs/sentiment.toml")
+    folds.add_argument("--out", metavar="FOLDER", help="for the runs; default runs/NAME-folds")
+    add_settings(folds)
+    add_device(folds)
 
     evaluate = command("eval", "measure a trained network on the test set")
     evaluate.add_argument(
@@ -153,6 +161,10 @@ def _parser() -> argparse.ArgumentParser:
     demo.add_argument(
         "--out", metavar="FOLDER", default="demos", help="figures go to FOLDER/NAME; default demos"
     )
+    demo.add_argument(
+        "--input", action="append", default=[], metavar="FILE",
+        help="a file of your own, for those that take one; may be repeated",
+    )  # fmt: skip
     demo.add_argument("--source", action="store_true", help="print the program instead")
 
     command("info", "show versions, devices, the kernel cache, and why there is no GPU")

@@ -40,6 +40,6 @@ def test_every_row_of_a_demonstration_is_a_row() -> None:
 
 def test_the_figures_of_the_page_are_those_that_are_written(performance) -> None:
     how = "run: gpunet demo --all --out docs/images/lectures; python -m tests.lectures --write"
-    for name in demonstrations():
+    for name in (each.name for each in demonstrations().values() if not each.minutes):
         drawn = {path.name for path in performance(name).figures}
         assert drawn == {path.name for path in (pages.FIGURES / name).glob("*.*")}, how
