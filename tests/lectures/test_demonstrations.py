@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import re
 import string
+import sys
 from pathlib import Path
 
 import pytest
@@ -18,7 +19,7 @@ every_demonstration = pytest.mark.parametrize("name", NAMES)
 MOST = 120  # lines
 RUSSIAN = Path(recipes.__file__).parent / "russian"
 WORD = re.compile("[a-z]{3}")  # "x1", "AND" and "{:.1%}" need no translation
-ITSELF = {"gpunet", "math", "matplotlib", "numpy", "sklearn", "__future__"}
+ITSELF = {"gpunet", "matplotlib", "numpy", "sklearn", *sys.stdlib_module_names}
 
 
 @every_demonstration
