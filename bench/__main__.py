@@ -10,10 +10,11 @@ from typing import Any
 
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
-from bench import plan
+from bench import crossover, plan
 from bench.measure import add_compiling, find_rivals, keep, machine, run
 from bench.show import compare, console, show
 from gpunet import backend
+from gpunet.backend import crossover as stored
 
 SECONDS, ROUNDS = 0.7, 3
 QUICK_SECONDS, QUICK_ROUNDS = 0.3, 1
@@ -52,6 +53,9 @@ def bench(options: Any) -> int:
         if not options.quick and be.device == "cpu":
             add_compiling(results, tell)
     show(results, missing)
+    if be.device != "cpu":
+        crossover.find(be.device)
+        console.print(stored.describe(be.gpu.name))  # type: ignore[attr-defined]
     if before is not None:
         compare(results, before)
     if options.json:

@@ -47,6 +47,13 @@ def text(workload: str) -> str:
     return f"conv2d {kernel}×{kernel}, {channels}, {moves}, batch {batch}: {direction}"
 
 
+def least_bytes(workload: str) -> int:
+    """Of x, the filters and y, or their gradients, each once."""
+    *shape, stride, padding, direction = WORKLOADS[workload]
+    x, w, y = (array.nbytes for array in _arrays(*shape, stride, padding))
+    return x + w + y + (x + w if direction == "backward" else 0)
+
+
 def multiply_adds(workload: str) -> int:
     """Of a pass; backward there are two products, one where the gradient of x is not asked for."""
     batch, c_in, c_out, size, kernel, stride, padding, direction = WORKLOADS[workload]

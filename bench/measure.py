@@ -26,10 +26,14 @@ Tell = Callable[[str], None]
 
 def worker(python: str, *arguments: str, **environment: str) -> dict[str, Any]:
     """What a worker prints."""
+    return start([python, "-m", "bench.worker", *arguments], **environment)
+
+
+def start(command: list[str], **environment: str) -> dict[str, Any]:
+    """What a process prints in its last line, as JSON."""
     # Warm caches include Python's own, also where the environment forbids to write them.
     inherited = {k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE"}
     paths = f"{TOP}{os.pathsep}{inherited.get('PYTHONPATH', '')}".rstrip(os.pathsep)
-    command = [python, "-m", "bench.worker", *arguments]
     done = subprocess.run(
         command,
         capture_output=True,

@@ -28,7 +28,8 @@ class Operation:
         shapes: of the operands; a whole number in front of one stands for indices below it.
         call: does it, given the functions of a framework and the operands.
         numpy: does it with NumPy, given the operands; None where NumPy has no such thing.
-        moved: bytes read and written at the least. multiply_adds: where they are the bound.
+        moved: bytes read and written at the least, where they are the bound.
+        multiply_adds, result_bytes: of a product, where arithmetic is.
     """
 
     shapes: tuple[Any, ...]
@@ -36,6 +37,13 @@ class Operation:
     numpy: Callable[..., Any] | None = None
     moved: int = 0
     multiply_adds: int = 0
+    result_bytes: int = 0
+
+    def operands_bytes(self) -> int:
+        """Of the operands and the result of a product, each once; 0 of all else."""
+        if not self.multiply_adds:
+            return 0
+        return sum(4 * int(np.prod(shape)) for shape in self.shapes) + self.result_bytes
 
     def arrays(self) -> list[np.ndarray]:
         """The operands."""
@@ -109,31 +117,39 @@ OPERATIONS = {
     ),
     "op-sort": Operation(((ROWS // 8, COLUMNS),), lambda f, x: f.sort(x), np.sort, N),
     "op-matmul": Operation(
-        2 * ((1024, 1024),), lambda f, x, y: f.matmul(x, y), np.matmul, multiply_adds=1 << 30
+        2 * ((1024, 1024),),
+        lambda f, x, y: f.matmul(x, y),
+        np.matmul,
+        multiply_adds=1 << 30,
+        result_bytes=1 << 22,
     ),
     "op-matmul-small": Operation(
         ((128, 784), (784, 512)),
         lambda f, x, y: f.matmul(x, y),
         np.matmul,
         multiply_adds=128 * 784 * 512,
+        result_bytes=4 * 128 * 512,
     ),
     "op-bmm": Operation(
         ((64, 128, 64), (64, 64, 128)),
         lambda f, x, y: f.bmm(x, y),
         np.matmul,
         multiply_adds=64 * 128 * 64 * 128,
+        result_bytes=4 * 64 * 128 * 128,
     ),
     "op-linear": Operation(
         ((128, 784), (512, 784), (512,)),
         lambda f, x, w, b: f.linear(x, w, b),
         lambda x, w, b: x @ w.T + b,
         multiply_adds=128 * 784 * 512,
+        result_bytes=4 * 128 * 512,
     ),
     "op-attention": Operation(
         3 * ((4, 8, 256, 64),),
         lambda f, q, k, v: f.scaled_dot_product_attention(q, k, v),
         lambda q, k, v: _softmax(q @ k.swapaxes(-1, -2) / 8) @ v,
         multiply_adds=4 * 8 * 256 * 256 * 64 * 2,
+        result_bytes=4 * 4 * 8 * 256 * 64,
     ),
 }
 WORKLOADS = tuple(OPERATIONS)

@@ -54,6 +54,9 @@ RIVALS: dict[str, tuple[str, ...]] = {
         for name in overhead.WORKLOADS
     },
 }
+WORKLOADS = tuple(name for name in RIVALS if name[0] == "W" and "-" not in name) + tuple(
+    name for name in RIVALS if name.startswith("lstm-")
+)
 # Of a workload the memory counts, so it has a process of its own; operations share one.
 OPERATIONS = (*operations.WORKLOADS, *elementwise.WORKLOADS, *overhead.WORKLOADS)
 QUICK = ("W1", "W1s", "W4", "W7", "W9", "op-add", "op-softmax", "op-layer_norm", "op-matmul",
@@ -92,6 +95,13 @@ def moved(workload: str) -> int:
     if workload in operations.OPERATIONS:
         return operations.OPERATIONS[workload].moved
     return elementwise.nbytes(workload) or 0
+
+
+def least_bytes(workload: str) -> int:
+    """Bytes of the operands and results of a product or convolution, each once; else 0."""
+    if workload in operations.OPERATIONS:
+        return operations.OPERATIONS[workload].operands_bytes()
+    return conv.least_bytes(workload) if workload in conv.WORKLOADS else 0
 
 
 def multiply_adds(workload: str) -> int:

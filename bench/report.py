@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from bench import gpu, plan
+from bench import gpu, plan, plots, profiles, scaling
 from bench.show import memory, milliseconds, rate, spread
 
 ROOT = Path(__file__).parent.parent
@@ -16,16 +16,35 @@ RESULTS = ROOT / "bench" / "results"
 
 def page() -> str:
     """The whole page."""
+    files = {file.stem: json.loads(file.read_text()) for file in sorted(RESULTS.glob("*.json"))}
     parts = [_INTRODUCTION]
-    for file in sorted(RESULTS.glob("*.json")):
-        content = json.loads(file.read_text())
-        if file.name.startswith("gpu-"):
-            parts.append(gpu.section(content, file.name))
-        else:
-            parts.append(_section(content["machine"], content["workloads"], file.name))
-    if not any(RESULTS.glob("gpu-*.json")):
+    parts += [
+        _section(content["machine"], content["workloads"], f"{name}.json")
+        for name, content in files.items()
+        if "workloads" in content
+    ]
+    if "scaling" in files:
+        parts.append(scaling.section(files["scaling"]))
+    if found := {name[8:]: of for name, of in files.items() if name.startswith("profile-")}:
+        parts.append(_PROFILES)
+        parts += [profiles.section(content, name) for name, content in found.items()]
+    on_gpus = {name: of for name, of in files.items() if name.startswith("gpu-")}
+    parts += [gpu.section(content, f"{name}.json") for name, content in on_gpus.items()]
+    if not on_gpus:
         parts.append("There is no GPU figure yet: no kernel has been timed on one.\n")
     return "\n".join(parts)
+
+
+def draw() -> list[Path]:
+    """The pictures: of every workload the figures of the last file that has it."""
+    results: dict[str, Any] = {}
+    sweeps: dict[str, Any] = {}
+    for file in sorted(RESULTS.glob("*.json")):
+        content = json.loads(file.read_text())
+        results |= content.get("workloads", {})
+        sweeps |= content.get("scaling", {})
+    ordered = {name: results[name] for name in plan.RIVALS if name in results}
+    return plots.draw(ordered, sweeps)
 
 
 def _section(machine: dict[str, Any], workloads: dict[str, Any], name: str) -> str:
@@ -75,12 +94,27 @@ brackets its share of what a plain copy or a large product of matrices reaches h
 Peak memory is the process's. In brackets stands that of a convolution: the growth of the process
 from its inputs alone to the peak of its first pass, inputs included, over the size of its inputs
 and outputs (`VmHWM` of Linux, begun anew before the pass). The goal is 1.5 at most.
+
+![Times of others, as multiples of gpunet's](images/bench-ratios.png)
+
+![What products and convolutions reach of this machine](images/bench-roofline.png)
+
+![Peak memory](images/bench-memory.png)
+"""
+
+_PROFILES = """## Where the time goes
+
+Profiles by `gpunet.profile()`: forward and backward by layer and operation. "Python" in a layer is
+what it does beside its operations: checks, new tensors, calls; "graph" is what the backward pass
+does itself; "outside" is the loop, `zero_grad` and all else. **Of the floor**: the least time for
+an operation's bytes (of a copy) and multiply-adds (of a large product) over the time it takes.
 """
 
 
 def main() -> None:
     PAGE.write_text(page(), encoding="utf-8")
-    print(f"written: {PAGE.relative_to(ROOT)}")
+    for file in (PAGE, *draw()):
+        print(f"written: {file.relative_to(ROOT)}")
 
 
 if __name__ == "__main__":

@@ -19,7 +19,7 @@ BATCH = {"W1": 128, "W1s": 32, "W7": 1}
 Step = Callable[[], object]
 
 
-def limit_threads() -> None:
+def limit_threads(count: int = THREADS) -> None:
     """Must run before a framework is imported."""
     for name in (
         "OMP_NUM_THREADS",
@@ -27,9 +27,9 @@ def limit_threads() -> None:
         "MKL_NUM_THREADS",
         "GPUNET_NUM_THREADS",
     ):
-        os.environ[name] = str(THREADS)
+        os.environ[name] = str(count)
     os.environ["JAX_PLATFORMS"] = "cpu"
-    cores = sorted(os.sched_getaffinity(0))[:THREADS]  # JAX takes as many threads as cores
+    cores = sorted(os.sched_getaffinity(0))[:count]  # JAX takes as many threads as cores
     os.sched_setaffinity(0, cores)
 
 
