@@ -388,11 +388,6 @@ def weights_of(operation: str, y: Tensor, gradient: Tensor | None) -> Array:
                 "reduce it first, e.g. with .sum() or .mean()",
             )
         return y.backend.full(y.shape, 1.0, y.dtype)
-    array = y.array
-    if isinstance(gradient, Tensor) and gradient.backend is y.backend:
-        weights = gradient.array
-        if weights.dtype is array.dtype and weights.shape == array.shape:
-            return weights
     if not isinstance(gradient, Tensor) or gradient.dtype != y.dtype:
         got = gradient.dtype if isinstance(gradient, Tensor) else type(gradient).__name__
         raise DTypeError(operation, f"gradient must be a gpunet.Tensor of {y.dtype}, got {got}")
