@@ -32,7 +32,7 @@ def main() -> None:
     times: dict[bool, list[float]] = {True: [], False: []}
     for step, batch in enumerate(islice(cycle(batches), STEPS)):
         watched = step % 2 == 0
-        trainer.config = replace(trainer.config, stop_at_nan=watched)
+        trainer.gradients.config = replace(trainer.config, stop_at_nan=watched)
         start = time.perf_counter()
         trainer.train_on([batch])
         times[watched].append(1e3 * (time.perf_counter() - start))

@@ -161,6 +161,12 @@ def layer(n: int, rng: Any) -> Arrays:
     return [*matrix(n, rng), rng.standard_normal((width, width)) / 32, rng.standard_normal(width)]
 
 
+def heads(n: int, rng: Any) -> Arrays:
+    """Queries, keys and values of heads of 64, and as long as makes n weights."""
+    length = min(512, 1 << (n.bit_length() - 1) // 2)
+    return list(rng.standard_normal((3, n // length**2, length, 64)))
+
+
 def gradients(n: int, rng: Any) -> Arrays:
     """A parameter and its gradient."""
     return [*matrix(n, rng), *matrix(n, rng)]
@@ -259,6 +265,11 @@ WORKS: tuple[Work, ...] = (
     biased("gelu", approximate="tanh"),
     plain("softmax", dim=-1),
     plain("log_softmax", dim=-1),
+    Work(
+        "attention",
+        heads,
+        function(lambda f, *qkv: f.scaled_dot_product_attention(*qkv, is_causal=True)),
+    ),
     Work("cross_entropy", scores, function(lambda f, x, t: f.cross_entropy(x, t))),
     Work(
         "layer_norm",

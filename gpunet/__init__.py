@@ -16,6 +16,7 @@ __version__ = "0.1.0"
 from gpunet import functional, nn, optim
 from gpunet.autograd import (
     Tensor,
+    autocast,
     enable_grad,
     grad,
     gradcheck,
@@ -29,6 +30,7 @@ from gpunet.backend import random as _random
 from gpunet.backend.dtypes import bool_ as bool
 from gpunet.backend.dtypes import float16, float32, float64, int8, int16, int32, int64, uint8
 from gpunet.functional import *
+from gpunet.optim import GradScaler
 from gpunet.profiling import profile
 
 half, float, double, int, long = float16, float32, float64, int32, int64
@@ -36,7 +38,9 @@ half, float, double, int, long = float16, float32, float64, int32, int64
 __all__ = [
     *functional.__all__,
     *_creation.__all__,
+    "GradScaler",
     "Tensor",
+    "autocast",
     "bool",
     "double",
     "enable_grad",

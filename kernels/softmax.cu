@@ -1,4 +1,5 @@
-// Softmax, log-softmax and fused cross entropy over rows, forward and backward.
+// Softmax, the weights of attention, log-softmax and fused cross entropy over rows, forward and
+// backward.
 //
 //     x, y, p, gy, gx     (rows, columns), columns at least 1; y may be x, gx may be gy, y or p
 //     target              (rows,) the class of each row
@@ -10,8 +11,9 @@
 //
 // Legal launches: any number of blocks, but one for cross_entropy_fwd_finish. A block a row, up to
 // what the device holds at once, is best, with about as many threads as a row has columns.
-// Bytes moved per element of s bytes: softmax_bwd and log_softmax_bwd 3 s, the others 2 s, which is
-// the least there is (with weights and targets on top, which are few).
+// Bytes moved per element of s bytes: those of a backward kernel 3 s, but 2 s of
+// cross_entropy_bwd; the others 2 s, which is the least there is (with weights and targets on top,
+// which are few).
 //
 // Twins: gpunet/backend/cpu/softmax.py.
 
@@ -23,20 +25,21 @@ __device__ acc_t row_sum(long long columns, Term term) {
     return block_sum(total);
 }
 
-// A row of x with what its softmax needs; the same in every thread of the block.
+// A row of scale x with what its softmax needs; the same in every thread of the block.
 struct SoftmaxRow {
     const T* x;
+    acc_t scale;
     acc_t top;    // the largest element; with it subtracted, no exponential overflows
-    acc_t total;  // the sum of e^(x - top), which lies between 1 and columns
+    acc_t total;  // the sum of e^(scale x - top), which lies between 1 and columns
 
-    __device__ SoftmaxRow(const T* row, long long columns) : x(row) {
-        acc_t largest = acc_t(x[0]);  // there is no -infinity to start from
-        BLOCK_STRIDE(j, columns) largest = fmax(largest, acc_t(x[j]));
+    __device__ SoftmaxRow(const T* row, long long columns, acc_t scale = 1) : x(row), scale(scale) {
+        acc_t largest = scale * acc_t(x[0]);  // there is no -infinity to start from
+        BLOCK_STRIDE(j, columns) largest = fmax(largest, scale * acc_t(x[j]));
         top = block_max(largest);
         total = row_sum(columns, [&](long long j) { return exp(shifted(j)); });
     }
 
-    __device__ acc_t shifted(long long j) const { return acc_t(x[j]) - top; }
+    __device__ acc_t shifted(long long j) const { return scale * acc_t(x[j]) - top; }
 };
 
 // ------------------------------------------------------------------------------------------------
@@ -61,6 +64,37 @@ KERNEL(softmax_bwd)(const T* gy, const T* y, T* gx, long long rows, long long co
         BLOCK_STRIDE(j, columns) {
             const acc_t centred = acc_t(gyi[j]) - dot;
             gxi[j] = T(acc_t(yi[j]) * centred);
+        }
+    }
+}
+
+// ------------------------------------------------------------------------------------------------
+// The weights of attention: y = softmax(scale x) over the keys that a query sees and 0 beyond,
+// gx = scale y (gy - sum(gy y)). Row i is query i % queries of its matrix, and sees the first
+// `first` + i % queries of the columns, which are the keys; first is at least 1.
+
+KERNEL(weights_fwd)(const T* x, T* y, long long rows, long long columns, long long queries,
+                    long long first, acc_t scale) {
+    BLOCK_PER_ROW(i, rows) {
+        T* yi = y + i * columns;
+        const long long reach = first + i % queries, seen = reach < columns ? reach : columns;
+        const SoftmaxRow row(x + i * columns, seen, scale);
+        const acc_t share = 1 / row.total;
+        BLOCK_STRIDE(j, columns) yi[j] = T(j < seen ? exp(row.shifted(j)) * share : 0);
+    }
+}
+
+KERNEL(weights_bwd)(const T* gy, const T* y, T* gx, long long rows, long long columns,
+                    acc_t scale) {
+    BLOCK_PER_ROW(i, rows) {
+        const T *gyi = gy + i * columns, *yi = y + i * columns;
+        T* gxi = gx + i * columns;
+        const acc_t dot = row_sum(columns, [=](long long j) {
+            return acc_t(gyi[j]) * acc_t(yi[j]);
+        });
+        BLOCK_STRIDE(j, columns) {
+            const acc_t centred = acc_t(gyi[j]) - dot;
+            gxi[j] = T(scale * acc_t(yi[j]) * centred);
         }
     }
 }

@@ -6,6 +6,7 @@ from gpunet.autograd.gradient import grad
 from gpunet.autograd.memory import written
 from gpunet.autograd.mode import (
     Watcher,
+    autocast,
     enable_grad,
     is_grad_enabled,
     no_grad,
@@ -22,6 +23,7 @@ __all__ = [
     "Tensor",
     "Watcher",
     "apply",
+    "autocast",
     "enable_grad",
     "grad",
     "gradcheck",

@@ -1,4 +1,4 @@
-"""Whether operations are recorded for the backward pass, or watched: switches of each thread."""
+"""Whether operations are recorded, watched, or computed in half precision: switches of a thread."""
 
 from __future__ import annotations
 
@@ -8,12 +8,17 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ContextDecorator, contextmanager, nullcontext
 from typing import Any, TypeVar
 
+from gpunet import backend
+from gpunet.backend import DType, dtypes
+from gpunet.errors import DTypeError
+
 F = TypeVar("F", bound=Callable[..., Any])
 
 
 class _Mode(threading.local):
     recording = True
     watcher: Watcher | None = None
+    autocast: Any = None  # the dtype that products are computed in; see `autocast`
 
 
 mode = _Mode()
@@ -58,6 +63,51 @@ def set_grad_enabled(mode: bool) -> _Recording:
 def is_grad_enabled() -> bool:
     """Whether operations on this thread are recorded now."""
     return mode.recording
+
+
+class autocast(ContextDecorator):
+    """Inside, products are computed in a half dtype, and what that would spoil in float32.
+
+    Of float32 tensors, `linear`, convolutions, `matmul` and its kin, attention and recurrent layers
+    take rounded copies, and give results of `dtype`. Softmax, normalisation, losses, exponentials,
+    logarithms, powers and sums take halves in float32, and give that. All else is as always: it
+    computes in the dtype where its operands meet. Parameters stay as they are, and so do their
+    gradients: the rounding is an operation with a gradient of its own. The backward pass stands
+    outside.
+
+    Args:
+        dtype: float16.
+        enabled: False switches it off inside another one.
+
+    Raises:
+        DTypeError: another dtype.
+
+    Differs from PyTorch: no `device_type`, since a tensor knows its device; rounded copies are not
+    kept for a second use; batch normalisation gives float32.
+    Source: Micikevicius et al., arXiv:1710.03740.
+
+    >>> import gpunet
+    >>> x = gpunet.ones(2, 2)
+    >>> with gpunet.autocast("float16"):
+    ...     y = x @ x
+    ...     z = y.softmax(1)
+    >>> str(y.dtype), str(z.dtype)
+    ('float16', 'float32')
+    """
+
+    def __init__(self, dtype: DType = "float16", enabled: bool = True):
+        if str(dtype) == "bfloat16" or backend.dtype(dtype) != dtypes.float16:
+            why = "NumPy, which holds the arrays of the CPU, has no bfloat16"
+            raise DTypeError("autocast", f"dtype must be float16, got {dtype}", why)
+        self._dtype = backend.dtype(dtype) if enabled else None
+        self._before: list[Any] = []
+
+    def __enter__(self) -> None:
+        self._before.append(mode.autocast)
+        mode.autocast = self._dtype
+
+    def __exit__(self, *_: object) -> None:
+        mode.autocast = self._before.pop()
 
 
 class Watcher:

@@ -85,10 +85,11 @@ class Backend(ABC):
         """`array` itself if it is C-contiguous, else a C-contiguous copy."""
 
     @abstractmethod
-    def matmul(self, a: Array, b: Array) -> Array:
+    def matmul(self, a: Array, b: Array, out: Array | None = None) -> Array:
         """Matrix product over the last two axes, leading axes broadcast (at least 2-D each).
 
-        Transposed views are taken as they are: BLAS reads them without a copy.
+        Transposed views are taken as they are: BLAS reads them without a copy. The product is
+        written into `out` if given, which has its shape and dtype, and any strides.
         """
 
     @abstractmethod

@@ -62,7 +62,9 @@ def _parser() -> argparse.ArgumentParser:
         "--out", metavar="RUN", help="folder to write; default runs/NAME, numbered if taken"
     )
     train.add_argument(
-        "--resume", metavar="RUN", help="go on with a run that was stopped, bit for bit"
+        "--resume",
+        metavar="RUN",
+        help="go on with a run that was stopped, bit for bit, or from one of its checkpoints",
     )
     add_settings(train)
     add_device(train)
@@ -108,6 +110,9 @@ def _parser() -> argparse.ArgumentParser:
 
     summary = command("summary", "show layers, output shapes, parameters and multiply-adds")
     summary.add_argument("config", help="a .toml file")
+    summary.add_argument(
+        "--memory", action="store_true", help="what a training step holds of memory, by layer"
+    )
     add_settings(summary)
 
     report = command("report", "put all of a run, finished or failed, on one page of HTML")

@@ -14,7 +14,10 @@ from gpunet.train.build import build_task
 
 def run(options: Any) -> int:
     model, config, be = restore(options.run, options.device)
-    task, test = build_task(config), data.load(config.data.set, "test", config.data.length)
+    task, test = (
+        build_task(config),
+        data.load(config.data.set, "test", config.data.length, config.data.fold),
+    )
     result = task.evaluate(model, test, be)
     details = task.table(result, test)
     table = Table(box=None, header_style="dim")

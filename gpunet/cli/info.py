@@ -25,6 +25,7 @@ PACKAGES = (
     "safetensors",
     "matplotlib",
     "pillow",
+    "tensorboardX",
     "cupy-cuda12x",
     "cupy-cuda13x",
 )

@@ -111,7 +111,7 @@ def _epochs(history: list[dict[str, Any]]) -> list[str]:
 
 
 def _layers(found: Run) -> list[str]:
-    lines = summarize(build_model(found.config), build_example(found.config.data))
+    lines = summarize(build_model(found.config), *build_example(found.config.data))
     rows = [
         [
             line.name,

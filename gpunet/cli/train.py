@@ -18,6 +18,7 @@ from gpunet.train.build import build_data, build_model, build_trainer, step_size
 from gpunet.train.config import Config, load
 from gpunet.train.diagnostics import Recorder, advice, read_records
 from gpunet.train.run import Run
+from gpunet.train.tensorboard import TensorBoard
 from gpunet.train.trainer import Trainer
 
 _LITERAL: Any = {"markup": False, "soft_wrap": True}  # how paths are printed
@@ -30,8 +31,6 @@ def run(options: Any) -> int:
             raise ArgumentError(
                 "train", "--resume must stand alone: the run has its own configuration"
             )
-        if Path(options.resume).is_file():
-            raise ArgumentError("train", f"--resume must be a folder, got {options.resume}, a file")
         folder = Run.open(Path(options.resume))
         config = folder.config
     elif options.config:
@@ -54,6 +53,8 @@ def run(options: Any) -> int:
     trainer.callbacks = [TrainingBars(), folder]
     if config.diagnostics.wanted:
         trainer.callbacks.append(Recorder(config.diagnostics, folder.folder))
+    if config.watch.tensorboard:
+        trainer.callbacks.append(TensorBoard(config.watch, folder.folder))
     if options.resume and folder.begun:
         folder.restore(trainer)
 
@@ -63,6 +64,8 @@ def run(options: Any) -> int:
     )
     ready = f"{reason}; ready after {time.perf_counter() - started:.1f} s"
     console.print(ready, style="dim", **_LITERAL)
+    if config.precision.dtype == "float16" and be.device == "cpu":
+        console.print("float16 is slower than float32 on a CPU: it pays on a GPU", style="dim")
     return _train(trainer, folder, config, started)
 
 

@@ -128,14 +128,14 @@ def mel_bands(bands: int, window: int, rate: int) -> NDArray[np.float64]:
 
 
 def log_mel(
-    samples: Floats, rate: int, bands: int = 32, frames: int = 96, window: int = 256, hop: int = 80
+    samples: Floats, rate: int, bands: int = 32, frames: int = 64, window: int = 256, hop: int = 80
 ) -> Floats:
     """A recording as a picture: the loudness of each mel band at each moment.
 
     Decibels below the loudest, cut off at 80, as 1 (the loudest) to 0 (that and less).
 
     Shapes: samples (T,); the result (1, bands, frames), the highest band in the first row. A
-    shorter recording stands in the middle of it, of a longer one its middle is taken.
+    shorter recording stands in the middle of it, of a longer one the loudest stretch is taken.
 
     Args:
         rate: samples a second. window, hop: see `spectrogram`.
@@ -146,5 +146,6 @@ def log_mel(
     picture = 1 + decibels[::-1] / RANGE
     missing = max(0, frames - picture.shape[1])
     picture = np.pad(picture, ((0, 0), (missing // 2, missing - missing // 2)))
-    start = (picture.shape[1] - frames) // 2
+    before = np.pad(np.cumsum(power.sum(0)), (1, 0))
+    start = 0 if missing else int((before[frames:] - before[:-frames]).argmax())
     return picture[np.newaxis, :, start : start + frames].astype(np.float32)

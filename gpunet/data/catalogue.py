@@ -9,28 +9,36 @@ from typing import Literal
 from gpunet.data.image import Framing
 from gpunet.errors import ArgumentError
 
+Format = Literal["package", "idx", "cifar", "text", "sentences", "pairs", "recordings", "series"]
+
 
 @dataclass(frozen=True, kw_only=True)
 class Description:
     """One data set.
 
     Args:
-        shape: (C, H, W) of an input; of a text, (T,), a window where no length is asked for; of a
-            series, (L, 1), the values that a forecast is made from.
+        shape: (C, H, W) of an input; of a text, (T,), a window where no length is asked for; of
+            sentences, (T,), a usual length; of a series, (L, 1), the values that a forecast is made
+            from.
         white: the value in the files that becomes 1.0; 0 stays 0.
-        classes: the names that the labels 0..K-1 stand for; of a text, its vocabulary.
+        classes: the names that the labels 0..K-1 stand for; of a text, its vocabulary;
+            of translations, the tokens are known once the files are read.
         framing: how a glyph lies in its frame, for `read_image`; None for pictures of other things.
-        digests: file name to SHA-256; images before labels, those to train on before the others.
-            For an archive, see `download.digest`.
+        digests: file name to SHA-256; images before labels, those to train on before the others;
+            of sentences, a file a class; of pairs of them, the source's before the target's. For an
+            archive, see `download.digest`.
         mirrors: addresses of folders that hold the files, ending in "/", or of the one file; none
             where nobody does.
         format: how they are read: as one file of the package, MNIST's files, CIFAR's records, a
-            text in UTF-8, an archive of recordings, one series (a line a value, which stands last)
-            or several (a line a series, in the columns W0, W1, ...).
+            text in UTF-8, labelled sentences or pairs of sentences (one a line), an archive of
+            recordings, or a table with a value of a series at the end of each line.
+        vocabulary: tokens that sentences are made of, learned from those to train on.
+        folds: parts that a set without a split of its own is tested on in turn.
         folder: their folder, if it is not named as the set.
         rate: samples a second of recordings.
         horizon: of a series, how many values a forecast has. held_out: its last values, to test on.
-        unit: of its values. step: what lies between them, such as "day".
+        season: steps after which it is much as it was. unit: of its values. step: what lies
+            between them, such as "day".
     """
 
     shape: tuple[int, ...]
@@ -39,11 +47,14 @@ class Description:
     framing: Framing | None = None
     digests: Mapping[str, str]
     mirrors: tuple[str, ...] = ()
-    format: Literal["package", "idx", "cifar", "text", "recordings", "series", "table"] = "idx"
+    format: Format = "idx"
+    vocabulary: int = 0
+    folds: int = 0
     folder: str = ""
     rate: int = 0
     horizon: int = 0
     held_out: int = 0
+    season: int = 1
     unit: str = ""
     step: str = ""
 
@@ -61,7 +72,27 @@ CIFAR_CLASSES = (
     *("dog", "frog", "horse", "ship", "truck"),
 )
 
+SERIES = "https://raw.githubusercontent.com/jbrownlee/Datasets/master/"
+
 CATALOGUE: Mapping[str, Description] = {
+    # Champagne by Perrin Freres, 1964 to 1972; Makridakis, Wheelwright 1989.
+    "champagne_sales": Description(
+        shape=(24, 1),
+        classes=(),
+        digests={
+            "monthly_champagne_sales.csv": (
+                "bf2179f9c4df80a355146ce80da5c29d5cd5f36918d98f8b07cb04cda59e59eb"
+            )
+        },
+        mirrors=(SERIES,),
+        format="series",
+        folder="timeseries",
+        horizon=12,
+        held_out=24,
+        season=12,
+        unit="million",
+        step="month",
+    ),
     "cifar10": Description(
         shape=(3, 32, 32),
         classes=CIFAR_CLASSES,
@@ -91,7 +122,7 @@ CATALOGUE: Mapping[str, Description] = {
                 "8b9de63ed6789492bf497625e7f9beb96a63d367b4b0a21754006f749fa5e5da"
             )
         },
-        mirrors=("https://raw.githubusercontent.com/jbrownlee/Datasets/master/",),
+        mirrors=(SERIES,),
         format="series",
         folder="timeseries",
         horizon=7,
@@ -151,6 +182,24 @@ CATALOGUE: Mapping[str, Description] = {
             "https://storage.googleapis.com/cvdf-datasets/mnist/",
         ),
     ),
+    # German into English: captions of photographs. The files of task 1, as they are.
+    "multi30k": Description(
+        shape=(15,),
+        classes=(),
+        digests={
+            "train.de.gz": "726e39b2fa9eb9ffb6dc763fb35a179f80fae06ffc5d28b6ace5faa883de28a6",
+            "train.en.gz": "d79cfa999dd4c51d2cb42499b6796d5a882c3a8a961923c25a898c90f8bbd56f",
+            "test_2016_flickr.de.gz": (
+                "9204244e408ccb38d2a55cfcd344df15005fc42a07a6e55ca6c52b6ababb8cc8"
+            ),
+            "test_2016_flickr.en.gz": (
+                "611d361c6334bc7246101d48097c13cf5c4413c5befc793cc629934359d532d9"
+            ),
+        },
+        mirrors=("https://raw.githubusercontent.com/multi30k/dataset/master/data/task1/raw/",),
+        format="pairs",
+        vocabulary=4000,
+    ),
     # Of the 2018 Data Science Bowl's first training pictures, those of 256 × 256 pixels by name:
     # 160 to train on, the next 40 to test. Label maps count the nuclei of a picture.
     "nuclei": Description(
@@ -175,9 +224,22 @@ CATALOGUE: Mapping[str, Description] = {
         ),
         folder="nuclei_dsb2018",
     ),
+    # Its page, www.cs.cornell.edu/people/pabo/movie-review-data, has the same files in an archive.
+    "rt_polarity": Description(
+        shape=(22,),
+        classes=("negative", "positive"),
+        digests={
+            "rt-polarity.neg": "4ace77d558c3714723843f1d65b60c01e3417b208180f0728808d76ad0eeeaca",
+            "rt-polarity.pos": "2da124ec187a9d5a29c9f04e91c540e02baed5af8868f550a26bd6fd4dbf8bf0",
+        },
+        mirrors=("https://raw.githubusercontent.com/yoonkim/CNN_sentence/master/",),
+        format="sentences",
+        vocabulary=10_000,
+        folds=10,
+    ),
     # DIGIT_SPEAKER_INDEX.wav of six speakers; the indices 0 to 4 are the test set.
     "spoken_digits": Description(
-        shape=(1, 32, 96),
+        shape=(1, 32, 64),
         classes=tuple("0123456789"),
         digests={
             "recordings.zip": "aacc6435ec019f03383d4aa575de70fa6775a5c68b50d87c766d1c14bb2b79ac"
@@ -198,22 +260,6 @@ CATALOGUE: Mapping[str, Description] = {
         ),
         format="text",
     ),
-    "weekly_sales": Description(
-        shape=(8, 1),
-        classes=(),
-        digests={
-            "Sales_Transactions_Dataset_Weekly.csv": (
-                "c406378a12fd93d4ac6c3751bca8bc345554461e000d3708759cef26e0bb8cc1"
-            )
-        },
-        mirrors=("https://archive.ics.uci.edu/ml/machine-learning-databases/00396/",),
-        format="table",
-        folder="sales_weekly",
-        horizon=4,
-        held_out=8,
-        unit="sold",
-        step="week",
-    ),
 }
 
 
@@ -221,7 +267,7 @@ def names() -> tuple[str, ...]:
     """The names that `load` and `describe` know.
 
     >>> names()[:4]
-    ('cifar10', 'cifar10_subset', 'daily_min_temperatures', 'digits')
+    ('champagne_sales', 'cifar10', 'cifar10_subset', 'daily_min_temperatures')
     """
     return tuple(CATALOGUE)
 

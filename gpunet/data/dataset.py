@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from gpunet.errors import ArgumentError, DataError, DTypeError
+from gpunet.text import Vocabulary
 
 Index = Sequence[int] | NDArray[np.integer[Any]]
 
@@ -28,6 +29,8 @@ class Dataset:
             places; those of the pixels of images are (N, H, W), those of tokens (N, T). Or float32,
             values that are to be estimated, every one finite.
         classes: the K names that the labels stand for; none where targets are values.
+        vocabularies: of texts of unequal lengths, which are filled up with `text.PADDING`: that of
+            the inputs and, where targets are texts, too, theirs.
 
     Raises:
         DTypeError: inputs or targets are neither float32 nor int64.
@@ -45,6 +48,7 @@ class Dataset:
     inputs: NDArray[np.float32] | NDArray[np.int64]
     targets: NDArray[Any]
     classes: tuple[str, ...]
+    vocabularies: tuple[Vocabulary, ...] = ()
 
     def __post_init__(self) -> None:
         for field, array in (("inputs", self.inputs), ("targets", self.targets)):
@@ -86,7 +90,7 @@ class Dataset:
                 self._whose,
             )
         chosen = chosen.astype(np.intp)
-        return Dataset(self.name, self.inputs[chosen], self.targets[chosen], self.classes)
+        return replace(self, inputs=self.inputs[chosen], targets=self.targets[chosen])
 
     def split(self, fraction: float, seed: int) -> tuple[Dataset, Dataset]:
         """Two disjoint random parts: the rest, and the `fraction` held out for validation.

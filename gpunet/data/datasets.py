@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from gpunet.data import idx, series
+from gpunet.data import idx, series, texts
 from gpunet.data.audio import decode_wav, log_mel
 from gpunet.data.catalogue import Description, describe
 from gpunet.data.dataset import Dataset
@@ -26,8 +26,8 @@ SUBSET = {"train": 5_000, "test": 1_000}  # records of the whole set
 SPOKEN_TEST = 5  # recordings of each digit by each speaker
 
 
-def load(name: str, split: str, length: int | None = None) -> Dataset:
-    """A data set of real pictures or sounds, scaled to [0, 1], or a text or series in windows.
+def load(name: str, split: str, length: int | None = None, fold: int | None = None) -> Dataset:
+    """A data set of real pictures or sounds, scaled to [0, 1], of texts, or a series in windows.
 
     "digits" is a part of the package. The others are read from `$GPUNET_DATA/NAME/`, else from the
     user's cache (`$XDG_CACHE_HOME/gpunet/data/NAME/`, by default in `~/.cache`), where the files
@@ -36,32 +36,38 @@ def load(name: str, split: str, length: int | None = None) -> Dataset:
 
     | name | training | test | shape | source |
     | --- | --- | --- | --- | --- |
+    | champagne_sales | 46 | 13 | (24, 1) | Makridakis, Wheelwright 1989, from 1964 to 1972 |
     | cifar10 | 50,000 | 10,000 | (3, 32, 32) | Krizhevsky, technical report, Toronto 2009 |
     | cifar10_subset | 5,000 | 1,000 | (3, 32, 32) | the first of them |
     | daily_min_temperatures | 3,251 | 359 | (28, 1) | Australian Bureau of Meteorology, 1981-1990 |
     | digits | 3,823 | 1,797 | (1, 8, 8) | Alpaydin, Kaynak 1998, doi:10.24432/C50P49 |
     | fashion_mnist | 60,000 | 10,000 | (1, 28, 28) | Xiao, Rasul, Vollgraf, arXiv:1708.07747 |
     | mnist | 60,000 | 10,000 | (1, 28, 28) | LeCun, Bottou, Bengio, Haffner, Proc. IEEE 86, 1998 |
+    | multi30k | 29,000 | 1,000 | (T,) | Elliott et al., VL 2016, German into English |
     | nuclei | 160 | 40 | (1, 256, 256) | Caicedo et al., Nature Methods 16, 2019, BBBC038v1 |
-    | spoken_digits | 2,700 | 300 | (1, 32, 96) | Jackson et al., doi:10.5281/zenodo.1342401 |
+    | rt_polarity | 9,594 | 1,068 | (T,) | Pang, Lee, ACL 2005, sentences on films |
+    | spoken_digits | 2,700 | 300 | (1, 32, 64) | Jackson et al., doi:10.5281/zenodo.1342401 |
     | tinyshakespeare | 15,685 | 1,742 | (64,) | Karpathy, github.com/karpathy/char-rnn |
-    | weekly_sales | 26,763 | 4,055 | (8, 1) | Tan, doi:10.24432/C5XS4Q |
 
     Targets are a label for each picture, those of "nuclei" one for each pixel. A text is cut into
     windows that follow one another, (N, length) of characters' numbers; targets are the characters
-    that come next. The first 9/10 of it are to train on, `classes` is its vocabulary.
+    that come next. The first 9/10 of it are to train on, `classes` is its vocabulary. Sentences are
+    filled up with `text.PADDING`; their `vocabularies` are learned from those to train on: words of
+    "rt_polarity", pieces of words (byte pairs) of "multi30k", whose targets are sentences between
+    `text.START` and `text.END`. "rt_polarity" is tested on one of ten random folds.
 
     A recording is the picture that `log_mel` makes of it. A series is cut into all windows of as
     many values as a forecast is made from; targets are the values that come next, (N, horizon),
-    as they are. The last values (365 days, 8 weeks) are to test on; see `series.windows`.
+    as they are. The last values (24 months, 365 days) are to test on; see `series.windows`.
 
     Args:
         name: one of `names()`.
         split: "train" or "test".
-        length: characters in a window of a text, 64 by default; pictures have none.
+        length: characters in a window of a text, 64 by default; other sets have none.
+        fold: which part of a set without a split of its own is the test set; the first by default.
 
     Raises:
-        ArgumentError: another name or split, or a length that does not fit.
+        ArgumentError: another name or split, or a length or fold that does not fit.
         DataError: a file is damaged, or missing and could not be downloaded.
 
     >>> load("digits", "test")
@@ -70,13 +76,23 @@ def load(name: str, split: str, length: int | None = None) -> Dataset:
     description = describe(name)
     if split not in ("train", "test"):
         raise ArgumentError("load", f'split must be "train" or "test", got {split!r}')
+    if fold is not None and not 0 <= fold < description.folds:
+        rule = f"in 0..{description.folds - 1}" if description.folds else "left out"
+        raise ArgumentError("load", f"fold must be {rule} for {name}, got {fold}")
     if description.format == "text":
         return _windows(name, split, description.shape[0] if length is None else length)
     if length is not None:
-        raise ArgumentError("load", f"length is for texts, got {length} for {name}, which is none")
+        raise ArgumentError(
+            "load", f"length is for a text in windows, got {length} for {name}, which is none"
+        )
+    if description.format in ("sentences", "pairs"):
+        contents = [_read(name, file)[0] for file in description.digests]
+        if description.format == "pairs":
+            return texts.pairs(name, split, contents)
+        return texts.sentences(name, split, contents, fold or 0)
     if description.format == "recordings":
         return _recordings(name, split)
-    if description.format in ("series", "table"):
+    if description.format == "series":
         return _series(name, split)
     images, labels = {"package": _packed, "idx": _idx, "cifar": _cifar}[description.format](
         name, split
@@ -126,7 +142,7 @@ def _recordings(name: str, split: str) -> Dataset:
 def _series(name: str, split: str) -> Dataset:
     description = describe(name)
     (file,), (length, _) = description.digests, description.shape
-    values = series.parse(_read(name, file)[0], file, description.format == "table")
+    values = series.parse(_read(name, file)[0], file)
     inputs, targets = series.windows(
         values, length, description.horizon, description.held_out, split
     )

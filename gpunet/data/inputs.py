@@ -18,7 +18,7 @@ from gpunet.errors import DataError
 def read_input(name: str, path: str | os.PathLike[str]) -> NDArray[np.float32]:
     """The file at `path` as a batch of one input of the data set `name`.
 
-    Of a series, it is the last values of the first series in the file.
+    Of a series, it is the last values in the file.
 
     Shapes: (1, C, H, W), or (1, L, 1) of a series.
 
@@ -30,15 +30,15 @@ def read_input(name: str, path: str | os.PathLike[str]) -> NDArray[np.float32]:
     if known.format == "recordings":
         samples, rate = read_wav(path, known.rate)
         return log_mel(samples, rate, *known.shape[1:])[np.newaxis]
-    if known.format not in ("series", "table"):
+    if known.format != "series":
         return read_image(path, known.shape, known.framing)
     try:
         content = Path(path).read_bytes()
     except OSError as error:
         problem = f"{path} must be readable, got: {error.strerror}"
         raise DataError("read_input", problem) from error
-    values, length = series.parse(content, str(path), known.format == "table"), known.shape[0]
-    if values.shape[1] < length:
+    values, length = series.parse(content, str(path)), known.shape[0]
+    if len(values) < length:
         rule = f"{path} must have at least {length} values"
-        raise DataError("read_input", f"{rule}, got {values.shape[1]}")
-    return values[:1, -length:, np.newaxis]
+        raise DataError("read_input", f"{rule}, got {len(values)}")
+    return values[np.newaxis, -length:, np.newaxis]

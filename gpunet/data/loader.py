@@ -15,6 +15,7 @@ from gpunet.data.dataset import Dataset
 from gpunet.data.draws import Draws
 from gpunet.data.transforms import Transform
 from gpunet.errors import ArgumentError, CheckpointError
+from gpunet.text import PADDING, bucket, trim
 
 Batch = tuple[NDArray[Any], NDArray[Any]]
 
@@ -27,6 +28,9 @@ class DataLoader:
     Each pass starts at the epoch's first batch (after `load_state_dict`: at the batch that comes
     next) and, once complete, moves on to the next epoch. Every batch is a fresh array that the
     caller may keep or change.
+
+    Texts of unequal lengths (a data set with `vocabularies`) are trimmed to the longest of their
+    batch, and a shuffled epoch has batches of texts that are about as long, in a new order.
 
     Args:
         dataset: where the examples come from.
@@ -84,6 +88,7 @@ class DataLoader:
         # `take` copies an array that is not contiguous as a whole, every time: do it once.
         self._inputs: NDArray[Any] = np.ascontiguousarray(dataset.inputs)
         self._targets = np.ascontiguousarray(dataset.targets)
+        self._lengths = _lengths(dataset) if dataset.vocabularies else None
 
     def __len__(self) -> int:
         """The number of batches in an epoch."""
@@ -125,16 +130,16 @@ class DataLoader:
 
     def _batches(self, epoch: int, first: int) -> Iterator[Batch]:
         """The batches of an epoch from number `first` on."""
-        order = self._order(epoch)
+        order = self._order(epoch)[first:]
         if not self.workers:
-            for number in range(first, len(self)):
-                yield self._batch(order, epoch, number)
+            for chosen in order:
+                yield self._batch(chosen, epoch)
             return
         pool = ThreadPoolExecutor(self.workers, "gpunet-loader")
         waiting: deque[Future[Batch]] = deque()
         try:
-            for number in range(first, len(self)):
-                waiting.append(pool.submit(self._batch, order, epoch, number))
+            for chosen in order:
+                waiting.append(pool.submit(self._batch, chosen, epoch))
                 if len(waiting) > AHEAD * self.workers:
                     yield waiting.popleft().result()
             while waiting:
@@ -142,17 +147,32 @@ class DataLoader:
         finally:  # also where the caller leaves its loop, or an error its batch
             pool.shutdown(cancel_futures=True)
 
-    def _order(self, epoch: int) -> NDArray[np.int64]:
-        if not self.shuffle:
-            return np.arange(len(self.dataset))
-        # As a spawn key, and not in the seed, where (seed, 0) would repeat the stream of seed.
-        sequence = np.random.SeedSequence(self.seed, spawn_key=(epoch,))
-        return np.random.Generator(np.random.Philox(sequence)).permutation(len(self.dataset))
+    def _order(self, epoch: int) -> list[NDArray[np.int64]]:
+        """The examples of each batch of an epoch."""
+        size, order = self.batch_size, np.arange(len(self.dataset))
+        if self.shuffle:
+            # As a spawn key, and not in the seed, where (seed, 0) would repeat the stream of seed.
+            sequence = np.random.SeedSequence(self.seed, spawn_key=(epoch,))
+            generator = np.random.Generator(np.random.Philox(sequence))
+            if self._lengths is not None:
+                batches = bucket(self._lengths, size, generator)
+                return [batch for batch in batches if len(batch) == size or not self.drop_last]
+            order = generator.permutation(len(self.dataset))
+        return [order[i * size : (i + 1) * size] for i in range(len(self))]
 
-    def _batch(self, order: NDArray[np.int64], epoch: int, number: int) -> Batch:
-        """Batch `number` of an epoch; depends on its arguments alone, so any thread may make it."""
-        chosen = order[number * self.batch_size : (number + 1) * self.batch_size]
+    def _batch(self, chosen: NDArray[np.int64], epoch: int) -> Batch:
+        """The examples `chosen`; depends on its arguments alone, so any thread may make it."""
         inputs, targets = self._inputs.take(chosen, axis=0), self._targets.take(chosen, axis=0)
+        if self._lengths is not None:
+            inputs, targets = trim(inputs), trim(targets) if targets.ndim == 2 else targets
         if self.transform is not None:
             inputs, targets = self.transform(inputs, targets, Draws(self.seed, epoch, chosen))
         return inputs, targets
+
+
+def _lengths(dataset: Dataset) -> NDArray[np.int64]:
+    """What texts are sorted by: lengths of the targets that are texts, then those of the inputs."""
+    lengths: NDArray[np.int64] = (dataset.inputs != PADDING).sum(1)
+    if dataset.targets.ndim == 2:
+        lengths += (dataset.targets != PADDING).sum(1) * (dataset.inputs.shape[1] + 1)
+    return lengths

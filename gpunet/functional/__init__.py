@@ -52,7 +52,7 @@ from gpunet.functional.sorting import *
 from gpunet.functional.trigonometry import *
 
 # Modules for the others, not for users.
-_HELPERS = ("check", "criterion", "dims", "geometry", "positions", "promotion", "windows")
+_HELPERS = frozenset("check criterion dims geometry positions precision promotion windows".split())
 
 
 def _public(value: object) -> bool:

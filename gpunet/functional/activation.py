@@ -14,6 +14,7 @@ from gpunet.backend import Array, Backend
 from gpunet.errors import ArgumentError
 from gpunet.functional.check import floating, is_tensor, one_of
 from gpunet.functional.conversion import clone
+from gpunet.functional.precision import in_single
 from gpunet.functional.promotion import real
 
 
@@ -193,6 +194,7 @@ class LogSigmoid(Activation):
         return be.activation.logsigmoid_bwd(gy, x, bias=bias)
 
 
+@in_single
 def logsigmoid(x: Tensor) -> Tensor:
     """log σ(x) = −log(1 + e^−x), without overflow and without the logarithm of a rounded 0.
 
@@ -316,6 +318,7 @@ class Softplus(Activation):
         return be.activation.softplus_bwd(gy, x, self.beta, self.threshold, bias=bias)
 
 
+@in_single
 def softplus(x: Tensor, beta: float = 1.0, threshold: float = 20.0) -> Tensor:
     """log(1 + e^(beta·x)) / beta; x itself where beta·x > `threshold`, as in PyTorch.
 

@@ -13,6 +13,7 @@ from gpunet.backend import Array, Backend, random
 from gpunet.errors import ArgumentError, DTypeError
 from gpunet.functional.check import describe, is_tensor, same_dtype, shape_error
 from gpunet.functional.criterion import broadcast_shape
+from gpunet.functional.precision import in_half
 from gpunet.functional.promotion import cast, wide
 
 SCORES = 1 << 21  # how many are held at a time
@@ -26,7 +27,7 @@ class Attention(Op):
     Keeps q, k and v, and no weights: the backward pass computes a block of P again. It is as in
     FlashAttention, but a block holds whole rows of P, so that a plain softmax will do.
     With gP = gout·vᵀ and gS = P ⊙ (gP − Σ gP ⊙ P) along each row:
-    gv = Pᵀ·gout, gq = scale·gS·k, gk = scale·gSᵀ·q, gmask = gS.
+    gv = Pᵀ·gout, gmask = gS, gq = scale·gS·k, gk = scale·gSᵀ·q.
     """
 
     def __init__(self, scale: float, causal: bool, p: float):
@@ -39,15 +40,15 @@ class Attention(Op):
         q, k, v, mask = operands = self._operands(q, k, v, mask)
         lead = broadcast_shape(q.shape[:-2], k.shape[:-2], v.shape[:-2])
         assert lead is not None
+        self.lead = lead
         self.blocks = list(self._cut((*lead, q.shape[-2], k.shape[-2])))
         self.draws = [random.next_counter() if self.p else None for _ in self.blocks]
         shape = (*lead, q.shape[-2], v.shape[-1])
         out = _heads_inside(be, shape, q.dtype) if self.blocks else be.full(shape, 0.0, q.dtype)
         for block, draw in zip(self.blocks, self.draws, strict=True):
             first, queries, keys = block
-            weights = self._weights(be, self._scaled(be, q, block), k, mask, block)
-            weights = self._dropped(be, weights, draw)
-            out[first, ..., queries, :] = be.matmul(weights, _part(v, first, keys))
+            weights = self._dropped(be, self._weights(be, q, k, mask, block), draw)
+            be.matmul(weights, _part(v, first, keys), out[first, ..., queries, :])
         self.saved = operands
         return out.reshape(out.shape[self.axes - outer :])
 
@@ -58,23 +59,21 @@ class Attention(Op):
         gq, gk, gv, gmask = totals
         for block, draw in zip(self.blocks, self.draws, strict=True):
             first, queries, keys = block
-            scaled = self._scaled(be, q, block)
-            weights = self._weights(be, scaled, k, mask, block)
+            weights = self._weights(be, q, k, mask, block)
             g = gy[first, ..., queries, :]
             if gv.wanted:
                 dropped = self._dropped(be, weights, draw)
-                gv.add(be.matmul(dropped.swapaxes(-1, -2), g), first, keys)
+                gv.add_product(dropped.swapaxes(-1, -2), g, first, keys)
             if not (gq.wanted or gk.wanted or gmask.wanted):
                 continue
-            g = be.matmul(g, _part(v, first, keys).swapaxes(-1, -2))
-            g = be.softmax.softmax_bwd(self._dropped(be, g, draw), weights)
+            g = self._dropped(be, be.matmul(g, _part(v, first, keys).swapaxes(-1, -2)), draw)
             if gmask.wanted:
-                gmask.add(g, first, queries, keys)
+                gmask.add(be.softmax.softmax_bwd(g, weights), first, queries, keys)
+            g = be.softmax.weights_bwd(g, weights, self.scale)
             if gq.wanted:
-                g_scaled = be.matmul(g, _part(k, first, keys))
-                gq.add(be.xp.multiply(g_scaled, self.scale), first, queries)
+                gq.add_product(g, _part(k, first, keys), first, queries)
             if gk.wanted:
-                gk.add(be.matmul(g.swapaxes(-1, -2), scaled), first, keys)
+                gk.add_product(g.swapaxes(-1, -2), _part(q, first, queries), first, keys)
         return tuple(
             [total.result(shape) for total, shape in zip(totals, self.shapes, strict=True)]
         )
@@ -98,23 +97,27 @@ class Attention(Op):
                 seen = slice(0, min(bottom, keys) if self.causal else keys)
                 yield slice(start, min(start + several, first)), slice(top, bottom), seen
 
-    def _scaled(self, be: Backend, q: Array, block: Block) -> Array:
-        return be.xp.multiply(_part(q, block[0], block[1]), self.scale)
-
-    def _weights(self, be: Backend, scaled: Array, k: Array, mask: Any, block: Block) -> Array:
-        """P of a block, from the scaled queries; a query that sees nothing has zeros."""
+    def _weights(self, be: Backend, q: Array, k: Array, mask: Any, block: Block) -> Array:
+        """P of a block; a query that sees nothing has zeros."""
         first, queries, keys = block
-        scores = be.matmul(scaled, _part(k, first, keys).swapaxes(-1, -2))
-        if self.causal:
-            at = be.xp.arange(queries.start, queries.stop)[:, None]
-            scores += _hiding(be, be.xp.arange(keys.stop) <= at, scores.dtype)
+        scores = be.matmul(_part(q, first, queries), _part(k, first, keys).swapaxes(-1, -2))
         if mask is None:
-            return be.softmax.softmax_fwd(scores)
+            seen = queries.start + 1 if self.causal else keys.stop  # by the first query
+            return self._spread(be, be.softmax.weights_fwd(scores, self.scale, seen), first)
+        scores *= self.scale
         part = _part(mask, first, queries, keys)
         scores += _hiding(be, part, scores.dtype) if part.dtype == bool else part
         weights = be.softmax.softmax_fwd(scores)
         blind = be.xp.equal(scores, -math.inf).all(axis=-1, keepdims=True)
-        return be.xp.where(blind, be.full((), 0.0, weights.dtype), weights)
+        weights = be.xp.where(blind, be.full((), 0.0, weights.dtype), weights)
+        return self._spread(be, weights, first)
+
+    def _spread(self, be: Backend, weights: Array, first: slice) -> Array:
+        """The weights of a block, repeated where v alone has more leading axes."""
+        shape = (first.stop - first.start, *self.lead[1:], *weights.shape[-2:])
+        if weights.shape == shape:
+            return weights
+        return be.contiguous(be.xp.broadcast_to(weights, shape))
 
     def _dropped(self, be: Backend, weights: Array, draw: Any) -> Array:
         return be.dropout.dropout(weights, self.p, *draw) if self.p else weights
@@ -136,6 +139,16 @@ class _Total:
         if self.sum is None:
             self.sum = self.be.full(self.operand.shape, 0.0, g.dtype)
         _part(self.sum, *where)[...] += g
+
+    def add_product(self, a: Array, b: Array, *where: slice) -> None:
+        """Adds a·b."""
+        shape = self.operand.shape
+        lead = broadcast_shape(a.shape[:-2], b.shape[:-2])
+        whole = _part(self.operand, *where).shape == shape
+        if self.sum is None and whole and (*(lead or ()), a.shape[-2], b.shape[-1]) == shape:
+            self.sum = self.be.matmul(a, b, _heads_inside(self.be, shape, a.dtype))
+        else:
+            self.add(self.be.matmul(a, b), *where)
 
     def result(self, shape: Any) -> Array | None:
         if not self.wanted:
@@ -163,6 +176,7 @@ def _hiding(be: Backend, seen: Array, dtype: Any) -> Array:
     return be.xp.where(seen, be.full((), 0.0, dtype), be.full((), -math.inf, dtype))
 
 
+@in_half
 def scaled_dot_product_attention(
     query: Tensor,
     key: Tensor,

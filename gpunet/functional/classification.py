@@ -26,6 +26,7 @@ from gpunet.functional.criterion import (
     repeats_to_x,
     same_shape,
 )
+from gpunet.functional.precision import in_single
 from gpunet.functional.promotion import cast, promoted
 from gpunet.functional.reduction import sum
 from gpunet.functional.shape import permute, reshape
@@ -64,6 +65,7 @@ class CrossEntropy(Op):
         )
 
 
+@in_single
 def cross_entropy(
     x: Tensor,
     target: Tensor,
@@ -186,6 +188,7 @@ class NLL(Loss):
         return gx
 
 
+@in_single
 def nll_loss(
     x: Tensor,
     target: Tensor,
@@ -248,6 +251,7 @@ class BinaryCrossEntropy(Loss):
         return xp.multiply(slope, g if weight is None else g * weight)
 
 
+@in_single
 def binary_cross_entropy(
     x: Tensor, target: Tensor, weight: Tensor | None = None, reduction: str = "mean"
 ) -> Tensor:
@@ -304,6 +308,7 @@ class BCEWithLogits(Loss):
         return xp.multiply(slope, g if weight is None else g * weight)
 
 
+@in_single
 def binary_cross_entropy_with_logits(
     x: Tensor,
     target: Tensor,
@@ -343,6 +348,7 @@ class SoftMargin(Loss):
         return be.xp.multiply(be.xp.multiply(rest, target), -g)
 
 
+@in_single
 def soft_margin_loss(x: Tensor, target: Tensor, reduction: str = "mean") -> Tensor:
     """log(1 + e^(−target·x)), the logistic loss of labels −1 and 1.
 
@@ -363,6 +369,7 @@ def soft_margin_loss(x: Tensor, target: Tensor, reduction: str = "mean") -> Tens
 # --- any of C classes
 
 
+@in_single
 def multilabel_soft_margin_loss(
     x: Tensor, target: Tensor, weight: Tensor | None = None, reduction: str = "mean"
 ) -> Tensor:

@@ -16,6 +16,7 @@ from gpunet.functional import geometry
 from gpunet.functional.activation import Activation
 from gpunet.functional.check import floating, shape_error
 from gpunet.functional.geometry import Geometry, Numbers, Three
+from gpunet.functional.precision import in_half
 
 
 class Conv(Op):
@@ -316,10 +317,7 @@ def unfold(
         shape_error("unfold", f"x must have shape (N, C, H, W) or (C, H, W), got {x.shape}")
     kernel, moves = geometry.patches("unfold", kernel_size, dilation, padding, stride)
     geometry.positions("unfold", x.shape[-2:], kernel, moves, x=x)
-    if x.ndim == 3:
-        y = apply(ImageToColumns(kernel, moves), x.reshape(1, *x.shape))
-        return y.reshape(*y.shape[1:])
-    return apply(ImageToColumns(kernel, moves), x)
+    return _batched(ImageToColumns(kernel, moves), 2, x)
 
 
 def fold(
@@ -359,15 +357,13 @@ def fold(
     if x.shape[-1] != rows * columns:
         rule = f"x's last axis must be {rows}·{columns} = {rows * columns} positions"
         shape_error("fold", f"{rule} for output_size {size}, got {x.shape[-1]}", x=x)
-    if x.ndim == 2:
-        y = apply(ColumnsToImage(size, kernel, moves), x.reshape(1, *x.shape))
-        return y.reshape(*y.shape[1:])
-    return apply(ColumnsToImage(size, kernel, moves), x)
+    return _batched(ColumnsToImage(size, kernel, moves), 1, x)
 
 
 # --- checks, and the way to three axes
 
 
+@in_half
 def _convolve(
     operation: str,
     axes: int,
@@ -400,6 +396,7 @@ def _convolve(
     return _batched(Conv(moves, groups, activation), axes, x, weight, bias)
 
 
+@in_half
 def _transposed(
     operation: str,
     axes: int,
@@ -442,9 +439,9 @@ def _transposed(
     return _batched(op, axes, x, weight, bias)
 
 
-def _batched(op: Op, axes: int, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+def _batched(op: Op, axes: int, x: Tensor, *parameters: Tensor | None) -> Tensor:
     """The operation, also on a sample alone."""
     if x.ndim == axes + 2:
-        return apply(op, x, weight, bias)
-    y = apply(op, x.reshape(1, *x.shape), weight, bias)
+        return apply(op, x, *parameters)
+    y = apply(op, x.reshape(1, *x.shape), *parameters)
     return y.reshape(*y.shape[1:])

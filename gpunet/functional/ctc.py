@@ -19,6 +19,7 @@ from gpunet.functional.check import (
     whole_numbers,
 )
 from gpunet.functional.criterion import check_reduction
+from gpunet.functional.precision import in_single
 from gpunet.functional.promotion import cast, wide
 
 
@@ -117,6 +118,7 @@ def _sum(be: Backend, stay: Array, one: Array, two: Array, jumps: Array) -> Arra
     return be.xp.logaddexp(be.xp.logaddexp(stay, one), two)
 
 
+@in_single
 def ctc_loss(
     log_probs: Tensor,
     targets: Tensor,

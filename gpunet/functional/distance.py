@@ -14,6 +14,7 @@ from gpunet.functional.arithmetic import Subtract, add, div, mul
 from gpunet.functional.check import floating, is_tensor
 from gpunet.functional.dims import Dim, Reduction, axes, evenly, not_empty, over_axes
 from gpunet.functional.extrema import clamp
+from gpunet.functional.precision import in_single
 from gpunet.functional.promotion import binary, cast, promoted, wide
 from gpunet.functional.reduction import sum
 from gpunet.functional.shape import broadcast_to, reshape
@@ -96,6 +97,7 @@ def _norm(operation: str, x: Tensor, p: Any, dim: Dim, keepdim: bool, dtype: DTy
 
 
 @over_axes
+@in_single
 def vector_norm(
     x: Tensor,
     ord: float = 2,
@@ -125,6 +127,7 @@ def vector_norm(
 
 @method()
 @over_axes
+@in_single
 def norm(
     x: Tensor,
     p: float | str = "fro",
@@ -145,6 +148,7 @@ def norm(
 
 
 @method()
+@in_single
 def dist(x: Tensor, other: Tensor, p: float = 2) -> Tensor:
     """‖x − other‖, the `norm` of order p over all elements.
 
@@ -158,6 +162,7 @@ def dist(x: Tensor, other: Tensor, p: float = 2) -> Tensor:
     return _norm("dist", binary("dist", Subtract(), x, other), p, None, False, None)
 
 
+@in_single
 def pairwise_distance(
     x1: Tensor, x2: Tensor, p: float = 2.0, eps: float = 1e-6, keepdim: bool = False
 ) -> Tensor:
@@ -181,6 +186,7 @@ def pairwise_distance(
 
 
 @over_axes
+@in_single
 def cosine_similarity(x1: Tensor, x2: Tensor, dim: int = 1, eps: float = 1e-8) -> Tensor:
     """Σ x1·x2 / (‖x1‖ ‖x2‖) along the axis `dim`: the cosine of the angle between two vectors.
 
@@ -211,6 +217,7 @@ def cosine_similarity(x1: Tensor, x2: Tensor, dim: int = 1, eps: float = 1e-8) -
 
 
 @over_axes
+@in_single
 def normalize(x: Tensor, p: float = 2.0, dim: Dim = 1, eps: float = 1e-12) -> Tensor:
     """x / max(‖x‖, eps), with the `norm` of order p over the axes `dim`.
 

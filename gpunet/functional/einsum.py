@@ -24,6 +24,7 @@ from gpunet.functional.check import (
     whole_number,
     whole_numbers,
 )
+from gpunet.functional.precision import in_half
 from gpunet.functional.shape import diagonal
 
 Label = Any  # of an axis: a letter, or a number for an axis of an ellipsis
@@ -125,6 +126,7 @@ def _product(a: Labelled, b: Labelled, kept: set[Label], lengths: dict[Label, in
 # --- einsum
 
 
+@in_half
 def einsum(equation: str, *operands: Any) -> Tensor:
     """Σ of products of the operands, as the equation says: "ij,jk->ik" is a matrix product.
 
@@ -227,6 +229,7 @@ def _letter(number: Any) -> str:
 # --- contractions without names
 
 
+@in_half
 def tensordot(a: Tensor, b: Tensor, dims: Any = 2) -> Tensor:
     """Σ of products over axes of both tensors.
 
@@ -269,6 +272,7 @@ def _several(d: Any) -> Sequence[int]:
 
 
 @method()
+@in_half
 def inner(x: Tensor, other: Tensor) -> Tensor:
     """Σ of products over the last axes of both; the product if one of them has no axes.
 
@@ -285,6 +289,7 @@ def inner(x: Tensor, other: Tensor) -> Tensor:
     return tensordot(x, other, ([-1], [-1]))
 
 
+@in_half
 def bilinear(input1: Tensor, input2: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     """y_o = Σ_ij input1_i · weight_oij · input2_j + bias_o.
 

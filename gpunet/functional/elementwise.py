@@ -10,6 +10,7 @@ from gpunet.autograd.tensor import Tensor, method
 from gpunet.backend import Array, Backend
 from gpunet.errors import ArgumentError
 from gpunet.functional.pointwise import Broadcast, Unary
+from gpunet.functional.precision import in_single
 from gpunet.functional.promotion import binary, unary
 
 Number = float | int
@@ -150,42 +151,49 @@ class XLogY(Broadcast):
 
 
 @method("exp", "exp_")
+@in_single
 def exp(x: Tensor) -> Tensor:
     """e to the power of x. Shapes: any."""
     return unary("exp", Exp(), x)
 
 
 @method("exp2", "exp2_")
+@in_single
 def exp2(x: Tensor) -> Tensor:
     """2 to the power of x. Shapes: any."""
     return unary("exp2", Exp2(), x)
 
 
 @method("expm1", "expm1_")
+@in_single
 def expm1(x: Tensor) -> Tensor:
     """e^x − 1, exact also where e^x is nearly 1. Shapes: any."""
     return unary("expm1", Expm1(), x)
 
 
 @method("log", "log_")
+@in_single
 def log(x: Tensor) -> Tensor:
     """Natural logarithm; −Inf at 0, NaN below. Shapes: any."""
     return unary("log", Log(), x)
 
 
 @method("log2", "log2_")
+@in_single
 def log2(x: Tensor) -> Tensor:
     """Logarithm to base 2. Shapes: any."""
     return unary("log2", Log2(), x)
 
 
 @method("log10", "log10_")
+@in_single
 def log10(x: Tensor) -> Tensor:
     """Logarithm to base 10. Shapes: any."""
     return unary("log10", Log10(), x)
 
 
 @method("log1p", "log1p_")
+@in_single
 def log1p(x: Tensor) -> Tensor:
     """log(1 + x), exact also where x is nearly 0. Shapes: any."""
     return unary("log1p", Log1p(), x)
@@ -204,6 +212,7 @@ def erfc(x: Tensor) -> Tensor:
 
 
 @method("logit", "logit_")
+@in_single
 def logit(x: Tensor, eps: float | None = None) -> Tensor:
     """log(x / (1 − x)), the inverse of the sigmoid.
 
@@ -223,6 +232,7 @@ def logit(x: Tensor, eps: float | None = None) -> Tensor:
 
 
 @method()
+@in_single
 def logaddexp(x: Tensor, other: Tensor | Number) -> Tensor:
     """log(e^x + e^other), without overflow. Shapes: any two that broadcast.
 
@@ -236,6 +246,7 @@ def logaddexp(x: Tensor, other: Tensor | Number) -> Tensor:
 
 
 @method()
+@in_single
 def logaddexp2(x: Tensor, other: Tensor | Number) -> Tensor:
     """log₂(2^x + 2^other), without overflow.
 
@@ -246,6 +257,7 @@ def logaddexp2(x: Tensor, other: Tensor | Number) -> Tensor:
 
 
 @method("xlogy", "xlogy_")
+@in_single
 def xlogy(x: Tensor | Number, other: Tensor | Number) -> Tensor:
     """x · log(other), and 0 where x = 0 unless `other` is NaN. Shapes: any two that broadcast."""
     return binary("xlogy", XLogY(), x, other, real=True, wide=True)

@@ -12,6 +12,7 @@ from gpunet.backend import Array, Backend, random
 from gpunet.errors import ArgumentError
 from gpunet.functional.activation import LeakyReLU
 from gpunet.functional.check import axis, floating, same_dtype, shape_error
+from gpunet.functional.precision import in_half
 
 
 class PReLU(Op):
@@ -38,6 +39,7 @@ class PReLU(Op):
 
 
 @method()
+@in_half
 def prelu(x: Tensor, weight: Tensor) -> Tensor:
     """x if x > 0, else weight · x, with a weight that is learned.
 

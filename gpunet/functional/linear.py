@@ -12,6 +12,7 @@ from gpunet.backend import Array, Backend
 from gpunet.errors import ArgumentError
 from gpunet.functional.activation import Activation
 from gpunet.functional.check import axis, is_tensor, one_device, one_dtype, same_dtype, shape_error
+from gpunet.functional.precision import in_half
 from gpunet.functional.rearranging import roll
 
 
@@ -48,6 +49,7 @@ class Dot(Op):
 
 
 @method("matmul", "__matmul__")
+@in_half
 def matmul(x: Tensor, y: Tensor) -> Tensor:
     """Matrix product over the last two axes, leading axes broadcast.
 
@@ -89,24 +91,28 @@ def _product(operation: str, axes: tuple[int, int], **operands: Tensor) -> Tenso
 
 
 @method()
+@in_half
 def mm(x: Tensor, mat2: Tensor) -> Tensor:
     """The product of two matrices. Shapes: x (n, k), mat2 (k, m); the result (n, m)."""
     return _product("mm", (2, 2), x=x, mat2=mat2)
 
 
 @method()
+@in_half
 def bmm(x: Tensor, mat2: Tensor) -> Tensor:
     """The products of matrices, one for each b. Shapes: x (b, n, k), mat2 (b, k, m)."""
     return _product("bmm", (3, 3), x=x, mat2=mat2)
 
 
 @method()
+@in_half
 def mv(x: Tensor, vec: Tensor) -> Tensor:
     """The product of a matrix and a vector. Shapes: x (n, k), vec (k,); the result (n,)."""
     return _product("mv", (2, 1), x=x, vec=vec)
 
 
 @method()
+@in_half
 def dot(x: Tensor, tensor: Tensor) -> Tensor:
     """The sum of the products of two vectors' elements. Shapes: x, tensor (n,); the result ()."""
     return _product("dot", (1, 1), x=x, tensor=tensor)
@@ -130,6 +136,7 @@ def outer(x: Tensor, vec2: Tensor) -> Tensor:
 
 
 @method("addmm", "addmm_")
+@in_half
 def addmm(x: Tensor, mat1: Tensor, mat2: Tensor, *, beta: float = 1, alpha: float = 1) -> Tensor:
     """beta·x + alpha·(mat1 @ mat2); with beta 0, x is not even looked at (NaN does not show).
 
@@ -141,6 +148,7 @@ def addmm(x: Tensor, mat1: Tensor, mat2: Tensor, *, beta: float = 1, alpha: floa
 
 
 @method("addmv", "addmv_")
+@in_half
 def addmv(x: Tensor, mat: Tensor, vec: Tensor, *, beta: float = 1, alpha: float = 1) -> Tensor:
     """beta·x + alpha·(mat @ vec), as `addmm`.
 
@@ -151,6 +159,7 @@ def addmv(x: Tensor, mat: Tensor, vec: Tensor, *, beta: float = 1, alpha: float 
 
 
 @method("baddbmm", "baddbmm_")
+@in_half
 def baddbmm(
     x: Tensor, batch1: Tensor, batch2: Tensor, *, beta: float = 1, alpha: float = 1
 ) -> Tensor:
@@ -253,6 +262,7 @@ class Linear(Op):
         return gx, gw, gb
 
 
+@in_half
 def linear(
     x: Tensor, weight: Tensor, bias: Tensor | None = None, *, activation: Activation | None = None
 ) -> Tensor:

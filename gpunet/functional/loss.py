@@ -26,6 +26,7 @@ from gpunet.functional.criterion import (
     repeat_together,
     same_shape,
 )
+from gpunet.functional.precision import in_single
 from gpunet.functional.promotion import promoted
 from gpunet.functional.reduction import sum
 
@@ -59,6 +60,7 @@ class MSE(_OfDifference):
         return be.xp.multiply(d, 2 * g)
 
 
+@in_single
 def mse_loss(
     x: Tensor, target: Tensor, reduction: str = "mean", weight: Tensor | None = None
 ) -> Tensor:
@@ -88,6 +90,7 @@ class L1(_OfDifference):
         return be.xp.multiply(sign, g)
 
 
+@in_single
 def l1_loss(
     x: Tensor, target: Tensor, reduction: str = "mean", weight: Tensor | None = None
 ) -> Tensor:
@@ -114,6 +117,7 @@ class SmoothL1(_OfDifference):
         return be.xp.multiply(near, g / self.beta)
 
 
+@in_single
 def smooth_l1_loss(x: Tensor, target: Tensor, reduction: str = "mean", beta: float = 1.0) -> Tensor:
     """d² / (2 beta) where |d| < beta, else |d| − beta / 2; d = x − target.
 
@@ -144,6 +148,7 @@ class Huber(_OfDifference):
         return be.xp.multiply(near, g)
 
 
+@in_single
 def huber_loss(
     x: Tensor,
     target: Tensor,
@@ -227,6 +232,7 @@ class KLDivLog(Loss):
         return be.xp.multiply(p, -g) if i == 0 else be.xp.multiply(p * difference + p, g)
 
 
+@in_single
 def kl_div(x: Tensor, target: Tensor, reduction: str = "mean", log_target: bool = False) -> Tensor:
     """target · (log target − x): how far the density e^x is from `target`.
 
@@ -289,6 +295,7 @@ class PoissonNLL(Loss):
         return xp.multiply(slope, g)
 
 
+@in_single
 def poisson_nll_loss(
     x: Tensor,
     target: Tensor,
@@ -333,6 +340,7 @@ class GaussianNLL(Loss):
         return be.xp.multiply(scaled, g if i == 0 else -g)
 
 
+@in_single
 def gaussian_nll_loss(
     x: Tensor,
     target: Tensor,

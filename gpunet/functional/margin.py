@@ -26,6 +26,7 @@ from gpunet.functional.criterion import (
     no_gradient,
     same_axes,
 )
+from gpunet.functional.precision import in_single
 from gpunet.functional.promotion import promoted
 from gpunet.functional.shape import reshape
 
@@ -50,6 +51,7 @@ class MarginRanking(Loss):
         return be.xp.multiply(slope, be.xp.multiply(active, g))
 
 
+@in_single
 def margin_ranking_loss(
     input1: Tensor,
     input2: Tensor,
@@ -101,6 +103,7 @@ class MultiMargin(Loss):
         return gx
 
 
+@in_single
 def multi_margin_loss(
     x: Tensor,
     target: Tensor,
@@ -162,6 +165,7 @@ class MultilabelMargin(Loss):
         return be.xp.multiply(slope, be.xp.reshape(g, (-1, 1)) / self.classes)
 
 
+@in_single
 def multilabel_margin_loss(x: Tensor, target: Tensor, reduction: str = "mean") -> Tensor:
     """Σ_ij max(0, 1 − x[i] + x[j]) / C over the labels i of a row and the other classes j.
 

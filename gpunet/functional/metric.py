@@ -23,6 +23,7 @@ from gpunet.functional.criterion import (
     same_axes,
 )
 from gpunet.functional.distance import pairwise_distance
+from gpunet.functional.precision import in_single
 from gpunet.functional.promotion import cast, promoted, wide
 from gpunet.functional.shape import reshape
 
@@ -46,6 +47,7 @@ class HingeEmbedding(Loss):
         return be.xp.subtract(be.xp.where(alike, g, 0), be.xp.where(close, g, 0))
 
 
+@in_single
 def hinge_embedding_loss(
     x: Tensor, target: Tensor, margin: float = 1.0, reduction: str = "mean"
 ) -> Tensor:
@@ -101,6 +103,7 @@ class CosineEmbedding(Loss):
         return other * across[..., None] - own * along[..., None]
 
 
+@in_single
 def cosine_embedding_loss(
     input1: Tensor,
     input2: Tensor,
@@ -166,6 +169,7 @@ class TripletMargin(Loss):
         return g if i == 0 else -g * (share if i == 1 else 1 - share)
 
 
+@in_single
 def triplet_margin_loss(
     anchor: Tensor,
     positive: Tensor,
@@ -208,6 +212,7 @@ def triplet_margin_loss(
     return cast(loss, points[0].dtype)
 
 
+@in_single
 def triplet_margin_with_distance_loss(
     anchor: Tensor,
     positive: Tensor,

@@ -23,6 +23,7 @@ from gpunet.functional.check import (
 )
 from gpunet.functional.pooling import AvgPool
 from gpunet.functional.power import pow
+from gpunet.functional.precision import in_single
 from gpunet.functional.promotion import cast
 
 _EPSILON = {"float16": 2.0**-23, "float32": 2.0**-23, "float64": 2.0**-52}  # rms_norm's default
@@ -115,6 +116,7 @@ class RowNorm(Op):
         return gx if self.needs[0] else None, *shaped
 
 
+@in_single
 def batch_norm(
     x: Tensor,
     running_mean: Tensor | None,
@@ -176,6 +178,7 @@ def batch_norm(
     return y
 
 
+@in_single
 def instance_norm(
     x: Tensor,
     running_mean: Tensor | None = None,
@@ -222,6 +225,7 @@ def instance_norm(
     return y
 
 
+@in_single
 def group_norm(
     x: Tensor,
     num_groups: int,
@@ -256,6 +260,7 @@ def group_norm(
     return apply(RowNorm(samples * groups, channels, spread, eps), x, weight, bias)
 
 
+@in_single
 def layer_norm(
     x: Tensor,
     normalized_shape: int | Sequence[int],
@@ -283,6 +288,7 @@ def layer_norm(
     return apply(RowNorm(rows, columns, 1, eps), x, weight, bias)
 
 
+@in_single
 def rms_norm(
     x: Tensor,
     normalized_shape: int | Sequence[int],
@@ -303,6 +309,7 @@ def rms_norm(
     return apply(RowNorm(rows, columns, 1, eps, centred=False), x, weight, None)
 
 
+@in_single
 def local_response_norm(
     x: Tensor, size: int, alpha: float = 0.0001, beta: float = 0.75, k: float = 1.0
 ) -> Tensor:

@@ -10,6 +10,7 @@ from gpunet.backend import Array, Backend, dtypes
 from gpunet.errors import ArgumentError
 from gpunet.functional.check import describe, is_tensor
 from gpunet.functional.pointwise import Broadcast, Unary
+from gpunet.functional.precision import in_single
 from gpunet.functional.promotion import binary, cast, unary
 
 Number = float | int
@@ -81,6 +82,7 @@ class Rsqrt(Unary):
 
 
 @method("pow", "pow_", "__pow__", "__ipow__")
+@in_single
 def pow(x: Tensor | Number, exponent: Tensor | Number) -> Tensor:
     """x to the power of `exponent`, elementwise. Shapes: any two that broadcast.
 
@@ -100,6 +102,7 @@ def _rpow(exponent: Tensor, x: Number) -> Tensor:
 
 
 @method("float_power", "float_power_")
+@in_single
 def float_power(x: Tensor | Number, exponent: Tensor | Number) -> Tensor:
     """x to the power of `exponent` in float64, whatever their dtypes.
 
@@ -117,6 +120,7 @@ def square(x: Tensor) -> Tensor:
 
 
 @method("reciprocal", "reciprocal_")
+@in_single
 def reciprocal(x: Tensor) -> Tensor:
     """1 / x, elementwise. Shapes: any."""
     return unary("reciprocal", Reciprocal(), x)
@@ -129,6 +133,7 @@ def sqrt(x: Tensor) -> Tensor:
 
 
 @method("rsqrt", "rsqrt_")
+@in_single
 def rsqrt(x: Tensor) -> Tensor:
     """1 / √x, elementwise. Shapes: any."""
     return unary("rsqrt", Rsqrt(), x)

@@ -19,6 +19,7 @@ from gpunet.functional.check import (
     same_dtype,
     shape_error,
 )
+from gpunet.functional.precision import in_half
 
 Lengths = Sequence[int] | Tensor | None
 
@@ -175,6 +176,7 @@ def _needed(op: Op, *gradients: Array | None) -> tuple[Array | None, ...]:
 # --- public functions
 
 
+@in_half
 def rnn(
     x: Tensor,
     weight_ih: Tensor,
@@ -206,6 +208,7 @@ def rnn(
     return apply(op, *tensors)
 
 
+@in_half
 def lstm(
     x: Tensor,
     weight_ih: Tensor,
@@ -238,6 +241,7 @@ def lstm(
     return apply(LSTM(lengths_of("lstm", lengths, x), reverse), *tensors)
 
 
+@in_half
 def gru(
     x: Tensor,
     weight_ih: Tensor,

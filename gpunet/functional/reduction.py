@@ -13,6 +13,7 @@ from gpunet.errors import ArgumentError
 from gpunet.functional.arithmetic import div
 from gpunet.functional.check import floating, is_tensor
 from gpunet.functional.dims import Dim, Reduction, axes, one_axis, over_axes
+from gpunet.functional.precision import in_single
 from gpunet.functional.promotion import cast, real, wide
 
 
@@ -145,6 +146,7 @@ def _in(x: Tensor, dtype: DType | None) -> tuple[Tensor, Any]:
 
 @method()
 @over_axes
+@in_single
 def sum(x: Tensor, dim: Dim = None, keepdim: bool = False, *, dtype: DType | None = None) -> Tensor:
     """Sum over the axes `dim` (all of them if None or ()); 0 over no elements.
 
@@ -181,6 +183,7 @@ def mean(
 
 @method()
 @over_axes
+@in_single
 def prod(
     x: Tensor, dim: int | None = None, keepdim: bool = False, *, dtype: DType | None = None
 ) -> Tensor:
@@ -308,6 +311,7 @@ def std_mean(
 
 @method()
 @over_axes
+@in_single
 def nansum(
     x: Tensor, dim: Dim = None, keepdim: bool = False, *, dtype: DType | None = None
 ) -> Tensor:
@@ -353,6 +357,7 @@ def nanmean(
 
 @method()
 @over_axes
+@in_single
 def logsumexp(x: Tensor, dim: Dim, keepdim: bool = False) -> Tensor:
     """log Σ eˣ over the axes `dim`, shifted by the maximum so that nothing overflows.
 

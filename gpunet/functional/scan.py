@@ -11,6 +11,7 @@ from gpunet.functional.check import describe, floating, is_tensor, shape_error
 from gpunet.functional.dims import Picked, one_axis, over_axes
 from gpunet.functional.joining import cat
 from gpunet.functional.positions import along, sum_at
+from gpunet.functional.precision import in_single
 from gpunet.functional.promotion import cast, wide
 
 # A running sum has as many roundings behind it as elements: it is kept in a wider type.
@@ -145,6 +146,7 @@ def _running(operation: str, kind: type[Scan], x: Tensor, dim: int, dtype: DType
 
 @method("cumsum", "cumsum_")
 @over_axes
+@in_single
 def cumsum(x: Tensor, dim: int, *, dtype: DType | None = None) -> Tensor:
     """Running sum along the axis `dim`: y_k = Σ_{i≤k} x_i.
 
@@ -161,6 +163,7 @@ def cumsum(x: Tensor, dim: int, *, dtype: DType | None = None) -> Tensor:
 
 @method("cumprod", "cumprod_")
 @over_axes
+@in_single
 def cumprod(x: Tensor, dim: int, *, dtype: DType | None = None) -> Tensor:
     """Running product along the axis `dim`: y_k = Π_{i≤k} x_i.
 
@@ -198,6 +201,7 @@ def cummin(x: Tensor, dim: int) -> Picked:
 
 @method()
 @over_axes
+@in_single
 def logcumsumexp(x: Tensor, dim: int) -> Tensor:
     """log Σ_{i≤k} exp(x_i) along the axis `dim`; nothing overflows.
 

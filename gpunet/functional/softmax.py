@@ -11,6 +11,7 @@ from gpunet.backend import Array, Backend, DType, dtypes, random
 from gpunet.errors import ArgumentError, DTypeError
 from gpunet.functional.arithmetic import neg
 from gpunet.functional.check import axis, floating, is_tensor
+from gpunet.functional.precision import in_single
 from gpunet.functional.promotion import cast
 
 
@@ -66,6 +67,7 @@ def _prepared(operation: str, x: Tensor, dim: int, dtype: DType | None) -> tuple
 
 
 @method()
+@in_single
 def softmax(x: Tensor, dim: int, dtype: DType | None = None) -> Tensor:
     """e^x / Σ e^x along `dim`, shifted by the maximum so that nothing overflows.
 
@@ -82,6 +84,7 @@ def softmax(x: Tensor, dim: int, dtype: DType | None = None) -> Tensor:
 
 
 @method()
+@in_single
 def log_softmax(x: Tensor, dim: int, dtype: DType | None = None) -> Tensor:
     """log(softmax(x)) along `dim`, without taking the logarithm of a rounded zero.
 
@@ -93,6 +96,7 @@ def log_softmax(x: Tensor, dim: int, dtype: DType | None = None) -> Tensor:
     return apply(LogSoftmax(dim), x)
 
 
+@in_single
 def softmin(x: Tensor, dim: int, dtype: DType | None = None) -> Tensor:
     """softmax(−x) along `dim`.
 
@@ -123,6 +127,7 @@ class OneHotMax(Op):
         return gy
 
 
+@in_single
 def gumbel_softmax(
     logits: Tensor, tau: float = 1.0, hard: bool = False, *, dim: int = -1
 ) -> Tensor:

@@ -5,6 +5,7 @@ from gpunet.optim.adadelta import Adadelta
 from gpunet.optim.adagrad import Adagrad
 from gpunet.optim.adam import Adam, AdamW
 from gpunet.optim.adamax import Adamax
+from gpunet.optim.grad_scaler import GradScaler
 from gpunet.optim.lbfgs import LBFGS
 from gpunet.optim.nadam import NAdam
 from gpunet.optim.optimizer import Optimizer
@@ -20,6 +21,7 @@ __all__ = [
     "Adam",
     "AdamW",
     "Adamax",
+    "GradScaler",
     "NAdam",
     "Optimizer",
     "RAdam",

@@ -205,6 +205,9 @@ class LBFGS(Optimizer):
 
     # --- state: of the first parameter, as in PyTorch
 
+    def state_nbytes(self, group: dict[str, Any], x: Tensor) -> int:
+        return (len(_VECTORS) + len(_HISTORIES) * group["history_size"]) * x.array.nbytes
+
     def _memory(self) -> dict[str, Any]:
         memory = self.state[self._parameters()[0]]
         if not memory:

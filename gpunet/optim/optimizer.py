@@ -167,6 +167,11 @@ class Optimizer:
                 )
         return state
 
+    def state_nbytes(self, group: dict[str, Any], x: Tensor) -> int:
+        """Bytes of what is remembered of `x`, a parameter of `group`, from its first step on."""
+        fresh = self.fresh(group)
+        return sum(8 if name in _COUNTS else x.array.nbytes for name in fresh)
+
     def _gradient(self, x: Tensor) -> Any:
         assert x.grad is not None
         g = x.grad.array

@@ -11,8 +11,14 @@ from gpunet.errors import ArgumentError, DataError
 
 Array = Any  # numpy.ndarray
 
+# The first tokens of a vocabulary for texts of unequal lengths, and their numbers.
+SPECIALS = ("<pad>", "<unk>", "<s>", "</s>")
+PADDING, UNKNOWN, START, END = range(4)
 
-def pad(sequences: Sequence[Any], value: int = 0, length: int | None = None) -> tuple[Array, Array]:
+
+def pad(
+    sequences: Sequence[Any], value: int = PADDING, length: int | None = None
+) -> tuple[Array, Array]:
     """The sequences as rows, filled up with `value`, and their lengths; both int64.
 
     Shapes: (N, L) and (N,), L the longest length, or `length`.
@@ -34,8 +40,18 @@ def pad(sequences: Sequence[Any], value: int = 0, length: int | None = None) -> 
     return rows, lengths
 
 
+def trim(rows: Array, value: int = PADDING) -> Array:
+    """The rows without the columns at their end that are padding alone; one is left at least.
+
+    >>> trim(np.array([[1, 2, 0, 0], [3, 0, 0, 0]])).tolist()
+    [[1, 2], [3, 0]]
+    """
+    used = np.flatnonzero((rows != value).any(0))
+    return np.ascontiguousarray(rows[:, : 1 + (used[-1] if len(used) else 0)])
+
+
 def bucket(
-    lengths: Sequence[int], batch_size: int, generator: np.random.Generator | None = None
+    lengths: Sequence[int] | Array, batch_size: int, generator: np.random.Generator | None = None
 ) -> list[Array]:
     """Batches of positions whose lengths are as alike as can be, so that little is padding.
 

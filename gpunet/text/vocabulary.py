@@ -62,6 +62,10 @@ class Vocabulary:
         """The text of tokens."""
         raise NotImplementedError
 
+    def words(self, tokens: Sequence[str]) -> list[int]:
+        """Where the words begin that tokens make up; here, each token is one."""
+        return list(range(len(tokens)))
+
     def encode(self, text: str) -> Array:
         """The numbers of a text's tokens, int64."""
         return np.array([self.number(token) for token in self.split(text)], np.int64)
@@ -112,15 +116,19 @@ class WordVocabulary(Vocabulary):
         unknown: str | None = None,
         specials: Sequence[str] = (),
         min_count: int = 1,
+        size: int | None = None,
     ) -> WordVocabulary:
-        """`specials` and `unknown` first, then the words that occur `min_count` times, by count."""
+        """`specials` and `unknown` first, then the words that occur `min_count` times, by count.
+
+        There are at most `size` tokens, if that is given.
+        """
         first = list(dict.fromkeys([*specials, *([] if unknown is None else [unknown])]))
         counts = Counter(_WORD.findall(text))
         if not counts:
             raise DataError(cls.__name__, "text must have at least one word, got none")
         words = sorted(counts, key=lambda word: (-counts[word], word))
         kept = [word for word in words if counts[word] >= min_count and word not in first]
-        return cls([*first, *kept], unknown)
+        return cls([*first, *kept][:size], unknown)
 
     def split(self, text: str) -> Sequence[str]:
         return _WORD.findall(text)

@@ -10,6 +10,7 @@ from gpunet.autograd import Tensor
 from gpunet.data import DataLoader, Dataset
 from gpunet.data import transforms as tf
 from gpunet.errors import ConfigError
+from gpunet.text import PADDING
 from gpunet.train.config import AugmentConfig, Component, Config, DataConfig
 from gpunet.train.make import kinds_in, make
 from gpunet.train.schedule import build_schedule
@@ -97,20 +98,24 @@ def build_data(config: DataConfig, seed: int) -> tuple[Dataset, str, Dataset]:
 
     The name is "validation" if some is held out, else "test".
     """
-    train = data.load(config.set, "train", config.length)
+    train = data.load(config.set, "train", config.length, config.fold)
     if config.validation:
         train, held_out = train.split(config.validation, seed)
         return train, "validation", held_out
-    return train, "test", data.load(config.set, "test", config.length)
+    return train, "test", data.load(config.set, "test", config.length, config.fold)
 
 
-def build_example(config: DataConfig) -> Tensor:
-    """A batch of one as the data set has them, but of zeros, without reading the set."""
+def build_example(config: DataConfig) -> tuple[Tensor, ...]:
+    """What a model takes, a batch of one as the data set has them, without reading the set.
+
+    Pictures are black; texts have the first token that is not padding everywhere.
+    """
     known = data.describe(config.set)
-    if known.format == "text":
+    if known.format in ("text", "sentences", "pairs"):
         length = known.shape[0] if config.length is None else config.length
-        return Tensor(backend.cpu.full((1, length), 0, "int64"), backend.cpu)
-    return Tensor(backend.cpu.full((1, *known.shape), 0.0, "float32"), backend.cpu)
+        text = Tensor(backend.cpu.full((1, length), PADDING + 1, "int64"), backend.cpu)
+        return (text, text) if known.format == "pairs" else (text,)
+    return (Tensor(backend.cpu.full((1, *known.shape), 0.0, "float32"), backend.cpu),)
 
 
 def step_size(config: Config, model: nn.Module) -> int:
@@ -179,6 +184,9 @@ def build_trainer(
             f"train.accumulate must be at most the {batches} batches of an epoch, got {each}",
         )
     schedule = build_schedule(config, optimizer, -(-batches // each), task.more_is_better)
+    if config.precision.dtype == "float16" and isinstance(optimizer, optim.LBFGS):
+        problem = "precision.dtype must be float32 with LBFGS, whose step has several gradients"
+        raise ConfigError(config.name, f"{problem}, got float16")
     return Trainer(
         task,
         model,
@@ -189,4 +197,5 @@ def build_trainer(
         schedule,
         config.regularization,
         config.average,
+        config.precision,
     )

@@ -121,7 +121,8 @@ class DataConfig:
     """The data set, the fraction of its training part held out to validate, and its changes.
 
     `workers` is how many threads make batches ahead of their use. `length` is how many characters a
-    window of a text has, 64 where it is left out.
+    window of a text has, 64 where it is left out. `fold` is the part that a set without a split of
+    its own is tested on, the first where it is left out.
     """
 
     set: Set
@@ -129,6 +130,7 @@ class DataConfig:
     augment: AugmentConfig = AugmentConfig()
     workers: NotNegative = 0
     length: Annotated[int | None, Rule("at least 1", lambda value: value >= 1)] = None
+    fold: Annotated[int | None, Rule("at least 0", lambda value: value >= 0)] = None
 
 
 @dataclass(frozen=True)
@@ -161,6 +163,9 @@ class TrainConfig:
         patience: end after so many epochs without a better figure, and with the weights of the
             best epoch; 0 never does.
         metrics: further figures of the held-out set; which there are depends on the task.
+        auto_accumulate: where the memory does not reach for a batch, make its step of parts, each
+            half as large as those that did not fit. The step is the same but for rounding, for
+            what dropout draws, and for layers that look at the batch as a whole.
         stop_at_nan: end at the first loss or gradient that is not finite, and say where it came
             from, before it reaches a weight.
     """
@@ -170,7 +175,26 @@ class TrainConfig:
     accumulate: Positive = 1
     patience: NotNegative = 0
     metrics: tuple[str, ...] = ()
+    auto_accumulate: bool = False
     stop_at_nan: bool = True
+
+
+@dataclass(frozen=True)
+class PrecisionConfig:
+    """In which dtype products are computed in training; see `gpunet.autocast`.
+
+    Weights, gradients and the optimizer's state stay in float32, and evaluation is in float32.
+
+    Args:
+        dtype: "float16" scales the loss; see `optim.GradScaler` for how.
+        init_scale: what the loss is first multiplied by.
+        growth_interval: good steps in a row after which that is doubled. A step with a gradient
+            that is not finite is left out, and halves it.
+    """
+
+    dtype: Literal["float32", "float16"] = "float32"
+    init_scale: Annotated[float, Rule("above 0", lambda value: value > 0)] = 65536.0
+    growth_interval: Positive = 2000
 
 
 @dataclass(frozen=True)
@@ -208,12 +232,21 @@ class DiagnosticsConfig:
     update_ratios: bool = False
     activations: bool = False
     dead_units: bool = False
+    memory: bool = False
 
     @property
     def wanted(self) -> bool:
         """Whether anything is looked at."""
         switches = (self.gradient_norms, self.weight_norms, self.update_ratios)
-        return any((*switches, self.activations, self.dead_units))
+        return any((*switches, self.activations, self.dead_units, self.memory))
+
+
+@dataclass(frozen=True)
+class WatchConfig:
+    """What other programs show of a run: TensorBoard, which is told `every` so many steps."""
+
+    tensorboard: bool = False
+    every: Positive = 50
 
 
 @dataclass(frozen=True)
@@ -241,9 +274,11 @@ class Config:
     optimizer: OptimizerConfig
     schedule: ScheduleConfig | None = None
     train: TrainConfig
+    precision: PrecisionConfig = PrecisionConfig()
     regularization: RegularizationConfig = RegularizationConfig()
     average: AverageConfig | None = None
     diagnostics: DiagnosticsConfig = DiagnosticsConfig()
+    watch: WatchConfig = WatchConfig()
     checkpoints: CheckpointsConfig = CheckpointsConfig()
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -144,6 +145,9 @@ class Recorder(Callback):
             return
         model: nn.Module = trainer.model
         record: dict[str, Any] = {"step": step}
+        if self.config.memory and not any("memory" in known for known in self.records):
+            layers = trainer.gradients.memory(trainer.batches[0])
+            record["memory"] = {layer.name: asdict(layer) for layer in layers}
         if self.config.gradient_norms:
             record["gradient_norms"] = gradient_norms(model)
         if self.config.update_ratios:

@@ -5,6 +5,7 @@ runs/digits/
     metrics.jsonl             a line an epoch
     checkpoint.safetensors    the latest state: after an epoch, or where it was stopped
     best.safetensors          the state after the best epoch
+    vocabularies.json         the tokens of texts, and their numbers
     failure.txt               why it ended, where it was an error
     diagnostics.jsonl         what the configuration asks to look at, a line every few steps
     epoch-0007.safetensors    those of the last epochs, where the configuration keeps several
@@ -21,8 +22,10 @@ import zlib
 from pathlib import Path
 from typing import Any
 
+from gpunet import text
 from gpunet.data import Dataset
 from gpunet.errors import CheckpointError, GpunetError, RunError
+from gpunet.text import Vocabulary
 from gpunet.train import checkpoint
 from gpunet.train.callbacks import Callback
 from gpunet.train.checkpoint import Checkpoint
@@ -30,9 +33,9 @@ from gpunet.train.config import Config, differences, load, loads, to_toml
 from gpunet.train.trainer import Trainer
 
 CONFIG, METRICS, CHECKPOINT = "config.toml", "metrics.jsonl", "checkpoint.safetensors"
-BEST, FAILURE = "best.safetensors", "failure.txt"
+BEST, FAILURE, VOCABULARIES = "best.safetensors", "failure.txt", "vocabularies.json"
 # A resumed run may be another in these: they decide nothing, or what is not yet computed.
-FREE = ("device ", "checkpoints.", "diagnostics.", "data.workers ", "train.epochs ")
+FREE = ("device ", "checkpoints.", "diagnostics.", "watch.", "data.workers ", "train.epochs ")
 
 
 class Run(Callback):
@@ -109,6 +112,20 @@ class Run(Callback):
         averaged = saved.tensors.get("average.n_averaged")
         return path, saved, "average.module" if averaged is not None and averaged else "model"
 
+    def vocabularies(self) -> tuple[Vocabulary, ...]:
+        """Those of the data it was trained on, if that is sentences.
+
+        Raises:
+            CheckpointError: their file is damaged.
+        """
+        path = self.folder / VOCABULARIES
+        if not path.exists():
+            return ()
+        try:
+            return text.from_json(path.read_text("utf-8"))
+        except ValueError as error:
+            raise CheckpointError("run", f"{path} must be as it was written: {error}") from error
+
     @property
     def begun(self) -> bool:
         """Whether there is anything to go on with; a run may be killed before its first epoch."""
@@ -125,6 +142,8 @@ class Run(Callback):
         self._restore_weights(self.checkpoint, saved, trainer)
         checkpoint.restore_optimizer(self.checkpoint, saved, trainer.optimizer)
         trainer.load_state_dict(saved.state)
+        if self.checkpoint.name != CHECKPOINT:
+            self._go_back(trainer)
         if not trainer.progress.seen:  # it may have been killed while it wrote what follows
             self._follow_up(trainer)
 
@@ -140,6 +159,9 @@ class Run(Callback):
 
     def on_start(self, trainer: Trainer) -> None:
         (self.folder / FAILURE).unlink(missing_ok=True)
+        if vocabularies := trainer.held_out.vocabularies:
+            content = text.to_json(vocabularies).encode()
+            checkpoint.write_atomically(self.folder / VOCABULARIES, content)
 
     def on_error(self, trainer: Trainer, error: GpunetError) -> None:
         """Keeps what went wrong, for the report."""
@@ -186,6 +208,32 @@ class Run(Callback):
             for path in sorted(self.folder.glob("epoch-*.safetensors"))[:-keep]:
                 path.unlink()
 
+    def _go_back(self, trainer: Trainer) -> None:
+        """An older checkpoint becomes the latest, and what came after it is given up.
+
+        Raises:
+            CheckpointError: the best epoch until then, which patience asks for, was not kept.
+        """
+        done, best = len(trainer.progress.history), trainer.best_epoch()
+        kept = self.folder / BEST, self.folder / f"epoch-{best:04}.safetensors", self.checkpoint
+        found = next((path for path in kept if path.is_file() and _epochs(path) == best), None)
+        if found is None and self.config.train.patience:
+            raise CheckpointError(
+                "resume",
+                f"the best epoch so far, {best}, must have been kept to go back to "
+                f"{self.checkpoint.name}, got none",
+                "with patience, a run ends with its weights",
+            )
+        _copy(self.checkpoint, self.folder / CHECKPOINT)
+        self.checkpoint = self.folder / CHECKPOINT
+        if found:
+            _copy(found, self.folder / BEST)
+        else:
+            (self.folder / BEST).unlink(missing_ok=True)
+        for path in self.folder.glob("epoch-*.safetensors"):
+            if _epochs(path) > done:
+                path.unlink()
+
     # --- is it the same run?
 
     def _fingerprints(self, trainer: Trainer) -> dict[str, str]:
@@ -198,9 +246,10 @@ class Run(Callback):
 
     def _compare(self, state: dict[str, Any], trainer: Trainer) -> None:
         changed = [
-            text
-            for text in differences(loads(state["config"]), self.config)
-            if not text.startswith(FREE) or (trainer.schedule and text.startswith("train.epochs "))
+            change
+            for change in differences(loads(state["config"]), self.config)
+            if not change.startswith(FREE)
+            or (trainer.schedule and change.startswith("train.epochs "))
         ]
         data = self._fingerprints(trainer)
         changed += [
@@ -221,6 +270,11 @@ def _fingerprint(dataset: Dataset) -> str:
     for array in (dataset.inputs, dataset.targets):
         value = zlib.crc32(array.tobytes(), value)
     return f"{dataset.name} ({len(dataset):,} examples, CRC-32 {value:08x})"
+
+
+def _epochs(path: Path) -> int:
+    """How many were done when a checkpoint was written."""
+    return len(checkpoint.load(path).state["progress"]["history"])
 
 
 def _copy(source: Path, target: Path) -> None:

@@ -23,7 +23,7 @@ class LayerSummary:
     multiply_adds: int
 
 
-def summarize(model: nn.Module, example: Tensor) -> list[LayerSummary]:
+def summarize(model: nn.Module, *example: Tensor) -> list[LayerSummary]:
     """A line for each innermost layer, in the order they run on `example`, a batch of one.
 
     A weight that layers share is the first one's.
@@ -57,7 +57,7 @@ def summarize(model: nn.Module, example: Tensor) -> list[LayerSummary]:
     training = model.training
     try:
         with no_grad():
-            model.eval()(example)
+            model.eval()(*example)
     finally:
         model.train(training)
         for handle in handles:

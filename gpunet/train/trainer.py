@@ -8,44 +8,43 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
-from typing import Any, NoReturn
+from typing import Any
 
 from gpunet import nn, optim
-from gpunet.autograd import Tensor
 from gpunet.backend import random
 from gpunet.data import DataLoader, Dataset
 from gpunet.data.loader import Batch
 from gpunet.errors import GpunetError, NonFiniteError, RunError
 from gpunet.train.averaging import Averaging
 from gpunet.train.callbacks import Callback
-from gpunet.train.config import AverageConfig, RegularizationConfig, TrainConfig
-from gpunet.train.locate import (
-    Fault,
-    fault_in_data,
-    fault_in_operations,
-    fault_in_weights,
-    gradients_finite,
-    small_parameters,
+from gpunet.train.config import (
+    AverageConfig,
+    PrecisionConfig,
+    RegularizationConfig,
+    TrainConfig,
 )
+from gpunet.train.gradients import NOT_AGAIN, Gradients
+from gpunet.train.locate import Fault, fault_in_operations, fault_in_weights
 from gpunet.train.regularization import change_gradients, change_weights
 from gpunet.train.schedule import RunSchedule
 from gpunet.train.tasks import Evaluation, Task
 
-_NOT_AGAIN = (
-    "when it was done again it was finite: the model keeps state of its own, or draws random "
-    "numbers of its own"
-)
-
 
 @dataclass
 class Progress:
-    """How far training has come: sums over the epoch under way, and the figures of those done."""
+    """How far training has come: sums over the epoch under way, and the figures of those done.
+
+    Attributes:
+        step: those made, in all. seen: examples in the epoch. skipped: steps of it that were left
+            out, for a gradient in half precision that was not finite.
+    """
 
     step: int = 0
     lr: float = 0.0
     seen: int = 0
+    skipped: int = 0
     sums: dict[str, float] = field(default_factory=dict)
     seconds: float = 0.0
     history: list[dict[str, Any]] = field(default_factory=list)
@@ -65,11 +64,13 @@ class Trainer:
         held_out: the set to evaluate on after each epoch, after its name in the figures: "test".
         config: of the loop. schedule: of the learning rate, if it changes.
         regularization: of gradients and weights. average: of the weights, if there is to be one.
+        precision: of products in training.
         callbacks: told of events, in order.
 
     Attributes:
         progress: see `Progress`. stop: set it to True to stop after the step under way.
-        averaging: of the weights. evaluation: of the last epoch. batches: of the last step.
+        averaging: of the weights. evaluation: of the last epoch.
+        batches, figures: of the last step; the latter are means over its examples.
     """
 
     def __init__(
@@ -83,6 +84,7 @@ class Trainer:
         schedule: RunSchedule | None = None,
         regularization: RegularizationConfig | None = None,
         average: AverageConfig | None = None,
+        precision: PrecisionConfig | None = None,
         callbacks: Sequence[Callback] = (),
     ):
         self.task, self.model, self.optimizer, self.loader = task, model, optimizer, loader
@@ -91,10 +93,13 @@ class Trainer:
         self.regularization = regularization or RegularizationConfig()
         self.averaging = Averaging(average, model)
         self.be = next(model.parameters()).backend
-        self._watched = small_parameters(model)
+        self.gradients = Gradients(
+            task, model, optimizer, config, precision or PrecisionConfig(), self._now
+        )
         self.progress = Progress()
         self.evaluation: Evaluation | None = None
         self.batches: list[Batch] = []
+        self.figures: dict[str, float] = {}
         self.stop = False
 
     def fit(self) -> bool:
@@ -103,6 +108,7 @@ class Trainer:
         Raises:
             NonFiniteError: the loss became NaN or Inf; the message says at which batch and layer.
                 No callback hears of the epoch or stop then, so none saves such weights.
+            DeviceMemoryError: the memory does not reach; the message says what holds it, by layer.
         """
         self._tell("on_start")
         try:
@@ -142,17 +148,20 @@ class Trainer:
 
         def closure() -> float:  # some optimizers evaluate more than once a step
             first = not evaluations
-            evaluations.append(self._add_gradients(batches, drawn if first else None))
-            if first:
-                self._tell("on_gradients")
-            change_gradients(self.model, self.regularization, progress.step)
+            evaluations.append(self.gradients.compute(batches, first))
+            if self.gradients.scaler.finite(self.optimizer):
+                if first:
+                    self._tell("on_gradients")
+                change_gradients(self.model, self.regularization, progress.step)
             return evaluations[-1]["loss"] / size
 
-        size, drawn = sum(len(inputs) for inputs, _ in batches), random.counter
+        size = sum(len(inputs) for inputs, _ in batches)
         self.batches = batches
-        self.optimizer.step(closure)
-        change_weights(self.model, self.regularization)
-        self.averaging.after_step(self.model, self.loader.epoch)
+        if self._step(closure):
+            change_weights(self.model, self.regularization)
+            self.averaging.after_step(self.model, self.loader.epoch)
+        else:
+            progress.skipped += 1
 
         progress.step += 1
         progress.lr = self.optimizer.param_groups[0]["lr"]
@@ -161,34 +170,20 @@ class Trainer:
             progress.sums[name] = progress.sums.get(name, 0.0) + total
         if self.schedule:
             self.schedule.after_batch()
-        return {name: total / size for name, total in evaluations[0].items()}
+        self.figures = {name: total / size for name, total in evaluations[0].items()}
+        return self.figures
 
-    def _add_gradients(self, batches: list[Batch], drawn: int | None) -> dict[str, float]:
-        """Adds up the gradients of the mean over all examples; returns sums of the figures.
-
-        Args:
-            drawn: how much was drawn before; None where the result may be anything.
-        """
-        sums: dict[str, float] = {}
-        size = sum(len(inputs) for inputs, _ in batches)
-        watched = drawn is not None and self.config.stop_at_nan
-        for i, (x, t) in enumerate(map(self._on_device, batches)):
-            loss, figures = self.task.loss(self.model, x, t)
-            figures = {"loss": loss.item(), **figures}
-            if watched and not math.isfinite(figures["loss"]):
-                self._replay(f"the loss must be finite, got {figures['loss']}", batches, drawn)
-            if i == 0:  # not before: what spoilt the weights may still be seen in the last ones
-                self.optimizer.zero_grad()
-            (loss if len(batches) == 1 else loss * (len(x) / size)).backward()
-            for name, mean in figures.items():
-                sums[name] = sums.get(name, 0.0) + mean * len(x)
-        if watched and not gradients_finite(self._watched):
-            self._replay("gradients must be finite", batches, drawn)
-        return sums
-
-    def _on_device(self, batch: Batch) -> tuple[Tensor, Tensor]:
-        x, t = (Tensor(self.be.asarray(array), self.be) for array in batch)
-        return x, t
+    def _step(self, closure: Callable[[], float]) -> bool:
+        """The optimizer's step, unless its gradients overflowed in half precision."""
+        scaler = self.gradients.scaler
+        if not scaler.is_enabled():
+            self.optimizer.step(closure)
+            return True
+        closure()
+        finite = scaler.finite(self.optimizer)
+        scaler.step(self.optimizer)
+        scaler.update()
+        return finite
 
     def _finish_epoch(self, epoch: int) -> None:
         progress, name = self.progress, self.held_out_name
@@ -210,6 +205,9 @@ class Trainer:
             "seconds": progress.seconds,
             "samples_per_second": progress.seen / progress.seconds,
         }
+        if self.gradients.scaler.is_enabled():
+            record["skipped_steps"] = progress.skipped
+            record["loss_scale"] = self.gradients.scaler.get_scale()
         self.progress = Progress(progress.step, progress.lr, history=[*progress.history, record])
         self._tell("on_epoch", record)
 
@@ -243,33 +241,15 @@ class Trainer:
         if fault := fault_in_weights(self.model, self._rule):
             raise self._diverged("weights must be finite to be kept", fault)
 
-    # --- what to do about NaN and Inf
-
-    def _replay(self, problem: str, batches: list[Batch], drawn: int | None) -> NoReturn:
-        """Does a step again, which has changed no weight yet, to say what went wrong."""
-        random.counter = drawn or 0  # dropout, once more, drops the same
-        raise self._diverged(problem, self._find_fault(batches))
-
-    def _find_fault(self, batches: list[Batch]) -> Fault | None:
-        """Does a step again, without the optimizer, and looks at everything."""
-        if fault := fault_in_weights(self.model, self._rule):
-            return fault
-        for x, t in map(self._on_device, batches):
-
-            def run(x: Tensor = x, t: Tensor = t) -> None:
-                self.task.loss(self.model, x, t)[0].backward()
-
-            if fault := fault_in_data(x, t) or fault_in_operations(self.model, run):
-                return fault
-        return None
-
     @property
     def _rule(self) -> str:
         return type(self.optimizer).__name__
 
     def _diverged(self, problem: str, fault: Fault | None, when: str = "") -> NonFiniteError:
-        when = when or f"at epoch {self.loader.epoch + 1}, batch {self.loader.position}"
-        return NonFiniteError("train", f"{problem} {when}", str(fault or _NOT_AGAIN))
+        return NonFiniteError("train", f"{problem} {when or self._now()}", str(fault or NOT_AGAIN))
+
+    def _now(self) -> str:
+        return f"at epoch {self.loader.epoch + 1}, batch {self.loader.position}"
 
     def _tell(self, event: str, *arguments: Any) -> None:
         for callback in self.callbacks:
@@ -287,6 +267,8 @@ class Trainer:
             "loader": self.loader.state_dict(),
             "schedule": self.schedule and self.schedule.scheduler.state_dict(),
             "random": random.state_dict(),
+            "scaler": self.gradients.scaler.state_dict(),
+            "micro_batch": self.gradients.micro,
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
@@ -296,3 +278,5 @@ class Trainer:
         if self.schedule:
             self.schedule.scheduler.load_state_dict(state["schedule"])
         random.load_state_dict(state["random"])
+        self.gradients.scaler.load_state_dict(state.get("scaler", {}))
+        self.gradients.micro = state.get("micro_batch", 0)

@@ -4,9 +4,11 @@
 """
 
 from gpunet.viz import style
+from gpunet.viz.attention import Looked, attention_page
 from gpunet.viz.confusion import confusion_matrix
 from gpunet.viz.curves import compare_curves, learning_curve, overfitting_point
 from gpunet.viz.flow import gradient_flow
+from gpunet.viz.forecasts import choose_stretches, forecasts
 from gpunet.viz.functions import function_curves
 from gpunet.viz.lines import lines
 from gpunet.viz.maps import feature_maps, filters
@@ -18,13 +20,17 @@ from gpunet.viz.spread import activation_spread
 from gpunet.viz.surface import loss_surface
 
 __all__ = [
+    "Looked",
     "activation_spread",
+    "attention_page",
     "choose",
     "choose_overlays",
+    "choose_stretches",
     "compare_curves",
     "confusion_matrix",
     "feature_maps",
     "filters",
+    "forecasts",
     "function_curves",
     "gradient_flow",
     "learning_curve",

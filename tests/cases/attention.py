@@ -20,6 +20,8 @@ def _attention(q, k, v, m=None, p=0.0, causal=False, scale=None, gqa=False, **na
     top = scores.max(-1, keepdims=True, initial=-1e300)
     e = np.exp(scores - top) if scores.dtype == "float64" else np.exp(scores - top, dtype="f4")
     weights = e / np.maximum(e.sum(-1, keepdims=True), np.finfo(e.dtype).tiny)
+    lead = np.broadcast_shapes(weights.shape[:-2], v.shape[:-2])
+    weights = np.broadcast_to(weights, (*lead, *weights.shape[-2:]))
     if p:
         kept = mask(weights.size, p, SEED, call=1).reshape(weights.shape)
         weights = np.where(kept, weights / (1 - p), 0)
@@ -38,6 +40,8 @@ def scaled_dot_product_attention():
     yield Case(f, plain)
     yield Case(f, _three((1, 1), (1, 1), (1, 1)))
     yield Case(f, _three((3, 1, 2, 4), (1, 2, 3, 4), (2, 3, 1)))
+    yield Case(f, _three((2, 4), (3, 4), (5, 3, 1)))  # more values than weights
+    yield Case(f, _three((1, 2, 4), (3, 1, 2, 4), (3, 5, 2, 1)), dict(is_causal=True))
     yield Case(f, _three((0, 5, 4), (0, 5, 4), (0, 5, 4)))
     yield Case(f, _three((2, 0, 4), (2, 5, 4), (2, 5, 3)))
     yield Case(f, _three((2, 3, 4), (2, 0, 4), (2, 0, 3)))  # nothing to see
@@ -57,6 +61,8 @@ def scaled_dot_product_attention():
     yield Case(f, few, dict(enable_gqa=True, attn_mask=normal(2, 1, 5, 7)))
     yield Case(f, heads, dict(dropout_p=0.3), unlike_torch=OTHERS)
     yield Case(f, plain, dict(dropout_p=0.5, is_causal=True), unlike_torch=OTHERS)
+    more = _three((2, 4), (3, 4), (5, 3, 1))
+    yield Case(f, more, dict(dropout_p=0.5), unlike_torch=OTHERS)
     far = exactly([[1e4, 0.0], [0.0, -1e4]])
     yield Edge(f, [far, far, normal(2, 3)])
 

@@ -281,11 +281,12 @@ def test_a_run_that_never_got_to_a_checkpoint_begins_anew(gpunet, config, traine
     assert state(folder) == state(trained.folder)
 
 
-def test_a_checkpoint_cannot_be_resumed_by_itself(gpunet, run_folder) -> None:
-    """It would be rewinding, and what was trained since would be lost."""
-    done = gpunet("train", "--resume", run_folder / "best.safetensors")
+def test_a_checkpoint_of_nowhere_cannot_be_resumed(gpunet, run_folder, tmp_path) -> None:
+    alone = tmp_path / "best.safetensors"
+    alone.write_bytes((run_folder / "best.safetensors").read_bytes())
+    done = gpunet("train", "--resume", alone)
     assert done.status == 1
-    assert "--resume must be a folder, got " in done.err
+    assert f"must be the folder of a run, got {tmp_path} without config.toml" in done.err
 
 
 def test_the_best_checkpoint_can_be_evaluated(gpunet, run_folder) -> None:

@@ -112,3 +112,43 @@ def test_infinity_and_nan() -> None:
     y = run("softmax_fwd", FLOAT32, [x])
     assert (y[0] == [0, 0.5, 0.5]).all()
     assert np.isnan(y[1:]).all()
+
+
+SCALE = -0.25  # of scores; below 0, the largest score has the smallest weight
+SEEN = ((3, 2), (4, 9), (1, 1))  # queries of a matrix, and keys that the first of them sees
+
+
+def weights(x: Array, queries: int, first: int) -> Array:
+    """With scores of -infinity beyond the keys that are seen."""
+    rows, keys = np.indices(x.shape)
+    return softmax(np.where(keys < first + rows % queries, SCALE * x, -np.inf))
+
+
+@pytest.mark.parametrize("seen", SEEN, ids=str)
+@pytest.mark.parametrize("dtype", DTYPES, ids=str)
+def test_the_weights_of_attention(dtype: DType, seen: tuple[int, int]) -> None:
+    x, gy = dtype.encode(numbers(1, 12, 70)), dtype.encode(numbers(2, 12, 70))
+
+    def forward(device: Device) -> Array:
+        y = device.array(x)  # may be the input
+        kernel = build.load("softmax", dtype)["weights_fwd"]
+        device.launch(kernel, 3, 64, y, y, *x.shape, *seen, SCALE)
+        return y
+
+    def backward(device: Device) -> Array:
+        gx = device.array(gy)
+        kernel = build.load("softmax", dtype)["weights_bwd"]
+        device.launch(kernel, 3, 64, gx, device.array(y), gx, *x.shape, SCALE)
+        return gx
+
+    y = everywhere(forward)
+    assert_close(y, lambda x: weights(x, *seen), dtype, x)
+    formula = ORACLES["softmax_bwd"]
+    assert_close(everywhere(backward), lambda gy, y: SCALE * formula(gy, y), dtype, gy, y)
+    if dtype in (FLOAT32, FLOAT64):
+        several = x.reshape(-1, seen[0], x.shape[1]).copy()
+        twins = twin.weights_fwd(several, SCALE, seen[1]).reshape(y.shape)
+        assert np.abs(twins - y).max() <= 16 * dtype.epsilon
+        twins = twin.weights_bwd(gy.copy(), y, SCALE)
+        expected = SCALE * formula(gy, y)
+        assert np.abs(twins - expected).max() <= 16 * dtype.epsilon * np.abs(expected).max()

@@ -19,7 +19,7 @@ every_demonstration = pytest.mark.parametrize("name", NAMES)
 MOST = 120  # lines
 RUSSIAN = Path(recipes.__file__).parent / "russian"
 WORD = re.compile("[a-z]{3}")  # "x1", "AND" and "{:.1%}" need no translation
-ITSELF = {"gpunet", "matplotlib", "numpy", "sklearn", *sys.stdlib_module_names}
+KNOWN = {"gpunet", "matplotlib", "numpy", *sys.stdlib_module_names}
 
 
 @every_demonstration
@@ -45,9 +45,9 @@ def private(source: str) -> list[str]:
         elif isinstance(node, ast.ImportFrom):
             names = [str(node.module).split("."), *([alias.name] for alias in node.names)]
             found += [part for name in names for part in name if re.match("_(?!_)", part)]
-            found += {str(node.module).split(".")[0]} - ITSELF
+            found += {str(node.module).split(".")[0]} - KNOWN
         elif isinstance(node, ast.Import):
-            found += {alias.name.split(".")[0] for alias in node.names} - ITSELF
+            found += {alias.name.split(".")[0] for alias in node.names} - KNOWN
     return found
 
 
@@ -86,8 +86,8 @@ def fields(text: str) -> list[tuple[str | None, str | None]]:
 @every_demonstration
 def test_it_is_wholly_in_russian(name, performance) -> None:
     texts = recipes.translation(name, "ru")
-    asked = [text for text in performance(name).texts if WORD.search(text)]
-    missing = [text for text in asked if text not in texts]
+    asked = performance(name).texts
+    missing = [text for text in asked if WORD.search(text) and text not in texts]
     assert missing == [], f"{RUSSIAN / name}.toml lacks these"
     assert [text for text in texts if text not in asked] == [], "never shown"
     for english, russian in texts.items():

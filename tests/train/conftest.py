@@ -67,7 +67,8 @@ def build(config: Config, digits: tuple[Dataset, Dataset]) -> Build:
         used = replace(config, **changes)
         gpunet.manual_seed(used.seed)
         train, test = digits
-        trainer = build_trainer(used, build_model(used), train, ("test", test))
+        model = build_model(used).to(used.device)
+        trainer = build_trainer(used, model, train, ("test", test))
         trainer.callbacks = callbacks
         return trainer
 

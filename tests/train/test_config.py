@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from gpunet import data
 from gpunet.errors import ConfigError
 from gpunet.train.config import (
     AugmentConfig,
@@ -152,11 +153,13 @@ def test_written_text_has_every_default_and_one_line_a_layer(tmp_path):
         'init = "default"\n'
         '\n[optimizer]\nkind = "SGD"\n'
         "\n[train]\nepochs = 1\nbatch_size = 32\naccumulate = 1\npatience = 0\n"
-        "stop_at_nan = true\n"
+        "auto_accumulate = false\nstop_at_nan = true\n"
+        '\n[precision]\ndtype = "float32"\ninit_scale = 65536.0\ngrowth_interval = 2000\n'
         "\n[regularization]\nl1 = 0.0\nnoise = 0.0\nclip_value = 0.0\nclip_norm = 0.0\n"
         "max_norm = 0.0\n"
         "\n[diagnostics]\nevery = 50\ngradient_norms = false\nweight_norms = false\n"
-        "update_ratios = false\nactivations = false\ndead_units = false\n"
+        "update_ratios = false\nactivations = false\ndead_units = false\nmemory = false\n"
+        "\n[watch]\ntensorboard = false\nevery = 50\n"
         "\n[checkpoints]\nkeep = 1\nevery = 0\n"
     )
 
@@ -275,8 +278,8 @@ epochs = 30 -> epoch = 30
     train.epoch is no known key; did you mean "epochs"?
 epochs = 30 -> zzz = 30
     train.zzz is no known key;
-    known: "accumulate", "batch_size", "epochs", "metrics", "patience",
-    "stop_at_nan"
+    known: "accumulate", "auto_accumulate", "batch_size", "epochs", "metrics",
+    "patience", "stop_at_nan"
 batch_size = 64 -> # no batch size
     train.batch_size is missing
 name = "digits" -> # no name
@@ -327,8 +330,7 @@ seed = 7 -> seed = -7
     seed must be at least 0, got -7
 
 set = "digits" -> set = "minst"
-    data.set must be one of "cifar10", "cifar10_subset", "digits", "fashion_mnist", "mnist",
-    "nuclei", "tinyshakespeare", got "minst"
+    data.set must be one of {sets}, got "minst"
 every = "epoch" -> every = "epochs"
     schedule.every must be one of "batch", "epoch", got "epochs"
 init = "kaiming_normal" -> kind = "LeNet5"
@@ -352,7 +354,8 @@ name = "digits" -> name = ""
 
 @pytest.mark.parametrize("mistake", re.split(r"\n+(?! )", MISTAKES.strip()))
 def test_mistake(digits, mistake):
-    change, *expected = mistake.split("\n    ")
+    sets = ", ".join(f'"{name}"' for name in data.names())
+    change, *expected = mistake.replace("{sets}", sets).split("\n    ")
     assert message(changed(digits, *change.split(" -> "))) == " ".join(expected)
 
 

@@ -23,6 +23,7 @@ def test_the_example(tmp_path) -> None:
     [
         *(config.TrainConfig, config.RegularizationConfig, config.AverageConfig),
         *(config.DiagnosticsConfig, config.CheckpointsConfig, config.ScheduleConfig),
+        *(config.PrecisionConfig, config.WatchConfig),
     ],
     ids=lambda kind: kind.__name__,
 )

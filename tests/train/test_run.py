@@ -260,3 +260,61 @@ def test_what_a_kill_left_undone_is_done_by_the_resume(build, run) -> None:
     run.restore(build(train=TrainConfig(1, 32), schedule=None))
     assert (run.folder / "metrics.jsonl").read_bytes() == before
     assert (run.folder / "best.safetensors").read_bytes() == run.checkpoint.read_bytes()
+
+
+# --- back to an older checkpoint
+
+
+def files(folder) -> list[str]:
+    return sorted(path.name for path in folder.glob("*.safetensors"))
+
+
+def weights(trainer) -> dict[str, bytes]:
+    return {name: array.tobytes() for name, array in trainer.model.state_dict().items()}
+
+
+def kept_run(tmp_path, config, name: str, **train) -> Run:
+    used = replace(
+        config, checkpoints=CheckpointsConfig(keep=4), train=replace(config.train, **train)
+    )
+    return Run.create(tmp_path / name, used, 0)
+
+
+@pytest.mark.parametrize("epoch", [1, 3])
+def test_a_run_goes_on_from_an_older_checkpoint_with_the_same_bits(
+    build, config, tmp_path, epoch
+) -> None:
+    run = kept_run(tmp_path, config, "run")
+    through = build([run])
+    through.fit()
+    before, names = (run.folder / "metrics.jsonl").read_text().splitlines(), files(run.folder)
+    assert "epoch-0004.safetensors" in names
+
+    run = Run.open(run.folder / f"epoch-000{epoch}.safetensors")
+    trainer = build([run])
+    run.restore(trainer)
+    assert len(trainer.progress.history) == epoch
+    lines = (run.folder / "metrics.jsonl").read_text().splitlines()
+    assert lines == before[:epoch]
+    assert f"epoch-000{epoch + 1}.safetensors" not in files(run.folder)
+    best = checkpoint.load(run.folder / "best.safetensors").state["progress"]["history"]
+    assert len(best) == trainer.best_epoch()
+    latest = checkpoint.load(run.folder / "checkpoint.safetensors")
+    assert len(latest.state["progress"]["history"]) == epoch
+    trainer.fit()
+    assert weights(trainer) == weights(through)
+    assert files(run.folder) == names
+
+
+def test_without_the_best_epoch_patience_cannot_go_back(build, config, tmp_path) -> None:
+    """At a rate of 0 all epochs are alike, so the first is the best."""
+    still = {"optimizer": OptimizerConfig("SGD", {"lr": 0.0}), "schedule": None}
+    train = replace(config.train, patience=10)
+    run = kept_run(tmp_path, replace(config, **still), "run", patience=10)
+    build([run], train=train, **still).fit()
+    for name in ("best", "epoch-0001"):
+        (run.folder / f"{name}.safetensors").unlink()
+    run = Run.open(run.folder / "epoch-0003.safetensors")
+    with pytest.raises(CheckpointError, match="the best epoch so far, 1, must have been kept"):
+        run.restore(build(train=train, **still))
+    assert (run.folder / "epoch-0004.safetensors").exists()

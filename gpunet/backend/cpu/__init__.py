@@ -54,9 +54,15 @@ class CPUBackend(Backend):
     def owns(self, array: Any) -> bool:
         return isinstance(array, np.ndarray)
 
-    def matmul(self, a: Array, b: Array) -> Array:
+    def matmul(self, a: Array, b: Array, out: Array | None = None) -> Array:
+        if out is not None:
+            if a.ndim == b.ndim == out.ndim == 4 and out.itemsize == out.strides[-1]:
+                return self.gemm.batch(a, b, out)
+            out[...] = self.matmul(a, b)
+            return out
         if a.dtype.char == "e":
-            return self.matmul(a.astype("float32"), b.astype("float32")).astype("float16")
+            product = self.matmul(self.cast(a, np.float32), self.cast(b, np.float32))
+            return self.cast(product, a.dtype)
         if a.ndim == 2 and b.ndim == 2:
             return self.gemm.gemm(a, b, self.empty((a.shape[0], b.shape[1]), a.dtype))
         lead = a.shape[:-2]

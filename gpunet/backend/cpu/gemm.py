@@ -131,7 +131,7 @@ def _multiply(a, b, c, add, taken, me):
 
 def _batch_signature(dtype: Any) -> Any:
     operand = types.Array(dtype, 4, "A", readonly=True, aligned=False)
-    return types.void(operand, operand, types.Array(dtype, 4, "C"), types.int64, types.int64)
+    return types.void(operand, operand, types.Array(dtype, 4, "A"), types.int64, types.int64)
 
 
 @kernel(signature=_batch_signature)
@@ -186,13 +186,13 @@ def batch(a: Array, b: Array, out: Array) -> Array:
     """out = a·b for each of the leading axes, shared out over the threads; returns out.
 
     Shapes: a (..., m, k), b (..., k, n), whose leading axes broadcast; out (..., m, n)
-    C-contiguous. Dtypes as for `gemm`.
+    C-contiguous, or with four axes and contiguous rows. Dtypes as for `gemm`.
     """
     lead, (m, n), k = out.shape[:-2], out.shape[-2:], a.shape[-1]
     if not out.size or min(m, n) == 1 or m * n * k < SMALL_WORK:
         return np.matmul(a, b, out)
     operands = [_in_four(x, lead) for x in (a, b)]
-    c = out.reshape(-1, lead[-1] if lead else 1, m, n)
+    c = out if out.ndim == 4 else out.reshape(-1, lead[-1] if lead else 1, m, n)
     count = c.shape[0] * c.shape[1]
     pieces = 1 if count * m * n * k < SHARED_WORK else min(count, 4 * threads.count())
     cuts = [count * i // pieces for i in range(pieces + 1)]

@@ -19,6 +19,8 @@ from weakref import ref
 
 import numpy as np
 
+from gpunet.errors import DeviceMemoryError
+
 SMALL = 1 << 16  # bytes; below this NumPy's own allocator is quicker and its pages are warm
 # Unused buffers may take as much memory as the arrays alive, and this much in any case.
 ALWAYS_KEPT = 1 << 26
@@ -92,7 +94,19 @@ class BufferCache:
         unused = self.unused
         if unused > max(self.allocated - unused + size, ALWAYS_KEPT):
             self.clear()
-        buffer = mmap.mmap(-1, size)
+        try:
+            buffer = mmap.mmap(-1, size)
+        except OSError:  # not enough: what waits to be used again is given up
+            self.clear()
+            try:
+                buffer = mmap.mmap(-1, size)
+            except OSError as error:
+                held = f"{self.allocated / 1e6:,.0f} MB"
+                raise DeviceMemoryError(
+                    "cpu",
+                    f"out of memory: asked for {size / 1e6:,.3g} MB, got: {error.strerror}",
+                    f"large arrays here hold {held}",
+                ) from error
         if size >= HUGE_PAGE and hasattr(mmap, "MADV_HUGEPAGE"):
             buffer.madvise(mmap.MADV_HUGEPAGE)
         self.allocated += size

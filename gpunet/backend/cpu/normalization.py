@@ -21,6 +21,7 @@ from gpunet.backend.cpu.memory import cache
 from gpunet.backend.cpu.share import PIECE, share
 
 PARTS = 16  # at most: sums over rows that are made apart, then added
+COST = 4  # of an element of a row, see `share`
 
 
 def _or_full(parameter: Array | None, length: int, value: float, dtype: Any) -> Array:
@@ -118,7 +119,8 @@ def row_norm_fwd(
         rows = mean.size
         flat = [a.reshape(1, rows, x.size // rows) for a in (x, y)]
         rest = w, b, mean, var, spread, eps, centred
-        share(loops.row_norm_fwd[x.dtype], flat, rows, x.size // rows, x.dtype, *rest)
+        call = loops.row_norm_fwd[x.dtype]
+        share(call, flat, rows, x.size // rows, x.dtype, *rest, cost=COST)
     return y
 
 
@@ -142,7 +144,7 @@ def row_norm_bwd(
     """
     gx = cache.empty(x.shape, x.dtype)
     rows = mean.size
-    parts = max(1, min(rows, x.size // PIECE, PARTS))
+    parts = max(1, min(rows, x.size * COST // PIECE, PARTS))
     # Sums of parts apart, as many as the shapes say, whatever the number of threads.
     gw, gb = np.zeros((2, parts, channels if wanted else 0), x.dtype)
     if x.size:

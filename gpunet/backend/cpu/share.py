@@ -20,13 +20,22 @@ WORTHWHILE = {np.dtype("float32"): 1 << 17, np.dtype("float64"): 1 << 14}
 
 
 def share(
-    call: Callable[..., Any], arrays: Sequence[Any], rows: int, columns: int, dtype: Any, *rest: Any
+    call: Callable[..., Any],
+    arrays: Sequence[Any],
+    rows: int,
+    columns: int,
+    dtype: Any,
+    *rest: Any,
+    cost: int = 1,
 ) -> None:
-    """`call(*arrays, start, stop, *rest)` for runs of rows that cover all `rows` of them."""
-    if rows * columns < WORTHWHILE[dtype]:
+    """`call(*arrays, start, stop, *rest)` for runs of rows that cover all `rows` of them.
+
+    `cost` is about how often as much time an element takes as one of a simple formula.
+    """
+    if rows * columns * cost < WORTHWHILE[dtype]:
         call(*arrays, 0, rows, *rest)
         return
-    piece = max(1, PIECE // columns)
+    piece = max(1, PIECE // (columns * cost))
     tasks = [
         (call, (*arrays, start, min(start + piece, rows), *rest)) for start in range(0, rows, piece)
     ]

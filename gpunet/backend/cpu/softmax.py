@@ -5,6 +5,8 @@ CUDA twins: kernels/softmax.cu.
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from gpunet.backend.base import Array
@@ -15,6 +17,8 @@ from gpunet.backend.cpu.reduction import row_dot, row_max, row_sum
 from gpunet.backend.cpu.scalar import exp, log
 from gpunet.backend.cpu.share import as_rows, share
 from gpunet.errors import ArgumentError
+
+COST = 4  # of an element, see `share`
 
 
 @kernel(inline=True)
@@ -41,6 +45,32 @@ def _softmax_bwd(gy, y, gx, start, stop):
         dot = row_dot(gy[i], y[i])
         for j in range(y.shape[1]):
             gx[i, j] = y[i, j] * (gy[i, j] - dot)
+
+
+@kernel
+def _weights_fwd(x, start, stop, scale, queries, first):
+    # In place and by one name: loops over two names of one memory would not become vector code.
+    for i in range(start, stop):
+        seen = min(x.shape[1], first + i % queries)
+        row = x[i, :seen]
+        for j in range(seen):
+            row[j] *= scale
+        top = row_max(row)
+        for j in range(seen):
+            row[j] = exp(row[j] - top)
+        share_of_one = 1.0 / row_sum(row)
+        for j in range(seen):
+            row[j] *= share_of_one
+        for j in range(seen, x.shape[1]):
+            x[i, j] = 0.0
+
+
+@kernel
+def _weights_bwd(y, g, start, stop, scale):
+    for i in range(start, stop):
+        dot = row_dot(g[i], y[i])
+        for j in range(y.shape[1]):
+            g[i, j] = scale * y[i, j] * (g[i, j] - dot)
 
 
 @kernel
@@ -113,10 +143,10 @@ def _cross_entropy_bwd(gy, p, target, weight, ignore_index, smoothing, gx):
         gx[i, label] -= g * label_weight
 
 
-def _run(kernel: Kernel, *arrays: Array) -> Array:
+def _run(kernel: Kernel, *arrays: Array, rest: tuple[Any, ...] = ()) -> Array:
     """Calls the kernel on all rows; returns the last of the arrays, which is the result."""
     rows = [as_rows(x) for x in arrays]
-    share(kernel[rows[0].dtype], rows, *rows[0].shape, rows[0].dtype)
+    share(kernel[rows[0].dtype], rows, *rows[0].shape, rows[0].dtype, *rest, cost=COST)
     return arrays[-1]
 
 
@@ -130,6 +160,22 @@ def softmax_fwd(x: Array) -> Array:
 def softmax_bwd(gy: Array, y: Array) -> Array:
     """gx = y (gy − Σ gy·y); y is the softmax."""
     return _run(_softmax_bwd, gy, y, cache.empty(y.shape, y.dtype))
+
+
+@half
+def weights_fwd(x: Array, scale: float, first: int) -> Array:
+    """Attention's weights: softmax(scale·x) over the keys that a query sees, 0 for the others.
+
+    Query i of each matrix sees the first `first` + i keys; x may be overwritten and returned.
+    Shapes: x (..., L, S) C-contiguous, L and S >= 1, first >= 1; result like x.
+    """
+    return _run(_weights_fwd, x, rest=(x.dtype.type(scale), x.shape[-2], first))
+
+
+@half
+def weights_bwd(gy: Array, y: Array, scale: float) -> Array:
+    """gx = scale · y (gy − Σ gy·y); y are the weights. gy may be overwritten and returned."""
+    return _run(_weights_bwd, y, gy, rest=(y.dtype.type(scale),))
 
 
 @half

@@ -73,8 +73,12 @@ class CUDABackend(Backend):
     def owns(self, array: Any) -> bool:
         return type(array) is self.gpu.array and self.gpu.number_of(array) == self.gpu.number
 
-    def matmul(self, a: Array, b: Array) -> Array:
-        return matmul(self.gpu, a, b, self.allow_tf32)
+    def matmul(self, a: Array, b: Array, out: Array | None = None) -> Array:
+        product = matmul(self.gpu, a, b, self.allow_tf32)
+        if out is None:
+            return product
+        out[...] = product
+        return out
 
     def full(self, shape: Shape, value: float, dtype: DType) -> Array:
         out = self.empty(shape, dtype)

@@ -93,6 +93,8 @@ class CuPyDevice:
 
     def from_host(self, values: Any, dtype: DType | None = None) -> Array:
         self._make_current()
+        # CuPy copies into pinned memory of its own, starts the transfer on the current stream and
+        # does not wait for it: a batch travels while the step before it is computed.
         return cupy.asarray(values, dtype)
 
     def to_host(self, array: Array) -> Any:
@@ -191,12 +193,24 @@ class CuPyDevice:
         free, total = runtime.memGetInfo()
         return Memory(total, free, self._pool.used_bytes(), self._pool.free_bytes())
 
+    def largest_block(self) -> int:
+        self._make_current()
+        low, high = 0, runtime.memGetInfo()[0]
+        while high - low > _MEGABYTE:
+            size = (low + high) // 2
+            try:
+                runtime.free(runtime.malloc(size))
+                low = size
+            except runtime.CUDARuntimeError:
+                high = size
+        return low
+
     def release(self) -> None:
         self._make_current()
         self._pool.free_all_blocks()
 
 
-_NULL = np.uint64(0)
+_NULL, _MEGABYTE = np.uint64(0), 1 << 20
 
 
 class _Loaded(dict[str, Any]):

@@ -116,6 +116,9 @@ class Device(Protocol):
     def memory(self) -> Memory:
         """How its memory is used now."""
 
+    def largest_block(self) -> int:
+        """Bytes of the largest block that can be had now; found by trying."""
+
     def release(self) -> None:
         """Gives memory that is kept unused back to the device."""
 
@@ -148,8 +151,9 @@ def _shortage(device: Device, size: int) -> str:
     others = max(0, memory.total - memory.free - memory.used - memory.kept)
     return (
         f"out of memory: asked for {_bytes(size)}, got {_bytes(memory.free)} free of "
-        f"{_bytes(memory.total)}; arrays here hold {_bytes(memory.used)}, unused blocks "
-        f"{_bytes(memory.kept)}, CUDA itself and other programs {_bytes(others)}"
+        f"{_bytes(memory.total)}, {_bytes(device.largest_block())} in one block; arrays here hold "
+        f"{_bytes(memory.used)}, unused blocks {_bytes(memory.kept)}, CUDA itself and other "
+        f"programs {_bytes(others)}"
     )
 
 

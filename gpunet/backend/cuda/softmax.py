@@ -20,6 +20,19 @@ class Softmax(Family):
     def softmax_bwd(self, gy: Array, y: Array) -> Array:
         return self._rows("softmax_bwd", gy, y)
 
+    def weights_fwd(self, x: Array, scale: float, first: int) -> Array:
+        rows, columns = _shape(x)
+        kernel = self.kernel("weights_fwd", x.dtype)
+        launch = block_per_row(self.limits, rows, columns)
+        kernel(*launch, x, x, rows, columns, x.shape[-2], first, scale)
+        return x
+
+    def weights_bwd(self, gy: Array, y: Array, scale: float) -> Array:
+        rows, columns = _shape(y)
+        kernel = self.kernel("weights_bwd", y.dtype)
+        kernel(*block_per_row(self.limits, rows, columns), gy, y, gy, rows, columns, scale)
+        return gy
+
     def log_softmax_fwd(self, x: Array) -> Array:
         return self._rows("log_softmax_fwd", x)
 

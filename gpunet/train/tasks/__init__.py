@@ -4,23 +4,29 @@ A further task is a subclass of `Task` in a module of its own and a line here.
 """
 
 from gpunet.train.tasks.classification import Classification
+from gpunet.train.tasks.forecasting import Forecasting
 from gpunet.train.tasks.language_model import LanguageModel
 from gpunet.train.tasks.segmentation import Segmentation
 from gpunet.train.tasks.task import Evaluation, Prediction, Table, Task
+from gpunet.train.tasks.translation import Translation
 
 TASKS: dict[str, type[Task]] = {
     "classification": Classification,
+    "forecasting": Forecasting,
     "language_model": LanguageModel,
     "segmentation": Segmentation,
+    "translation": Translation,
 }
 
 __all__ = [
     "TASKS",
     "Classification",
     "Evaluation",
+    "Forecasting",
     "LanguageModel",
     "Prediction",
     "Segmentation",
     "Table",
     "Task",
+    "Translation",
 ]

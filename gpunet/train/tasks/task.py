@@ -12,6 +12,7 @@ from gpunet import nn
 from gpunet.autograd import Tensor, no_grad
 from gpunet.backend import Backend
 from gpunet.data import DataLoader, Dataset
+from gpunet.text import Vocabulary
 
 Figures = dict[str, float]
 Metric = Callable[[Any, Any], float]  # of the outputs of an evaluation and the targets
@@ -59,6 +60,7 @@ class Task(ABC):
         figure: the figure that decides which epoch is best. more_is_better: which way.
         shares: figures in [0, 1] that are shown as per cent.
         evaluation_batch: examples evaluated at a time.
+        vocabularies: those of the data set it was trained on; `predict` takes texts apart by them.
     """
 
     losses: ClassVar[tuple[type[nn.Module], ...]]
@@ -67,6 +69,8 @@ class Task(ABC):
     more_is_better: ClassVar[bool] = False
     shares: ClassVar[frozenset[str]] = frozenset()
     evaluation_batch: ClassVar[int] = 1000
+
+    vocabularies: tuple[Vocabulary, ...] = ()
 
     def __init__(self, criterion: nn.Module | None = None, measured: Sequence[str] = ()):
         self.criterion = criterion or self.losses[0]()
@@ -90,8 +94,12 @@ class Task(ABC):
         finally:
             model.train(was_training)
         for name in self.measured:
-            result.figures[name] = float(self.metrics[name](result.outputs, dataset.targets))
+            result.figures[name] = self.metric(name, result.outputs, dataset)
         return result
+
+    def metric(self, name: str, outputs: Any, dataset: Dataset) -> float:
+        """One of `metrics`, of the outputs of an evaluation."""
+        return float(self.metrics[name](outputs, dataset.targets))
 
     def _batches(self, dataset: Dataset, be: Backend) -> Iterator[tuple[Tensor, Tensor]]:
         for inputs, targets in DataLoader(dataset, self.evaluation_batch):

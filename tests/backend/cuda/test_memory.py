@@ -40,7 +40,7 @@ def test_what_is_said() -> None:
         with pytest.raises(DeviceMemoryError) as caught:
             be.full((2, MB), 1.0, "float64")
         assert str(caught.value) == (
-            "cuda:0: out of memory: asked for 16 MB, got 3 MB free of 10 MB; "
+            "cuda:0: out of memory: asked for 16 MB, got 3 MB free of 10 MB, 3 MB in one block; "
             "arrays here hold 7 MB, unused blocks 0 bytes, CUDA itself and other programs 0 bytes; "
             "the largest arrays are 3 × (500, 1000) float32 (6 MB), 1 × (1000000,) uint8 (1 MB)"
         )

@@ -152,6 +152,9 @@ class HostGPU:
         free = self.capacity - self.used - self.kept
         return Memory(self.capacity, free, self.used, self.kept)
 
+    def largest_block(self) -> int:
+        return self.capacity - self.used - self.kept
+
     def release(self) -> None:
         self.kept = 0
 
