@@ -126,7 +126,7 @@ def roofline(results: dict[str, Any]) -> Figure:
     _plain(axes)
     axes.set_xlabel("operations a byte that must be moved")
     axes.set_title(
-        f"below the roofs: a copy's {copy:.0f} GB/s, a large product's {product:.0f} GFLOP/s",
+        f"roofs: a copy's {copy:.0f} GB/s, a product's {product:.0f} GFLOP/s",
         weight="normal",
     )
     axes.grid()

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from bench import gpu, plan, plots, profiles, scaling
-from bench.show import memory, milliseconds, rate, spread
+from bench.show import memory, milliseconds, noisy, rate, spread
 
 ROOT = Path(__file__).parent.parent
 PAGE = ROOT / "docs" / "benchmarks.md"
@@ -66,7 +66,7 @@ def _section(machine: dict[str, Any], workloads: dict[str, Any], name: str) -> s
             cells = (
                 f"**{workload}** {plan.TEXT[workload]}" if first else "",
                 plan.NAMES[framework],
-                milliseconds(figures["median_ms"]),
+                milliseconds(figures["median_ms"]) + ("~" if noisy(figures) else ""),
                 spread(figures),
                 memory(figures),
                 rate(figures),
@@ -86,6 +86,8 @@ is the median of the rounds' medians. **Ratio** is the framework's time over gpu
 run: above 1, gpunet is faster. Times of one machine at one hour; compare ratios, not milliseconds.
 `gpunet bench` (or `make bench`) measures all of it on yours; `--compare FILE` says what became
 faster or slower since.
+
+A **~** stands where other programs kept part of the cores busy meanwhile.
 
 PyTorch runs as it does without further settings ("eager"), JAX under `jit`, NumPy as one writes the
 same by hand. **Rate** is that of the bytes or operations which a step needs at the least, in

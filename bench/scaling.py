@@ -1,5 +1,5 @@
 """How the time of a step grows: with the batch, the width, the depth, the length of a sequence and
-the number of threads; beside PyTorch. `python -m bench.scaling [--rivals-python PATH]`.
+the number of threads; beside PyTorch. `python -m bench.scaling [SWEEP ...]`.
 
 Writes bench/results/scaling.json. The network is W1s's, an MLP with SGD, with one of its sizes
 changed; the sequences go through an LSTM, forward and backward.
@@ -112,12 +112,12 @@ def work(framework: str, sweep: str, seconds: float) -> dict[str, float]:
     return found
 
 
-def run(pythons: dict[str, str], seconds: float, rounds: int) -> dict[str, Any]:
+def run(sweeps: list[str], pythons: dict[str, str], seconds: float, rounds: int) -> dict[str, Any]:
     """{sweep: {"framework, n threads": {size: ms}}}, frameworks in turn."""
     from bench.measure import start
 
     results: dict[str, Any] = {}
-    for sweep in SWEEPS:
+    for sweep in sweeps:
         for threads in (THREADS, 1) if sweep in SWEEPS_OF_THREADS else (THREADS,):
             samples: dict[str, list[dict[str, float]]] = {name: [] for name in pythons}
             for _ in range(rounds):
@@ -155,6 +155,7 @@ def section(content: dict[str, Any]) -> str:
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m bench.scaling", description=__doc__)
+    parser.add_argument("sweeps", nargs="*", metavar="SWEEP", help=f"of {', '.join(SWEEPS)}")
     parser.add_argument("--rivals-python", default=sys.executable, metavar="PATH")
     parser.add_argument("--work", nargs=4, help=argparse.SUPPRESS)
     options = parser.parse_args()
@@ -170,7 +171,10 @@ def main() -> None:
     rivals, versions = find_rivals(options.rivals_python, ["torch"])
     pythons = {"gpunet": sys.executable} | {f: p for f, p in rivals.items() if f in FRAMEWORKS}
     made = machine(versions, "python -m bench.scaling", "cpu") | {"rounds": ROUNDS}
-    content = {"machine": made, "scaling": run(pythons, SECONDS, ROUNDS)}
+    before = json.loads(FILE.read_text()) if FILE.exists() else {}
+    kept = before["scaling"] if before.get("machine") == made else {}
+    found = run(options.sweeps or list(SWEEPS), pythons, SECONDS, ROUNDS)
+    content = {"machine": made, "scaling": {**kept, **found}}
     FILE.write_text(json.dumps(content, indent=1) + "\n")
     print(f"written: {FILE}")
 

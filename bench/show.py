@@ -25,6 +25,11 @@ def spread(figures: dict[str, Any]) -> str:
     return " to ".join(milliseconds(figures[f"{end}_round_ms"]) for end in ("fastest", "slowest"))
 
 
+def noisy(figures: dict[str, Any]) -> bool:
+    """Whether other programs were at work meanwhile."""
+    return figures.get("others", 0.0) > NOISY
+
+
 def rate(figures: dict[str, Any]) -> str:
     """GB/s or GFLOP/s, and the share of a copy's or of a large matrix product's."""
     for key, unit, of in (
@@ -63,8 +68,8 @@ def show(results: dict[str, Any], missing: list[str]) -> None:
     table.add_column("goal", justify="right")
     for workload, frameworks in results.items():
         own = frameworks["gpunet"]
-        noisy = any(figures.get("others", 0) > NOISY for figures in frameworks.values())
-        cells = [workload, milliseconds(own["median_ms"]) + ("[yellow]~[/]" if noisy else "")]
+        mark = "[yellow]~[/]" if any(map(noisy, frameworks.values())) else ""
+        cells = [workload, milliseconds(own["median_ms"]) + mark]
         cells += [spread(own), rate(own), memory(own) if workload not in plan.OPERATIONS else ""]
         for name in names:
             there = name in frameworks
@@ -106,13 +111,13 @@ def _show_beginnings(results: dict[str, Any]) -> None:
 
 
 def _tell_of_noise(results: dict[str, Any]) -> None:
-    noisy = {
+    others = {
         workload: max(figures.get("others", 0.0) for figures in frameworks.values())
         for workload, frameworks in results.items()
     }
-    loud = [workload for workload, cores in noisy.items() if cores > NOISY]
+    loud = [workload for workload, cores in others.items() if cores > NOISY]
     if loud:
-        most = max(noisy.values())
+        most = max(others.values())
         console.print(
             f"[yellow]~: other programs kept up to {most:.1f} cores busy meanwhile, in {len(loud)} "
             f"of {len(results)}: compare ratios, not milliseconds, or measure again[/]"

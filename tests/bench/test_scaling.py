@@ -26,8 +26,7 @@ def test_rounds_and_processes(monkeypatch) -> None:
         return {"1": float(len(asked)), "4": 8.0 / len(asked)}
 
     monkeypatch.setattr(measure, "start", start)
-    monkeypatch.setattr(scaling, "SWEEPS", {"batch": (1, 4), "depth": (1, 4)})
-    found = scaling.run({"gpunet": "python", "torch": "python"}, 0.5, 2)
+    found = scaling.run(["batch", "depth"], {"gpunet": "python", "torch": "python"}, 0.5, 2)
     assert found["batch"].keys() == {
         *("gpunet, 2 threads", "torch, 2 threads", "gpunet, 1 thread", "torch, 1 thread")
     }
