@@ -55,7 +55,7 @@ def bench(options: Any) -> int:
     show(results, missing)
     if be.device != "cpu":
         crossover.find(be.device)
-        console.print(stored.describe(be.gpu.name))  # type: ignore[attr-defined]
+        console.print(stored.describe())
     if before is not None:
         compare(results, before)
     if options.json:

@@ -55,13 +55,13 @@ def first_win(cpu: dict[int, float], gpu: dict[int, float]) -> int | None:
     return found
 
 
-def describe(gpu: str) -> str:
-    """What is known of a GPU, in one line for the user."""
-    sizes = known(gpu)
-    if not sizes:
-        return f"not measured for {gpu}; gpunet bench --device cuda"
-    parts = [
-        f"{size:,} {UNITS[name]}" if size is not None else f"never in {UNITS[name]}"
-        for name, size in sizes.items()
-    ]
-    return f"{gpu} is faster from: {'; '.join(parts)}"
+def describe() -> str:
+    """What is known, a line for each GPU that was measured here."""
+    lines = []
+    for gpu, sizes in _all().items():
+        parts = [
+            f"{size:,} {UNITS[name]}" if size is not None else f"never in {UNITS[name]}"
+            for name, size in sizes.items()
+        ]
+        lines.append(f"{gpu} is faster from: {'; '.join(parts)}")
+    return "\n".join(lines) or "not measured which is faster when: gpunet bench --device cuda"

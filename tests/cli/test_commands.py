@@ -310,6 +310,7 @@ def test_info_of_a_machine_with_two_gpus(gpunet, monkeypatch) -> None:
     done = gpunet("info")
     assert re.search(rf"^cuda +{lines[0]} *\n +{lines[1]} *$", done.out, re.M)
     assert re.search(r"^cuda compiler +no NVRTC found *$", done.out, re.M)
+    assert re.search(r"^cuda or cpu +not measured which is faster when: gpunet b", done.out, re.M)
 
 
 # --- warmup, and the other commands on a GPU
