@@ -5,15 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from bench import conv, elementwise, images, operations, overhead, recurrent, text
+from bench import conv, elementwise, images, operations, optimizers, overhead, recurrent, text
 
 NAMES = {
     "gpunet": "gpunet",
     "torch": "PyTorch",
-    "torch-fused": "PyTorch, fused Adam",
+    "torch-fused": "PyTorch, fused optimizer",
     "torch-channels-last": "PyTorch, channels last",
     "jax": "JAX",
     "numpy": "NumPy",
+    "copy": "a copy of as many bytes",
 }
 PACKAGE = {
     "torch": "torch",
@@ -21,6 +22,7 @@ PACKAGE = {
     "torch-channels-last": "torch",
     "jax": "jax",
     "numpy": "numpy",
+    "copy": "torch",
 }
 TEXT = {
     "W1": "MLP 784–512–512–10, batch 128, Adam: a training step",
@@ -33,6 +35,7 @@ TEXT = {
     **operations.TEXT,
     **elementwise.TEXT,
     **{name: conv.text(name) for name in conv.WORKLOADS},
+    **optimizers.TEXT,
     **overhead.TEXT,
 }
 RIVALS: dict[str, tuple[str, ...]] = {
@@ -49,6 +52,7 @@ RIVALS: dict[str, tuple[str, ...]] = {
     },
     **dict.fromkeys(elementwise.WORKLOADS, ("torch",)),
     **dict.fromkeys(conv.WORKLOADS, ("torch",)),
+    **dict.fromkeys(optimizers.WORKLOADS, optimizers.RIVALS),
     **{
         name: ("torch", "numpy") if name in overhead.FORWARD else ("torch",)
         for name in overhead.WORKLOADS
@@ -58,7 +62,10 @@ WORKLOADS = tuple(name for name in RIVALS if name[0] == "W" and "-" not in name)
     name for name in RIVALS if name.startswith("lstm-")
 )
 # Of a workload the memory counts, so it has a process of its own; operations share one.
-OPERATIONS = (*operations.WORKLOADS, *elementwise.WORKLOADS, *overhead.WORKLOADS)
+OPERATIONS = (
+    *(*operations.WORKLOADS, *elementwise.WORKLOADS),
+    *(*optimizers.WORKLOADS, *overhead.WORKLOADS),
+)
 QUICK = ("W1", "W1s", "W4", "W7", "W9", "op-add", "op-softmax", "op-layer_norm", "op-matmul",
          "W6-copy", "overhead-add", "overhead-linear-forward")  # fmt: skip
 
@@ -85,6 +92,10 @@ def chosen(names: list[str], quick: bool) -> list[str]:
 
 def goal_of(workload: str, framework: str) -> float | None:
     """What a rival's time over gpunet's should be at least."""
+    if framework == "copy":
+        return optimizers.FLOOR
+    if workload in optimizers.WORKLOADS:
+        return None if framework == "gpunet" else 1.0
     if framework == "gpunet" or workload not in GOALS:
         return None
     return GOALS[workload] if framework == "torch" else 1.0
@@ -94,7 +105,7 @@ def moved(workload: str) -> int:
     """Bytes that a step must move; 0 where that is not what it is about."""
     if workload in operations.OPERATIONS:
         return operations.OPERATIONS[workload].moved
-    return elementwise.nbytes(workload) or 0
+    return elementwise.nbytes(workload) or optimizers.nbytes(workload) or 0
 
 
 def least_bytes(workload: str) -> int:
@@ -115,7 +126,7 @@ def prepare(framework: str, workload: str, device: str = "cpu") -> Callable[[], 
     """A function that does one step of a workload and returns when it is given to the device."""
     from bench import workloads
 
-    for module in (conv, images, recurrent, text, elementwise, overhead, operations):
+    for module in (conv, images, recurrent, text, elementwise, optimizers, overhead, operations):
         if workload in module.WORKLOADS:
             return module.prepare(framework, workload, device)
     return workloads.prepare(framework, workload, device)

@@ -19,6 +19,8 @@ EXAMPLES = """examples:
   gpunet eval runs/digits                          the figures of the test set, in detail
   gpunet compare runs/digits runs/digits-2         their curves in one picture
   gpunet predict runs/digits seven.png             what is on this picture?
+  gpunet predict runs/sentiment "a film without a single idea"
+  gpunet folds configs/sentiment.toml              the mean over ten test sets
   gpunet generate runs/shakespeare_lstm --prompt ROMEO: --temperature 0.8
   gpunet summary configs/digits.toml               layers, shapes, parameters, multiply-adds
   gpunet report runs/digits                        all of it on one page
@@ -68,6 +70,12 @@ def _parser() -> argparse.ArgumentParser:
     )
     add_settings(train)
     add_device(train)
+
+    folds = command("folds", "train once for each fold of a data set, and tell the mean")
+    folds.add_argument("config", help="a .toml file, e.g. configs/sentiment.toml")
+    folds.add_argument("--out", metavar="FOLDER", help="for the runs; default runs/NAME-folds")
+    add_settings(folds)
+    add_device(folds)
 
     evaluate = command("eval", "measure a trained network on the test set")
     evaluate.add_argument(

@@ -49,7 +49,7 @@ def run(options: Any) -> int:
     train, name, held_out = build_data(config.data, config.seed)
     trainer = build_trainer(config, model, train, (name, held_out))
     if not options.resume:
-        folder = Run.create(_folder(options.out, config), config, 4 * parameters)
+        folder = Run.create(free_folder(options.out, config.name), config, 4 * parameters)
     trainer.callbacks = [TrainingBars(), folder]
     if config.diagnostics.wanted:
         trainer.callbacks.append(Recorder(config.diagnostics, folder.folder))
@@ -100,13 +100,13 @@ def _train(trainer: Trainer, folder: Run, config: Config, started: float) -> int
     return 0
 
 
-def _folder(out: str | None, config: Config) -> Path:
+def free_folder(out: str | None, name: str) -> Path:
     """The folder asked for, or the first free one of runs/NAME, runs/NAME-2, ..."""
     if out:
         return Path(out)
-    folder, number = Path("runs") / config.name, 2
+    folder, number = Path("runs") / name, 2
     while folder.exists():
-        folder, number = Path("runs") / f"{config.name}-{number}", number + 1
+        folder, number = Path("runs") / f"{name}-{number}", number + 1
     return folder
 
 

@@ -12,6 +12,7 @@ from gpunet.models.gpt import GPT
 from gpunet.models.lenet import LeNet5
 from gpunet.models.resnet import ResNet, ResNet20
 from gpunet.models.seq2seq import Seq2Seq
+from gpunet.models.textcnn import TextCNN
 from gpunet.models.unet import UNet
 
 __all__ = [
@@ -23,6 +24,7 @@ __all__ = [
     "ResNet",
     "ResNet20",
     "Seq2Seq",
+    "TextCNN",
     "UNet",
     "universal",
 ]

@@ -16,11 +16,13 @@ from gpunet.viz.overlays import choose_overlays, overlay_page
 from gpunet.viz.predictions import choose, prediction_page
 from gpunet.viz.projection import pca, projection
 from gpunet.viz.rates import learning_rates
+from gpunet.viz.sentences import Sentence, sentence_page
 from gpunet.viz.spread import activation_spread
 from gpunet.viz.surface import loss_surface
 
 __all__ = [
     "Looked",
+    "Sentence",
     "activation_spread",
     "attention_page",
     "choose",
@@ -42,5 +44,6 @@ __all__ = [
     "pca",
     "prediction_page",
     "projection",
+    "sentence_page",
     "style",
 ]

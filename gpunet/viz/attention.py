@@ -62,7 +62,7 @@ def _draw(pairs: Sequence[Looked], columns: int) -> Figure:
     widths = [max(map(_width, pairs[i::columns])) for i in range(columns)]
     heights = [max(map(_height, row)) for row in grid]
     height = TITLE + sum(heights) + GAP * (len(grid) - 1) + LEGEND
-    note = "columns: the source; rows: its translation; white: 0, blue: all attention"
+    note = "columns: the source; rows: its translation; empty: 0, blue: all attention"
     least = style.width_of(note, style.SMALL)
     width = max(least, sum(widths) + GAP * (columns - 1))
     figure = style.new_figure(2 * MARGIN + width, height)
@@ -94,8 +94,10 @@ def _height(pair: Looked) -> float:
 
 def _fill(axes: Axes, pair: Looked) -> None:
     """The coloured cells, and the words left and above."""
-    colour = np.array([int(style.BLUE[i : i + 2], 16) for i in (1, 3, 5)]) / 255
-    axes.imshow(1 - pair.weights[:, :, None] * (1 - colour), interpolation="nearest")
+    from matplotlib.colors import to_rgb
+
+    colours = style.toward(to_rgb(style.BLUE), pair.weights[:, :, None])
+    axes.imshow(colours, interpolation="nearest")
     axes.spines[:].set_visible(False)
     axes.xaxis.tick_top()
     axes.set_xticks(range(len(pair.source)), pair.source, rotation=90)

@@ -8,6 +8,7 @@ from gpunet.train.tasks.forecasting import Forecasting
 from gpunet.train.tasks.language_model import LanguageModel
 from gpunet.train.tasks.segmentation import Segmentation
 from gpunet.train.tasks.task import Evaluation, Prediction, Table, Task
+from gpunet.train.tasks.text_classification import TextClassification
 from gpunet.train.tasks.translation import Translation
 
 TASKS: dict[str, type[Task]] = {
@@ -15,6 +16,7 @@ TASKS: dict[str, type[Task]] = {
     "forecasting": Forecasting,
     "language_model": LanguageModel,
     "segmentation": Segmentation,
+    "text_classification": TextClassification,
     "translation": Translation,
 }
 
@@ -28,5 +30,6 @@ __all__ = [
     "Segmentation",
     "Table",
     "Task",
+    "TextClassification",
     "Translation",
 ]
