@@ -120,7 +120,7 @@ def build_example(config: DataConfig) -> tuple[Tensor, ...]:
 
 def step_size(config: Config, model: nn.Module) -> int:
     """Multiply-adds of a training step, forward."""
-    lines = summarize(model, build_example(config.data))
+    lines = summarize(model, *build_example(config.data))
     return config.train.batch_size * sum(line.multiply_adds for line in lines)
 
 
