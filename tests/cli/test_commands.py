@@ -409,18 +409,8 @@ def test_help_mentions_every_command_with_an_example(gpunet) -> None:
     done = gpunet("--help")
     assert done.status == 0
     assert set(parsers()) == {
-        *("train", "eval", "predict", "compare", "summary", "generate"),
-        *(
-            "report",
-            "find-lr",
-            "profile",
-            "verify-resume",
-            "info",
-            "warmup",
-            "ops",
-            "demo",
-            "bench",
-        ),
+        *("train", "folds", "eval", "predict", "generate", "compare", "summary", "report"),
+        *("find-lr", "profile", "verify-resume", "demo", "bench", "info", "warmup", "ops"),
     }
     for name in parsers():
         assert re.search(rf"^    {name}\b", done.out, re.M)
