@@ -409,7 +409,7 @@ def test_help_mentions_every_command_with_an_example(gpunet) -> None:
     done = gpunet("--help")
     assert done.status == 0
     assert set(parsers()) == {
-        *("train", "folds", "eval", "predict", "generate", "compare", "summary", "report"),
+        *("train", "folds", "eval", "predict", "generate", "chat", "compare", "summary", "report"),
         *("find-lr", "profile", "verify-resume", "demo", "bench", "info", "warmup", "ops"),
     }
     for name in parsers():
