@@ -211,12 +211,12 @@ def test_the_benchmark_of_the_cpu_says_how_a_gpus_is_run(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     cpu = importlib.import_module("bench.__main__")
-    monkeypatch.setattr(cpu, "find_rivals", lambda python: ({}, {}))
+    monkeypatch.setattr(cpu, "find_rivals", lambda python, against: ({}, {}))
     monkeypatch.setattr(cpu, "run", lambda *given: {})
-    monkeypatch.setattr(cpu, "show", lambda results: None)
+    monkeypatch.setattr(cpu, "show", lambda *given: None)
     monkeypatch.setattr(cpu, "probe", lambda: "there is no NVIDIA driver")
-    monkeypatch.setattr(sys, "argv", ["bench"])
-    cpu.main()
+    absent = dict.fromkeys(("json", "compare", "device", "rivals_python"))
+    cpu.bench(SimpleNamespace(names=["W6"], quick=True, against="", **absent))
     said = " ".join(capsys.readouterr().out.split())
     assert "make bench-gpu" in said
     assert "there is no NVIDIA driver" in said
