@@ -6,6 +6,7 @@ import argparse
 import importlib
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from gpunet import __version__
@@ -21,6 +22,7 @@ EXAMPLES = """examples:
   gpunet predict runs/sentiment "a film without a single idea"
   gpunet folds configs/sentiment.toml              the mean over ten test sets
   gpunet generate runs/shakespeare_lstm --prompt ROMEO: --temperature 0.8
+  gpunet chat runs/shakespeare_lstm                say something, and be answered
   gpunet summary configs/digits.toml               layers, shapes, parameters, multiply-adds
   gpunet report runs/digits                        all of it on one page
   gpunet find-lr configs/digits.toml               which learning rate?
@@ -28,6 +30,7 @@ EXAMPLES = """examples:
   gpunet verify-resume configs/digits.toml         does a stop change a bit?
   gpunet demo                                      the lectures: what there is to be seen
   gpunet demo gates --lang ru                      one of them, here in Russian
+  gpunet bench --quick                             how fast, beside PyTorch, JAX and NumPy?
   gpunet info                                      versions, devices, and why no GPU
   gpunet warmup                                    compile the CUDA kernels ahead of training
   gpunet ops                                       every operation and its kernels
@@ -55,6 +58,25 @@ def _parser() -> argparse.ArgumentParser:
             "--set", action="append", default=[], metavar="KEY=VALUE", dest="overrides",
             help="change one value of the configuration; may be repeated",
         )  # fmt: skip
+
+    def add_drawing(
+        sub: argparse.ArgumentParser, what: str, length: int, temperature: float
+    ) -> None:
+        sub.add_argument(
+            "--length", type=int, metavar="N", default=length, help=f"{what}; default {length}"
+        )
+        sub.add_argument(
+            "--temperature", type=float, metavar="T", default=temperature,
+            help="below 1 the likely ones are drawn more often, at 0 always; "
+            f"default {temperature:g}",
+        )  # fmt: skip
+        sub.add_argument(
+            "--top-k", type=int, metavar="K", help="draw from the K likeliest characters only"
+        )
+        sub.add_argument(
+            "--seed", type=int, metavar="S", default=1, help="another one, another text; default 1"
+        )
+        add_device(sub)
 
     train = command("train", "train a network as a configuration describes")
     train.add_argument("config", nargs="?", help="a .toml file, e.g. configs/digits.toml")
@@ -84,7 +106,10 @@ def _parser() -> argparse.ArgumentParser:
     predict = command("predict", "show what a trained network makes of something new")
     predict.add_argument("run", help="folder of a run, e.g. runs/digits, or one of its checkpoints")
     predict.add_argument(
-        "inputs", nargs="+", metavar="INPUT", help="picture files of any size, or texts"
+        "inputs",
+        nargs="+",
+        metavar="INPUT",
+        help="pictures of any size, recordings, tables or texts",
     )
     add_device(predict)
 
@@ -95,20 +120,12 @@ def _parser() -> argparse.ArgumentParser:
     generate.add_argument(
         "--prompt", metavar="TEXT", default="\n", help="what it begins with; default a new line"
     )
-    generate.add_argument(
-        "--length", type=int, metavar="N", default=500, help="characters to add; default 500"
+    chat = command("chat", "talk with a trained language model: a line, and its answer")
+    chat.add_argument(
+        "run", help="folder of a run, e.g. runs/shakespeare_lstm, or one of its checkpoints"
     )
-    generate.add_argument(
-        "--temperature", type=float, metavar="T", default=1.0,
-        help="below 1 the likely ones are drawn more often, at 0 always; default 1",
-    )  # fmt: skip
-    generate.add_argument(
-        "--top-k", type=int, metavar="K", help="draw from the K likeliest characters only"
-    )
-    generate.add_argument(
-        "--seed", type=int, metavar="S", default=1, help="another one, another text; default 1"
-    )
-    add_device(generate)
+    add_drawing(generate, "characters to add", 500, 1.0)
+    add_drawing(chat, "characters of an answer, at the most", 300, 0.7)
 
     compare = command("compare", "draw the curves of several runs in one picture")
     compare.add_argument("runs", nargs="+", metavar="RUN", help="folders of runs")
@@ -166,6 +183,28 @@ def _parser() -> argparse.ArgumentParser:
         help="a file of your own, for those that take one; may be repeated",
     )  # fmt: skip
     demo.add_argument("--source", action="store_true", help="print the program instead")
+
+    bench = command("bench", "measure speed beside PyTorch, JAX and NumPy, in a checkout")
+    bench.add_argument(
+        "names", nargs="*", metavar="NAME",
+        help="workloads and operations, by what their names begin with, e.g. W1 conv-; all if none",
+    )  # fmt: skip
+    bench.add_argument("--device", help="cpu (the default), auto, cuda or cuda:N")
+    bench.add_argument(
+        "--against", metavar="PACKAGES", default="torch,jax,numpy",
+        help="rivals, of those that are installed; default torch,jax,numpy",
+    )  # fmt: skip
+    bench.add_argument(
+        "--rivals-python", metavar="PATH", default=sys.executable,
+        help="an interpreter that has PyTorch or JAX, if this one has not",
+    )  # fmt: skip
+    bench.add_argument("--json", type=Path, metavar="FILE", help="keep the figures")
+    bench.add_argument(
+        "--compare", type=Path, metavar="OLD", help="figures kept earlier: faster or slower?"
+    )
+    bench.add_argument(
+        "--quick", action="store_true", help="a few, one short round each: a look, not a result"
+    )
 
     command("info", "show versions, devices, the kernel cache, and why there is no GPU")
     command("warmup", "compile every CUDA kernel for this machine's GPU")
