@@ -19,7 +19,7 @@ from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 
-from bench import THREADS, conv, elementwise, images, recurrent, text
+from bench import THREADS, conv, elementwise, images, optimizers, recurrent, text
 
 # In a file or a pipe the table keeps its width.
 console = Console(highlight=False, width=None if sys.stdout.isatty() else 120)
@@ -33,6 +33,7 @@ RIVALS = {
     "W9": ("torch", "jax"),
     **dict.fromkeys(conv.WORKLOADS, ("torch",)),
     **dict.fromkeys(elementwise.WORKLOADS, ("torch",)),
+    **dict.fromkeys(optimizers.WORKLOADS, optimizers.RIVALS),
 }
 # PyTorch's time over gpunet's
 GOALS = {"W1": 1.8, "W1s": 1.8, "W2": 1.65, "W2l": 2.0, "W3": 1.25, "W7": 2.0, "W8": 1.2, "W9": 4.0}
@@ -43,6 +44,7 @@ PACKAGE = {
     "torch": "torch",
     "torch-fused": "torch",
     "torch-channels-last": "torch",
+    "copy": "torch",
     "jax": "jax",
 }
 
@@ -55,7 +57,8 @@ def measure(python: str, framework: str, workload: str, seconds: float) -> dict[
         result = _worker([*arguments, "W1s", "0"])
         result["ms"] = [1e3 * (time.perf_counter() - start)]
         return result
-    part = 0.25 if workload in conv.WORKLOADS else 1.0  # there are many of them, and they are short
+    short = (*conv.WORKLOADS, *optimizers.WORKLOADS)  # there are many of them
+    part = 0.25 if workload in short else 1.0
     return _worker([*arguments, workload, str(part * seconds)])
 
 
@@ -103,7 +106,7 @@ def run(chosen: list[str], rivals: dict[str, str], seconds: float, rounds: int) 
 def _add_bandwidths(results: dict[str, Any]) -> None:
     """GB/s where memory is the bound, and their share of the faster copy of the same run."""
     for workload, frameworks in results.items():
-        nbytes = elementwise.nbytes(workload)
+        nbytes = elementwise.nbytes(workload) or optimizers.nbytes(workload)
         for figures in frameworks.values() if nbytes else ():
             figures["gb_per_s"] = nbytes / figures["median_ms"] / 1e6
     copies = [figures["gb_per_s"] for figures in results.get("W6-copy", {}).values()]
@@ -168,6 +171,8 @@ def goal_of(workload: str, framework: str) -> float | None:
     """What a rival's time over gpunet's should be at least."""
     if framework == "gpunet":
         return None
+    if framework == "copy":
+        return optimizers.FLOOR
     return GOALS.get(workload) if framework == "torch" else 1.0
 
 

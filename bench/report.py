@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from bench import conv, gpu, images, recurrent, text
+from bench import conv, gpu, images, optimizers, recurrent, text
 from bench.__main__ import bandwidth, goal_of, memory, milliseconds, spread
 from bench.elementwise import OVERHEAD, W6
 
@@ -15,8 +15,9 @@ PAGE = ROOT / "docs" / "benchmarks.md"
 NAMES = {
     "gpunet": "gpunet",
     "torch": "PyTorch, eager",
-    "torch-fused": "PyTorch, fused Adam",
+    "torch-fused": "PyTorch, fused optimizer",
     "torch-channels-last": "PyTorch, channels last",
+    "copy": "a copy of as many bytes",
     "jax": "JAX, jit",
 }
 WORKLOADS = {
@@ -25,6 +26,7 @@ WORKLOADS = {
     **images.TEXT,
     **recurrent.TEXT,
     **text.TEXT,
+    **optimizers.TEXT,
     "W7": "the network of W1, inference of one example",
     **{workload: conv.text(workload) for workload in conv.WORKLOADS},
     "W6-copy": "a copy of 16 Mi float32 numbers",

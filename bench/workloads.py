@@ -11,7 +11,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from bench import THREADS, conv, elementwise, images, recurrent, text
+from bench import THREADS, conv, elementwise, images, optimizers, recurrent, text
 
 NETWORKS = {"W1": (784, 512, 512, 10), "W1s": (784, 128, 10), "W7": (784, 512, 512, 10)}
 BATCH = {"W1": 128, "W1s": 32, "W7": 1}
@@ -49,6 +49,8 @@ def prepare(framework: str, workload: str) -> Step:
         return recurrent.prepare(framework, workload)
     if workload in text.WORKLOADS:
         return text.prepare(framework, workload)
+    if workload in optimizers.WORKLOADS:
+        return optimizers.prepare(framework, workload)
     if workload in elementwise.WORKLOADS:
         return elementwise.prepare(framework, workload)
     return _PREPARE[framework](workload)

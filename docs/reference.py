@@ -33,7 +33,13 @@ PAGES = {  # further pages: title, and the modules on it
     "tensor": ("Tensors", ["autograd.tensor", "autograd.creation"]),
     "autograd": (
         "Differentiation",
-        ["autograd.gradient", "autograd.gradcheck", "autograd.mode", "autograd.op"],
+        [
+            "autograd.gradient",
+            "autograd.gradcheck",
+            "autograd.graph",
+            "autograd.mode",
+            "autograd.op",
+        ],
     ),
     "data": (
         "Data",

@@ -161,6 +161,10 @@ def _parser() -> argparse.ArgumentParser:
     demo.add_argument(
         "--out", metavar="FOLDER", default="demos", help="figures go to FOLDER/NAME; default demos"
     )
+    demo.add_argument(
+        "--input", action="append", default=[], metavar="FILE",
+        help="a file of your own, for those that take one; may be repeated",
+    )  # fmt: skip
     demo.add_argument("--source", action="store_true", help="print the program instead")
 
     command("info", "show versions, devices, the kernel cache, and why there is no GPU")

@@ -21,8 +21,8 @@ WORDS = "words"  # russian/words.toml has the topics and what is said around a d
 
 def run(options: Any) -> int:
     words = translation(WORDS, options.lang)
-    if options.all and (options.name or options.source):
-        raise ArgumentError("demo", "--all must stand alone, got a name or --source with it")
+    if options.all and (options.name or options.source or options.input):
+        raise ArgumentError("demo", "--all must stand alone, got a name, --source or --input")
     if options.source and not options.name:
         raise ArgumentError(
             "demo", "--source must have a name, got none", "`gpunet demo` lists them"
@@ -49,7 +49,8 @@ def _list(language: str, words: Mapping[str, str]) -> None:
         table.add_row(f"[bold]{letter}[/]", f"[bold]{heading}[/]")
         for each in group:
             title = translation(each.name, language).get(each.title, each.title)
-            table.add_row(f"  {each.name}", escape(title), " ".join(each.rows))
+            long = f" ({each.minutes} {words.get('min', 'min')})" if each.minutes else ""
+            table.add_row(f"  {each.name}", escape(title + long), " ".join(each.rows))
     console.print(table)
 
 
@@ -66,7 +67,7 @@ def _perform(demonstration: Demonstration, options: Any, words: Mapping[str, str
     start = time.perf_counter()
     folder = Path(options.out) / demonstration.name
     show = Show(folder, translation(demonstration.name, options.lang), console)
-    demonstration.run(show)
+    demonstration.run(show, options.input)
     console.print()
     for path in show.written:
         console.print(f"{words.get('figure', 'figure')}: {path}", markup=False, soft_wrap=True)
@@ -74,10 +75,15 @@ def _perform(demonstration: Demonstration, options: Any, words: Mapping[str, str
 
 
 def _all(options: Any, words: Mapping[str, str]) -> int:
-    """One after the other; what could not run is said at the end, with the reason."""
+    """One after the other, but for applications, which take minutes.
+
+    What could not run is said at the end, with the reason.
+    """
     seconds: dict[str, float] = {}
     failed: dict[str, GpunetError] = {}
     for each in demonstrations().values():
+        if each.minutes:
+            continue
         try:
             seconds[each.name] = _perform(each, options, words)
         except GpunetError as error:

@@ -9,7 +9,9 @@ from typing import Literal
 from gpunet.data.image import Framing
 from gpunet.errors import ArgumentError
 
-Format = Literal["package", "idx", "cifar", "text", "sentences", "pairs", "recordings", "series"]
+Format = Literal[
+    "package", "idx", "cifar", "text", "sentences", "pairs", "recordings", "series", "table"
+]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -19,7 +21,7 @@ class Description:
     Args:
         shape: (C, H, W) of an input; of a text, (T,), a window where no length is asked for; of
             sentences, (T,), a usual length; of a series, (L, 1), the values that a forecast is made
-            from.
+            from; of a table, (F,), its features.
         white: the value in the files that becomes 1.0; 0 stays 0.
         classes: the names that the labels 0..K-1 stand for; of a text, its vocabulary;
             of translations, the tokens are known once the files are read.
@@ -31,9 +33,10 @@ class Description:
             where nobody does.
         format: how they are read: as one file of the package, MNIST's files, CIFAR's records, a
             text in UTF-8, labelled sentences or pairs of sentences (one a line), an archive of
-            recordings, or a table with a value of a series at the end of each line.
+            recordings, a series (its values at the ends of lines), or a table of features.
         vocabulary: tokens that sentences are made of, learned from those to train on.
         folds: parts that a set without a split of its own is tested on in turn.
+        columns: the features of a table.
         folder: their folder, if it is not named as the set.
         rate: samples a second of recordings.
         horizon: of a series, how many values a forecast has. held_out: its last values, to test on.
@@ -50,6 +53,7 @@ class Description:
     format: Format = "idx"
     vocabulary: int = 0
     folds: int = 0
+    columns: tuple[str, ...] = ()
     folder: str = ""
     rate: int = 0
     horizon: int = 0
@@ -72,9 +76,24 @@ CIFAR_CLASSES = (
     *("dog", "frog", "horse", "ship", "truck"),
 )
 
-SERIES = "https://raw.githubusercontent.com/jbrownlee/Datasets/master/"
+BROWNLEE = "https://raw.githubusercontent.com/jbrownlee/Datasets/master/"
 
 CATALOGUE: Mapping[str, Description] = {
+    # A day a line; how many bicycles were rented on it stands last.
+    "bike_sharing": Description(
+        shape=(11,),
+        classes=(),
+        digests={"day.csv": "a6bcf826782d3c0fbfdcbeead17cd0884185a0dafe8ff10cd48a874ee7ba18be"},
+        mirrors=(
+            "https://raw.githubusercontent.com/udacity/deep-learning-v2-pytorch/master/"
+            "project-bikesharing/Bike-Sharing-Dataset/",
+        ),
+        format="table",
+        columns=(
+            *("season", "yr", "mnth", "holiday", "weekday", "workingday"),
+            *("weathersit", "temp", "atemp", "hum", "windspeed"),
+        ),
+    ),
     # Champagne by Perrin Freres, 1964 to 1972; Makridakis, Wheelwright 1989.
     "champagne_sales": Description(
         shape=(24, 1),
@@ -84,7 +103,7 @@ CATALOGUE: Mapping[str, Description] = {
                 "bf2179f9c4df80a355146ce80da5c29d5cd5f36918d98f8b07cb04cda59e59eb"
             )
         },
-        mirrors=(SERIES,),
+        mirrors=(BROWNLEE,),
         format="series",
         folder="timeseries",
         horizon=12,
@@ -122,7 +141,7 @@ CATALOGUE: Mapping[str, Description] = {
                 "8b9de63ed6789492bf497625e7f9beb96a63d367b4b0a21754006f749fa5e5da"
             )
         },
-        mirrors=(SERIES,),
+        mirrors=(BROWNLEE,),
         format="series",
         folder="timeseries",
         horizon=7,
@@ -160,6 +179,15 @@ CATALOGUE: Mapping[str, Description] = {
             )
         ),
         mirrors=("http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/",),
+    ),
+    "iris": Description(
+        shape=(4,),
+        classes=("Iris-setosa", "Iris-versicolor", "Iris-virginica"),
+        digests={"iris.csv": "f5d0c11e5c78a69a20dbb80baf2b24703f59a6687595752abb397d23732647c5"},
+        mirrors=(BROWNLEE,),
+        format="table",
+        columns=("sepal length", "sepal width", "petal length", "petal width"),  # cm
+        folder="uci_tabular",
     ),
     "mnist": Description(
         shape=(1, 28, 28),
@@ -259,6 +287,19 @@ CATALOGUE: Mapping[str, Description] = {
             "https://raw.githubusercontent.com/karpathy/char-rnn/master/data/tinyshakespeare/",
         ),
         format="text",
+    ),
+    "wine": Description(
+        shape=(13,),
+        classes=("1", "2", "3"),
+        digests={"wine.csv": "e9c16b779f9194945067f65118da6afb317ef60c6515879c50124dc4f6cdd756"},
+        mirrors=(BROWNLEE,),
+        format="table",
+        columns=(
+            *("alcohol", "malic acid", "ash", "alcalinity of ash", "magnesium", "phenols"),
+            *("flavanoids", "nonflavanoid phenols", "proanthocyanins", "colour intensity"),
+            *("hue", "OD280/OD315", "proline"),
+        ),
+        folder="uci_tabular",
     ),
 }
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from gpunet.data import idx, series, texts
+from gpunet.data import idx, series, table, texts
 from gpunet.data.audio import decode_wav, log_mel
 from gpunet.data.catalogue import Description, describe
 from gpunet.data.dataset import Dataset
@@ -36,18 +36,21 @@ def load(name: str, split: str, length: int | None = None, fold: int | None = No
 
     | name | training | test | shape | source |
     | --- | --- | --- | --- | --- |
+    | bike_sharing | 585 | 146 | (11,) | Fanaee-T, Gama 2013, doi:10.1007/s13748-013-0040-3 |
     | champagne_sales | 46 | 13 | (24, 1) | Makridakis, Wheelwright 1989, from 1964 to 1972 |
     | cifar10 | 50,000 | 10,000 | (3, 32, 32) | Krizhevsky, technical report, Toronto 2009 |
     | cifar10_subset | 5,000 | 1,000 | (3, 32, 32) | the first of them |
     | daily_min_temperatures | 3,251 | 359 | (28, 1) | Australian Bureau of Meteorology, 1981-1990 |
     | digits | 3,823 | 1,797 | (1, 8, 8) | Alpaydin, Kaynak 1998, doi:10.24432/C50P49 |
     | fashion_mnist | 60,000 | 10,000 | (1, 28, 28) | Xiao, Rasul, Vollgraf, arXiv:1708.07747 |
+    | iris | 120 | 30 | (4,) | Fisher, Annals of Eugenics 7, 1936 |
     | mnist | 60,000 | 10,000 | (1, 28, 28) | LeCun, Bottou, Bengio, Haffner, Proc. IEEE 86, 1998 |
     | multi30k | 29,000 | 1,000 | (T,) | Elliott et al., VL 2016, German into English |
     | nuclei | 160 | 40 | (1, 256, 256) | Caicedo et al., Nature Methods 16, 2019, BBBC038v1 |
     | rt_polarity | 9,594 | 1,068 | (T,) | Pang, Lee, ACL 2005, sentences on films |
     | spoken_digits | 2,700 | 300 | (1, 32, 64) | Jackson et al., doi:10.5281/zenodo.1342401 |
     | tinyshakespeare | 15,685 | 1,742 | (64,) | Karpathy, github.com/karpathy/char-rnn |
+    | wine | 143 | 35 | (13,) | Forina et al., PARVUS, 1991, doi:10.24432/C5PC7J |
 
     Targets are a label for each picture, those of "nuclei" one for each pixel. A text is cut into
     windows that follow one another, (N, length) of characters' numbers; targets are the characters
@@ -55,6 +58,9 @@ def load(name: str, split: str, length: int | None = None, fold: int | None = No
     filled up with `text.PADDING`; their `vocabularies` are learned from those to train on: words of
     "rt_polarity", pieces of words (byte pairs) of "multi30k", whose targets are sentences between
     `text.START` and `text.END`. "rt_polarity" is tested on one of ten random folds.
+
+    Tables have features as they are, and labels, or of "bike_sharing" counts, (N,) float32; of five
+    lines the fifth is to test on. "iris" and "wine" are in the folder `uci_tabular`.
 
     A recording is the picture that `log_mel` makes of it. A series is cut into all windows of as
     many values as a forecast is made from; targets are the values that come next, (N, horizon),
@@ -94,6 +100,13 @@ def load(name: str, split: str, length: int | None = None, fold: int | None = No
         return _recordings(name, split)
     if description.format == "series":
         return _series(name, split)
+    if description.format == "table":
+        (file,) = description.digests
+        content, (columns, classes) = (
+            _read(name, file)[0],
+            (description.columns, description.classes),
+        )
+        return Dataset(name, *table.parse(content, file, columns, classes, split), classes)
     images, labels = {"package": _packed, "idx": _idx, "cifar": _cifar}[description.format](
         name, split
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import inspect
 import pkgutil
+from collections.abc import Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from functools import lru_cache
@@ -42,6 +43,8 @@ class Demonstration:
         seen: what is to be seen, in two sentences.
         rows: what it shows, such as ("A1", "A2").
         module: the program.
+        minutes: that an application takes, on two cores; 0 for those of the lectures.
+        inputs: which files of one's own it may be given, in order; "" where none.
     """
 
     name: str
@@ -49,17 +52,25 @@ class Demonstration:
     seen: str
     rows: tuple[str, ...]
     module: ModuleType
+    minutes: int = 0
+    inputs: str = ""
 
     @property
     def source(self) -> str:
         """The program, as it was written."""
         return inspect.getsource(self.module)
 
-    def run(self, show: Show) -> Results:
-        """Runs it on `show`, from the same seed every time; returns the numbers behind it."""
+    def run(self, show: Show, inputs: Sequence[str] = ()) -> Results:
+        """Runs it on `show`, from the same seed every time; returns the numbers behind it.
+
+        Raises:
+            ArgumentError: it takes no `inputs`.
+        """
+        if inputs and not self.inputs:
+            raise ArgumentError(self.name, f"inputs must be none, got {', '.join(inputs)}")
         gpunet.manual_seed(SEED)
         show.heading(self.title, self.seen)
-        return self.module.run(show)
+        return self.module.run(show, *inputs)
 
 
 @lru_cache(maxsize=1)
@@ -78,6 +89,8 @@ def demonstrations() -> dict[str, Demonstration]:
                     " ".join(seen.partition("\n\n")[0].split()),
                     module.ROWS,
                     module,
+                    getattr(module, "MINUTES", 0),
+                    getattr(module, "INPUTS", ""),
                 )
             )
     order = sorted(found, key=lambda each: [(row[0], int(row[1:])) for row in each.rows])

@@ -73,7 +73,9 @@ def small_parameters(model: nn.Module) -> list[Tensor]:
     """Those whose gradients are looked at in every step: biases, scales, or the smallest of all.
 
     What is not finite on its way back through the layers gets into each of them. A gradient of a
-    large parameter that overflows alone shows in the next loss, so that the look costs little.
+    large parameter that overflows alone, in the product that makes it, is seen one step late: by
+    the next loss, where it is still there to be named, and before such weights are kept. So the
+    look costs little. In float16, where that is likelier, all gradients are looked at.
     """
     sizes = [p.numel() for p in model.parameters()]
     return [p for p in model.parameters() if p.numel() <= max(_SMALL, min(sizes))]

@@ -10,6 +10,7 @@ from gpunet.viz.curves import compare_curves, learning_curve, overfitting_point
 from gpunet.viz.flow import gradient_flow
 from gpunet.viz.forecasts import choose_stretches, forecasts
 from gpunet.viz.functions import function_curves
+from gpunet.viz.graph import graph
 from gpunet.viz.lines import lines
 from gpunet.viz.maps import feature_maps, filters
 from gpunet.viz.overlays import choose_overlays, overlay_page
@@ -35,6 +36,7 @@ __all__ = [
     "forecasts",
     "function_curves",
     "gradient_flow",
+    "graph",
     "learning_curve",
     "learning_rates",
     "lines",

@@ -40,7 +40,7 @@ def learning_rates(
 
 @style.look()
 def _draw(rates: Sequence[float], losses: Sequence[float], suggestion: float) -> Figure:
-    from matplotlib.ticker import StrMethodFormatter
+    from matplotlib.ticker import LogLocator
 
     figure = style.new_figure(6.2, 3.6)
     axes = style.add_axes(figure, 0.75, 0.6, 5.1, 2.5)
@@ -54,8 +54,17 @@ def _draw(rates: Sequence[float], losses: Sequence[float], suggestion: float) ->
         color=style.VERMILLION,
     )
     axes.set_xscale("log")
-    axes.xaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
+    # A decade or two have hardly a power of ten between them: 2 and 5 are marked, too.
+    narrow = max(rates) < 100 * min(rates)
+    axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if narrow else (1,)))
+    axes.xaxis.set_major_formatter(_as_typed)
+    axes.minorticks_off()
     axes.set_xlabel("Learning rate")
     axes.set_title("Loss")
     axes.grid(axis="y")
     return figure
+
+
+def _as_typed(rate: float, _: object) -> str:
+    """A rate as it may stand in a configuration: 1e-5, 0.001, 0.1."""
+    return f"{rate:g}".replace("e-0", "e-")

@@ -93,6 +93,7 @@ def _settings() -> dict[str, Any]:
 _LOOK = {
     "font.family": "DejaVu Sans",  # comes with matplotlib, so a picture looks the same everywhere
     "font.size": NORMAL,
+    "svg.hashsalt": "gpunet",
     "text.parse_math": False,  # a class may be called "$5"
     "axes.axisbelow": True,
     "axes.spines.top": False,
@@ -172,12 +173,17 @@ def width_of(text: str, points: float) -> float:
 
 @look()
 def write(figure: Figure, path: str | os.PathLike[str]) -> Path:
-    """Write `figure` as PNG at `path`, in one step: nobody ever sees half a picture there."""
+    """Write `figure` at `path`, in one step: nobody ever sees half a picture there.
+
+    It is a PNG, or an SVG where the path ends in ".svg".
+    """
     path = Path(path)
+    svg = path.suffix == ".svg"
+    # Without version and date in it, the same picture is the same bytes.
+    metadata = {"Creator": None, "Date": None} if svg else {"Software": None}
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        # Without its version of matplotlib in it, the same picture is the same bytes.
-        figure.savefig(temporary, format="png", dpi=DPI, metadata={"Software": None})
+        figure.savefig(temporary, format="svg" if svg else "png", dpi=DPI, metadata=metadata)
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)

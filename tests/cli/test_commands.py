@@ -188,6 +188,17 @@ def test_summary(gpunet, config) -> None:
     ]
 
 
+def test_summary_of_memory(gpunet, config) -> None:
+    """Layer 1 keeps x (64, 64), y (64, 32) for its ReLU and 4, and what Dropout gave."""
+    done = gpunet("summary", config, "--memory", "--set", "optimizer.kind=SGD")
+    assert done.status == 0
+    rows = {line.split()[0]: re.split(r" {2,}", line.strip()) for line in done.out.splitlines()}
+    assert rows["layer"] == ["layer", "parameters", "gradients", "optimizer", "kept", "all"]
+    assert rows["1"] == ["1", "8.32 kB", "8.32 kB", "24.6 kB", "41.2 kB"]
+    assert rows["4"][:3] == ["4", "1.32 kB", "1.32 kB"]
+    assert rows["all"][:3] == ["all", "9.64 kB", "9.64 kB"]
+
+
 def test_summary_of_layers_that_do_not_fit(gpunet, config) -> None:
     done = gpunet("summary", config, "--set", "model.layers.4.in_features=33")
     assert done.status == 1

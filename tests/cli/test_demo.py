@@ -48,9 +48,24 @@ def test_a_name_that_is_none(gpunet) -> None:
     assert "did you mean 'gates'?" in " ".join(done.err.split())
 
 
-@pytest.mark.parametrize("arguments", [("--all", "gates"), ("--all", "--source"), ("--source",)])
+@pytest.mark.parametrize(
+    "arguments",
+    [("--all", "gates"), ("--all", "--source"), ("--source",), ("--all", "--input", "x")],
+)
 def test_arguments_that_do_not_go_together(gpunet, arguments) -> None:
     assert gpunet("demo", *arguments).status == 1
+
+
+def test_applications_say_how_long_they_take(gpunet) -> None:
+    lines = {line.split()[0]: line for line in gpunet("demo").out.splitlines() if line.strip()}
+    assert "(2 min)" in lines["gan"]
+    assert "min)" not in lines["gates"]
+
+
+def test_a_file_for_one_that_takes_none(gpunet, tmp_path) -> None:
+    done = gpunet("demo", "gates", "--input", "photo.png", "--out", tmp_path)
+    assert done.status == 1
+    assert "gates: inputs must be none, got photo.png" in " ".join(done.err.split())
 
 
 def test_all_goes_on_where_one_cannot_run(gpunet, monkeypatch, tmp_path) -> None:
@@ -64,8 +79,8 @@ def test_all_goes_on_where_one_cannot_run(gpunet, monkeypatch, tmp_path) -> None
         return {}
 
     both = {
-        name: Demonstration(name, name, "Seen.", ("A1",), SimpleNamespace(run=run))
-        for name, run in (("broken", broken), ("works", works))
+        name: Demonstration(name, name, "Seen.", ("A1",), SimpleNamespace(run=run), minutes)
+        for name, run, minutes in (("broken", broken, 0), ("works", works, 0), ("long", broken, 3))
     }
     monkeypatch.setattr(demo, "demonstrations", lambda: both)
     done = gpunet("demo", "--all", "--out", tmp_path)

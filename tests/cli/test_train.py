@@ -119,6 +119,19 @@ def test_the_same_seed_gives_the_same_network(gpunet, config, trained, tmp_path)
     assert {k: v.tobytes() for k, v in first.items()} == {k: v.tobytes() for k, v in second.items()}
 
 
+def test_in_float16_with_event_files(gpunet, config, tmp_path) -> None:
+    pytest.importorskip("tensorboardX")
+    done = gpunet(
+        *("train", config, "--out", tmp_path / "run", "--set", "watch.tensorboard=true"),
+        *("--set", "precision.dtype=float16", "--device", "cpu"),
+    )
+    assert done.status == 0, done.err
+    assert "float16 is slower than float32 on a CPU" in done.out
+    assert metrics(tmp_path / "run")[1]["skipped_steps"] == 0
+    assert metrics(tmp_path / "run")[1]["test_accuracy"] > 0.8
+    assert list((tmp_path / "run" / "tensorboard").iterdir())
+
+
 def test_with_diagnostics(gpunet, config, tmp_path) -> None:
     switches = [("--set", f"diagnostics.{n}=true") for n in ("gradient_norms", "update_ratios")]
     done = gpunet(

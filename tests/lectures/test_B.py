@@ -80,3 +80,14 @@ def test_B4_nothing_is_left_of_the_gradient(demo) -> None:
     scores = np.exp(A @ W.T + b)
     residual = scores / scores.sum(1, keepdims=True) - np.eye(3)[results["classes"]]
     assert abs(np.column_stack([A, np.ones(len(A))]).T @ residual).max() / len(A) < NEAR
+
+
+def test_B5_output_by_task(demo) -> None:
+    """Each end learns its real table: far better than an answer that ignores the features."""
+    results = demo("outputs")
+    error, without = results["errors"]
+    assert error < without / 2
+    for part in ("right", "sorts"):
+        share, without = results[part]
+        assert share > 0.9 > without
+    np.testing.assert_allclose(results["shares"].sum(1), 1, rtol=1e-6)

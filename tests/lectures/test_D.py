@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from xml.etree import ElementTree
 
 import numpy as np
 import pytest
@@ -70,6 +71,26 @@ def test_D4_a_planted_wrong_gradient_is_caught(demo) -> None:
     )
     expected, got = map(float, re.match(pattern, judged["WrongTanh"]).groups())
     assert got == pytest.approx(1.01 * expected, rel=1e-6)
+
+
+def test_D5_computation_graph(demo, performance) -> None:
+    """The lecture's nodes with their values, in files of both kinds."""
+    results = demo("graph")
+    assert list(results["values"]) == ["x", "w", "z", "a", "L"]
+    x, w = np.array(results["values"]["x"]), np.array(results["values"]["w"])
+    z = w @ x
+    a = 1 / (1 + np.exp(-z))
+    got = results["values"]
+    assert [got["z"], got["a"], got["L"]] == pytest.approx([z, a, -np.log(a)], rel=1e-6)
+    g = results["gradients"]  # dL/da = −1/a, dL/dz = a − 1, dL/dw = (a − 1)·x
+    assert [g["a"], g["z"]] == pytest.approx([-1 / a, a - 1], rel=1e-6)
+    np.testing.assert_allclose(g["w"], (a - 1) * x, rtol=1e-6)
+    assert set(results["two layers"]) == {"X", "W¹", "b¹", "W²", "b²", "Z¹", "A¹", "Z²", "L"}
+    files = {path.name: path for path in performance("graph").figures}
+    assert files["logistic.png"].read_bytes().startswith(b"\x89PNG")
+    picture = ElementTree.parse(files["logistic.svg"]).getroot()
+    assert picture.tag.endswith("svg")
+    assert files["two_layers.png"].stat().st_size > 10_000
 
 
 def test_D6_gradient_of_the_input(demo) -> None:

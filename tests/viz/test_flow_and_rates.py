@@ -34,6 +34,13 @@ def test_nothing_to_draw(norms, steps, tmp_path) -> None:
         gradient_flow(norms, steps, tmp_path / "flow.png")
 
 
+def ticks(tried: list[float], losses: list[float]) -> list[str]:
+    """The labels under the rates, those just outside of the picture among them."""
+    figure = rates._draw(tried, losses, tried[0])
+    figure.canvas.draw()
+    return [label.get_text() for label in figure.axes[0].get_xticklabels(which="both")]
+
+
 def test_learning_rates(tmp_path) -> None:
     tried, losses = [1e-4, 1e-3, 1e-2], [2.0, 1.0, 5.0]
     path = learning_rates(tried, losses, 1e-3, tmp_path / "rates.png")
@@ -42,5 +49,8 @@ def test_learning_rates(tmp_path) -> None:
     assert axes.get_xscale() == "log"
     np.testing.assert_array_equal(axes.lines[0].get_xydata(), np.transpose([tried, losses]))
     assert axes.texts[0].get_text() == " 0.001"
+    assert ticks(tried, losses) == ["1e-5", "0.0001", "0.001", "0.01", "0.1"]
+    narrow = ticks([2e-4, 6e-3], [2.0, 1.0])
+    assert narrow[-5:] == ["0.0002", "0.0005", "0.001", "0.002", "0.005"]
     with pytest.raises(ShapeError, match="losses must be one for each rate, got 2 for 3"):
         learning_rates(tried, losses[:2], 1e-3, tmp_path / "rates.png")

@@ -59,6 +59,7 @@ def _run(kernel: Kernel, lists: list[list[Array]], steps: list[Array], *rest: An
     if total >= SHARED_SIZE:
         piece = max(SMALLEST_PIECE, total // (PIECES * threads.count()) // 16 * 16)
     tasks: list[threads.Task] = []
+    small: list[threads.Task] = []  # one task together: to begin one costs as much as all of them
     for i, p in enumerate(lists[0]):
         half = p.dtype == _HALF
         dtype = _SINGLE if half else p.dtype
@@ -71,12 +72,16 @@ def _run(kernel: Kernel, lists: list[list[Array]], steps: list[Array], *rest: An
                 part = slice(start, start + piece)
                 cut = [a[part] if a.size == p.size else a for a in arrays]
             task = (_in_single, (loop, cut, count, *rest)) if half else (loop, (*cut, count, *rest))
-            tasks.append(task)
+            (small if p.size < SMALLEST_PIECE else tasks).append(task)
     if total >= SHARED_SIZE:
-        threads.run(tasks)
+        threads.run([*tasks, (_one_by_one, (small,))] if small else tasks)
     else:
-        for function, arguments in tasks:
-            function(*arguments)
+        _one_by_one([*tasks, *small])
+
+
+def _one_by_one(tasks: list[threads.Task]) -> None:
+    for function, arguments in tasks:
+        function(*arguments)
 
 
 def _flat(a: Array) -> Array:

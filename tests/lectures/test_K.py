@@ -1,0 +1,116 @@
+"""Applications: rows of K in docs/lectures.md, run with little of everything."""
+
+from __future__ import annotations
+
+import re
+
+import numpy as np
+import pytest
+from rich.console import Console
+
+import gpunet
+from gpunet import data, recipes
+from gpunet.recipes import gan, style_transfer, vae
+from tests.lectures.conftest import CheckedShow
+from tests.tolerance import EPS
+
+WORD = re.compile("[a-z]{3}")
+
+
+@pytest.fixture
+def perform(tmp_path):
+    """Runs an application, looks through its Russian texts, and returns its results."""
+
+    def run(name, **little):
+        show = CheckedShow(tmp_path, console=Console(width=100, quiet=True))
+        demonstration = recipes.find(name)
+        assert demonstration.minutes > 0
+        gpunet.manual_seed(0)
+        show.heading(demonstration.title, demonstration.seen)
+        results = demonstration.module.run(show, **little)
+        assert show.written
+        assert all(path.read_bytes().startswith(b"\x89PNG") for path in show.written)
+        texts = recipes.translation(name, "ru")
+        asked = {text for text in show.asked if WORD.search(text)}
+        assert asked == set(texts), "its Russian texts"
+        return results
+
+    return run
+
+
+def digits() -> np.ndarray:
+    """(600, 1, 28, 28) of the packaged digits, three times as large, with a border."""
+    pictures = data.load("digits", "train").inputs[:600]
+    return np.pad(pictures.repeat(3, 2).repeat(3, 3), ((0, 0), (0, 0), (2, 2), (2, 2)))
+
+
+# --- style transfer
+
+
+def test_K5_style_transfer(perform, monkeypatch) -> None:
+    rng = np.random.default_rng(0)
+    pictures = data.Dataset(
+        "noise", rng.random((40, 3, 16, 16), np.float32), rng.integers(0, 10, 40), ("x",) * 10
+    )
+    monkeypatch.setattr(data, "load", lambda *_: pictures)
+    results = perform("style_transfer", size=32, steps=(3, 40))
+    history = results["history"]
+    assert history[0, 0] < 1e-6  # it begins as the photograph
+    assert history[-1, 1] < 0.3 * history[0, 1]  # and takes on the style
+    assert results["result"].shape == (1, 3, 32, 32)
+
+
+def test_K5_takes_pictures_of_ones_own(tmp_path) -> None:
+    assert recipes.find("style_transfer").inputs
+    with pytest.raises(gpunet.errors.ArgumentError, match="gates: inputs must be none"):
+        recipes.find("gates").run(CheckedShow(tmp_path), ["photo.png"])
+
+
+def test_K5_gram_matrix_and_roughness() -> None:
+    f = np.random.default_rng(0).normal(size=(1, 3, 4, 5))
+    expected = [[(f[0, a] * f[0, b]).mean() for b in range(3)] for a in range(3)]
+    got = style_transfer.gram(gpunet.tensor(f)).numpy()
+    np.testing.assert_allclose(got, expected, atol=2**4 * EPS["float64"])
+    down, right = np.diff(f, axis=2), np.diff(f, axis=3)
+    rough = style_transfer.roughness(gpunet.tensor(f)).item()
+    assert rough == pytest.approx((down**2).mean() + (right**2).mean(), rel=1e-12)
+
+
+# --- image generation
+
+
+def test_K6_variational_autoencoder(perform) -> None:
+    results = perform("vae", pictures=digits(), epochs=8)
+    history = results["history"]
+    assert history[-1].sum() < 0.7 * history[0].sum()
+    assert (history[:, 1] > 0).all()
+    samples = results["samples"]
+    assert samples.shape == (48, 784)
+    assert samples.min() >= 0
+    assert samples.max() <= 1
+    assert samples.std(0).max() > 0.05  # not one picture for all
+
+
+def test_K6_divergence_is_that_of_the_integral() -> None:
+    mean, log_variance, z = 0.7, -0.4, np.linspace(-12, 12, 200_001)
+    q = np.exp(-((z - mean) ** 2) / 2 / np.exp(log_variance)) / np.exp(log_variance / 2)
+    log_ratio = -((z - mean) ** 2) / 2 / np.exp(log_variance) - log_variance / 2 + z**2 / 2
+    integral = np.sum(q * log_ratio) * (z[1] - z[0]) / np.sqrt(2 * np.pi)
+    one = [gpunet.tensor(np.full((1, 1), value)) for value in (mean, log_variance)]
+    assert vae.divergence(*one).item() == pytest.approx(integral, rel=1e-9)
+
+
+def test_K6_adversarial_network(perform) -> None:
+    results = perform("gan", pictures=digits(), steps=30, maps=4)
+    assert results["samples"].shape == (60, 28, 28)
+    assert np.isfinite(results["history"]).all()
+    assert results["samples"].min() >= 0
+    assert results["samples"].std() > 0.01
+
+
+def test_K6_the_judgement_is_that_of_the_paper() -> None:
+    s = np.array([-2.0, 0.5, 3.0])
+    D = 1 / (1 + np.exp(-s))
+    scores = gpunet.tensor(s)
+    assert gan.judged(scores, True).item() == pytest.approx(-np.log(D).mean())
+    assert gan.judged(scores, False).item() == pytest.approx(-np.log(1 - D).mean())
