@@ -19,15 +19,16 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 Points = Sequence[tuple[float, float]]
-HEIGHT, COLUMNS = 2.4, 4  # of a panel in inches; side by side at most
+Values = Any  # a sequence or an array of numbers
+HEIGHT, GAP, COLUMNS = 2.4, 0.4, 4  # of a panel and between two, in inches; side by side at most
 MOST = 7  # lines in a panel: as many as there are colours
 
 
 def lines(
-    panels: Mapping[str, Mapping[str, Sequence[float]]],
+    panels: Mapping[str, Mapping[str, Values]],
     path: str | os.PathLike[str],
     *,
-    x: Sequence[float] | None = None,
+    x: Values | None = None,
     x_label: str = "",
     y_label: str = "",
     log: str = "",
@@ -53,7 +54,7 @@ def lines(
     return style.write(_draw(panels, x, x_label, y_label, log), path)
 
 
-def _check(panels: Any, x: Sequence[float] | None, log: str) -> None:
+def _check(panels: Any, x: Values | None, log: str) -> None:
     if log not in ("", "x", "y", "xy"):
         raise ArgumentError("lines", f'log must be "", "x", "y" or "xy", got {log!r}')
     for title, panel in panels.items():
@@ -73,8 +74,8 @@ def _check(panels: Any, x: Sequence[float] | None, log: str) -> None:
 
 @style.look()
 def _draw(
-    panels: Mapping[str, Mapping[str, Sequence[float]]],
-    x: Sequence[float] | None,
+    panels: Mapping[str, Mapping[str, Values]],
+    x: Values | None,
     x_label: str,
     y_label: str,
     log: str,
@@ -85,14 +86,14 @@ def _draw(
     columns = min(len(panels), COLUMNS)
     rows = math.ceil(len(panels) / columns)
     width = 4.6 if single else 2.6
-    across = 0.8 + columns * (width + 0.25) + (ends + 0.1 if single else 0.0)
+    across = 0.8 + columns * (width + GAP) + (ends + 0.1 if single else 0.0)
     top = 0.45 if single else 0.8
     figure = style.new_figure(across, top + rows * (HEIGHT + 0.6) + 0.25)
     first = None
     for i, (title, panel) in enumerate(panels.items()):
         row, column = divmod(i, columns)
         bottom = 0.6 + (rows - 1 - row) * (HEIGHT + 0.6)
-        place = (0.8 + column * (width + 0.25), bottom, width, HEIGHT)
+        place = (0.8 + column * (width + GAP), bottom, width, HEIGHT)
         axes = style.add_axes(figure, *place)
         axes.set_title(title)
         if first is not None:
@@ -115,7 +116,7 @@ def _draw(
     if single:
         points = {name: _last(values, x) for name, values in next(iter(panels.values())).items()}
         name_ends(first, points, colours, lambda _: "")
-    else:
+    elif len(names) > 1:
         _legend(figure, colours)
     return figure
 
@@ -157,7 +158,7 @@ def power_of_ten(value: float) -> str:
     return f"10{digits}" if factor == 1 else f"{factor}·10{digits}"
 
 
-def _last(values: Sequence[float], x: Sequence[float] | None) -> Points:
+def _last(values: Values, x: Values | None) -> Points:
     """The last finite point of a line."""
     end = int(np.flatnonzero(np.isfinite(np.asarray(values, float)))[-1])
     return [(end + 1 if x is None else x[end], values[end])]

@@ -17,7 +17,7 @@ from gpunet.viz.projection import _draw as projection
 from gpunet.viz.rates import _draw as rates
 from gpunet.viz.spread import _draw as spread
 from gpunet.viz.surface import _draw as surface
-from tests.viz.conftest import texts
+from tests.readable import texts
 
 RNG = np.random.default_rng(0)
 ROWS = [
