@@ -21,6 +21,7 @@ EXAMPLES = """examples:
   gpunet predict runs/sentiment "a film without a single idea"
   gpunet folds configs/sentiment.toml              the mean over ten test sets
   gpunet generate runs/shakespeare_lstm --prompt ROMEO: --temperature 0.8
+  gpunet chat runs/shakespeare_lstm                say something, and be answered
   gpunet summary configs/digits.toml               layers, shapes, parameters, multiply-adds
   gpunet report runs/digits                        all of it on one page
   gpunet find-lr configs/digits.toml               which learning rate?
@@ -56,6 +57,25 @@ def _parser() -> argparse.ArgumentParser:
             help="change one value of the configuration; may be repeated",
         )  # fmt: skip
 
+    def add_drawing(
+        sub: argparse.ArgumentParser, what: str, length: int, temperature: float
+    ) -> None:
+        sub.add_argument(
+            "--length", type=int, metavar="N", default=length, help=f"{what}; default {length}"
+        )
+        sub.add_argument(
+            "--temperature", type=float, metavar="T", default=temperature,
+            help="below 1 the likely ones are drawn more often, at 0 always; "
+            f"default {temperature:g}",
+        )  # fmt: skip
+        sub.add_argument(
+            "--top-k", type=int, metavar="K", help="draw from the K likeliest characters only"
+        )
+        sub.add_argument(
+            "--seed", type=int, metavar="S", default=1, help="another one, another text; default 1"
+        )
+        add_device(sub)
+
     train = command("train", "train a network as a configuration describes")
     train.add_argument("config", nargs="?", help="a .toml file, e.g. configs/digits.toml")
     train.add_argument(
@@ -84,7 +104,10 @@ def _parser() -> argparse.ArgumentParser:
     predict = command("predict", "show what a trained network makes of something new")
     predict.add_argument("run", help="folder of a run, e.g. runs/digits, or one of its checkpoints")
     predict.add_argument(
-        "inputs", nargs="+", metavar="INPUT", help="picture files of any size, or texts"
+        "inputs",
+        nargs="+",
+        metavar="INPUT",
+        help="pictures of any size, recordings, tables or texts",
     )
     add_device(predict)
 
@@ -95,20 +118,12 @@ def _parser() -> argparse.ArgumentParser:
     generate.add_argument(
         "--prompt", metavar="TEXT", default="\n", help="what it begins with; default a new line"
     )
-    generate.add_argument(
-        "--length", type=int, metavar="N", default=500, help="characters to add; default 500"
+    chat = command("chat", "talk with a trained language model: a line, and its answer")
+    chat.add_argument(
+        "run", help="folder of a run, e.g. runs/shakespeare_lstm, or one of its checkpoints"
     )
-    generate.add_argument(
-        "--temperature", type=float, metavar="T", default=1.0,
-        help="below 1 the likely ones are drawn more often, at 0 always; default 1",
-    )  # fmt: skip
-    generate.add_argument(
-        "--top-k", type=int, metavar="K", help="draw from the K likeliest characters only"
-    )
-    generate.add_argument(
-        "--seed", type=int, metavar="S", default=1, help="another one, another text; default 1"
-    )
-    add_device(generate)
+    add_drawing(generate, "characters to add", 500, 1.0)
+    add_drawing(chat, "characters of an answer, at the most", 300, 0.7)
 
     compare = command("compare", "draw the curves of several runs in one picture")
     compare.add_argument("runs", nargs="+", metavar="RUN", help="folders of runs")

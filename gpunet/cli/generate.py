@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import gpunet
@@ -13,23 +14,30 @@ from gpunet.train.tasks import LanguageModel
 
 
 def run(options: Any) -> int:
-    model, config, be = restore(options.run, options.device)
-    task = build_task(config)
-    if not isinstance(task, LanguageModel):
-        rule = f"the run must be of a language_model, got one of {config.task}"
-        raise ArgumentError("generate", rule, options.run)
-    gpunet.manual_seed(options.seed)
-    characters = task.write(
-        model,
-        data.describe(config.data.set).classes,
-        options.prompt,
-        options.length,
-        be,
-        options.temperature,
-        options.top_k,
-    )
+    characters = writer(options, "generate")(options.prompt)
     print(options.prompt, end="", flush=True)
     for character in characters:
         print(character, end="", flush=True)
     print()
     return 0
+
+
+def writer(options: Any, command: str) -> Callable[[str], Iterator[str]]:
+    """What goes on with a text as the trained model of a run would, as the options ask for it.
+
+    Raises:
+        ArgumentError: the run is of no language model.
+    """
+    model, config, be = restore(options.run, options.device)
+    task = build_task(config)
+    if not isinstance(task, LanguageModel):
+        rule = f"the run must be of a language_model, got one of {config.task}"
+        raise ArgumentError(command, rule, options.run)
+    gpunet.manual_seed(options.seed)
+    classes = data.describe(config.data.set).classes
+    settings = options.length, be, options.temperature, options.top_k
+
+    def write(prompt: str) -> Iterator[str]:
+        return task.write(model, classes, prompt, *settings)
+
+    return write

@@ -42,13 +42,17 @@ class DataLoader:
             called with both and with `Draws`, where each example has its own random numbers.
         workers: threads that make batches ahead of their use; with 0 each is made when it is asked
             for. Batches are the same. An error of a transform is raised where its batch is due.
+        consecutive: make a set whose examples follow one another, windows of a text, into
+            batch_size parts; batch k has the k-th example of each, so that each example follows on
+            the one in its place in the batch before. Later parts may end sooner.
 
     Attributes:
         epoch: the epoch under way, or the one that comes next between two passes.
         position: how many batches of it have been handed out.
 
     Raises:
-        ArgumentError: batch_size, seed or workers is too small, or drop_last would leave no batch.
+        ArgumentError: batch_size, seed or workers is too small, drop_last would leave no batch, or
+            consecutive examples are to be shuffled or left out.
 
     >>> data = Dataset("ten", np.ones((10, 3), np.float32), np.zeros(10, np.int64), ("one",))
     >>> loader = DataLoader(data, batch_size=4, shuffle=True)
@@ -67,6 +71,7 @@ class DataLoader:
         seed: int = 0,
         transform: Transform | None = None,
         workers: int = 0,
+        consecutive: bool = False,
     ):
         if batch_size < 1:
             raise ArgumentError("DataLoader", f"batch_size must be at least 1, got {batch_size}")
@@ -74,6 +79,9 @@ class DataLoader:
             raise ArgumentError("DataLoader", f"seed must be at least 0, got {seed}")
         if workers < 0:
             raise ArgumentError("DataLoader", f"workers must be at least 0, got {workers}")
+        if consecutive and (shuffle or drop_last):
+            rule = "consecutive must be without shuffle and drop_last"
+            raise ArgumentError("DataLoader", f"{rule}, got {shuffle=} and {drop_last=}")
         if drop_last and batch_size > len(dataset):
             raise ArgumentError(
                 "DataLoader",
@@ -82,7 +90,7 @@ class DataLoader:
             )
         self.dataset, self.batch_size = dataset, batch_size
         self.shuffle, self.drop_last, self.seed = shuffle, drop_last, seed
-        self.transform, self.workers = transform, workers
+        self.transform, self.workers, self.consecutive = transform, workers, consecutive
         self.epoch = self.position = 0
         self._resume_at = 0
         # `take` copies an array that is not contiguous as a whole, every time: do it once.
@@ -150,6 +158,8 @@ class DataLoader:
     def _order(self, epoch: int) -> list[NDArray[np.int64]]:
         """The examples of each batch of an epoch."""
         size, order = self.batch_size, np.arange(len(self.dataset))
+        if self.consecutive:
+            return [order[i :: len(self)] for i in range(len(self))]
         if self.shuffle:
             # As a spawn key, and not in the seed, where (seed, 0) would repeat the stream of seed.
             sequence = np.random.SeedSequence(self.seed, spawn_key=(epoch,))

@@ -13,6 +13,9 @@ from gpunet.functional.activation import GELU
 from gpunet.functional.check import shape_error
 from gpunet.nn import init
 
+Cache = tuple[Tensor, Tensor]  # keys and values of the tokens read, (N, heads, T, width of a head)
+State = tuple[Tensor, list[Cache]]
+
 
 class GPT(nn.Module):
     """Scores of the next token at each position of a text, from the tokens up to it.
@@ -75,22 +78,38 @@ class GPT(nn.Module):
         if idx.ndim != 2 or idx.shape[1] > self.block_size:
             rule = f"idx must have shape (N, T) with T at most {self.block_size}"
             shape_error("GPT", f"{rule}, got {idx.shape}")
-        net = self.transformer
-        places = creation.arange(idx.shape[1], device=idx.device)
-        x = net["drop"](net["wte"](idx) + net["wpe"](places))
-        for block in net["h"]:
-            x = block(x)
-        return self.lm_head(net["ln_f"](x))
+        return self._read(idx, None)[0]
 
-    def step(self, tokens: Tensor, state: Tensor | None) -> tuple[Tensor, Tensor]:
+    def _read(self, idx: Tensor, past: list[Cache] | None) -> tuple[Tensor, list[Cache]]:
+        """The scores after each token, and the keys and values of each block; `past` are those of
+        the tokens before.
+        """
+        net, start = self.transformer, past[0][0].shape[2] if past else 0
+        places = creation.arange(start, start + idx.shape[1], device=idx.device)
+        x, caches = net["drop"](net["wte"](idx) + net["wpe"](places)), []
+        for i, block in enumerate(net["h"]):
+            x, cache = block(x, past[i] if past else None)
+            caches.append(cache)
+        return self.lm_head(net["ln_f"](x)), caches
+
+    def step(self, tokens: Tensor, state: State | None) -> tuple[Tensor, State]:
         """Scores of the token after the next `tokens`, for `gpunet.text`.
 
-        The state is what was read, the last block_size tokens of it.
-        Shapes: tokens (N,), state (N, T) or None; scores (N, vocab_size).
+        The state is what was read, the last block_size tokens of it, with its keys and values: a
+        step computes those of one token. When the block is full, each token's place moves by one,
+        and everything is computed anew.
+        Shapes: tokens (N,), state None at first; scores (N, vocab_size).
         """
         last = tokens.unsqueeze(1)
-        window = last if state is None else F.concat([state, last], 1)[:, -self.block_size :]
-        return self.forward(window)[:, -1], window
+        if state is None:
+            window, past, unread = last, None, last
+        elif state[0].shape[1] < self.block_size:
+            window, past, unread = F.concat([state[0], last], 1), state[1], last
+        else:
+            window = F.concat([state[0][:, 1:], last], 1)
+            past, unread = None, window
+        scores, caches = self._read(unread, past)
+        return scores[:, -1], (window, caches)
 
 
 class Block(nn.Module):
@@ -102,13 +121,17 @@ class Block(nn.Module):
         self.ln_2 = nn.LayerNorm(n_embd, bias=bias)
         self.mlp = MLP(n_embd, dropout, bias)
 
-    def forward(self, x: Tensor) -> Tensor:
-        x = x + self.attn(self.ln_1(x))
-        return x + self.mlp(self.ln_2(x))
+    def forward(self, x: Tensor, past: Cache | None = None) -> tuple[Tensor, Cache]:
+        y, cache = self.attn(self.ln_1(x), past)
+        x = x + y
+        return x + self.mlp(self.ln_2(x)), cache
 
 
 class CausalSelfAttention(nn.Module):
-    """Each position looks at itself and those before it."""
+    """Each position looks at itself and those before it.
+
+    `past` are the keys and values of positions that were read before; one more may then be read.
+    """
 
     def __init__(self, n_head: int, n_embd: int, dropout: float, bias: bool):
         self.n_head, self.dropout = n_head, dropout
@@ -116,13 +139,15 @@ class CausalSelfAttention(nn.Module):
         self.c_proj = nn.Linear(n_embd, n_embd, bias)
         self.resid_dropout = nn.Dropout(dropout)
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor, past: Cache | None = None) -> tuple[Tensor, Cache]:
         n, length, width = x.shape
         heads = (n, length, self.n_head, width // self.n_head)
         q, k, v = (y.reshape(heads).transpose(1, 2) for y in self.c_attn(x).chunk(3, -1))
+        if past is not None:
+            k, v = F.concat([past[0], k], 2), F.concat([past[1], v], 2)
         p = self.dropout if self.training else 0.0
-        y = F.scaled_dot_product_attention(q, k, v, dropout_p=p, is_causal=True)
-        return self.resid_dropout(self.c_proj(y.transpose(1, 2).reshape(x.shape)))
+        y = F.scaled_dot_product_attention(q, k, v, dropout_p=p, is_causal=past is None)
+        return self.resid_dropout(self.c_proj(y.transpose(1, 2).reshape(x.shape))), (k, v)
 
 
 class MLP(nn.Module):

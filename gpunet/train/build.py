@@ -14,7 +14,7 @@ from gpunet.text import PADDING
 from gpunet.train.config import AugmentConfig, Component, Config, DataConfig
 from gpunet.train.make import kinds_in, make
 from gpunet.train.schedule import build_schedule
-from gpunet.train.tasks import TASKS, Task
+from gpunet.train.tasks import TASKS, LanguageModel, Task
 from gpunet.train.toml import nearest
 from gpunet.train.trainer import Trainer
 
@@ -29,7 +29,7 @@ def build_task(config: Config) -> Task:
     """The task of a configuration, with its loss and its metrics.
 
     Raises:
-        ConfigError: no such task, or a loss or metric that does not fit it.
+        ConfigError: no such task, or a loss, metric or `stateful` that does not fit it.
     """
     kind = TASKS.get(config.task)
     if kind is None:
@@ -46,7 +46,18 @@ def build_task(config: Config) -> Task:
     losses, criterion = {loss.__name__: loss for loss in kind.losses}, None
     if config.loss is not None:
         criterion = make(losses, config.loss, f"{config.name}: loss of {config.task}")
-    return kind(criterion, config.train.metrics)
+    if not config.train.stateful:
+        return kind(criterion, config.train.metrics)
+    if not issubclass(kind, LanguageModel):
+        problem = f"train.stateful is for language models, got {config.task}"
+        raise ConfigError(config.name, problem)
+    if config.data.validation:
+        problem = "train.stateful needs data.validation = 0: windows held out would be missing"
+        raise ConfigError(config.name, problem)
+    if config.train.auto_accumulate:
+        problem = "train.stateful cannot be with train.auto_accumulate: batches stay whole"
+        raise ConfigError(config.name, problem)
+    return kind(criterion, config.train.metrics, stateful=True)
 
 
 def build_model(config: Config) -> nn.Module:
@@ -118,14 +129,18 @@ def build_example(config: DataConfig) -> tuple[Tensor, ...]:
 
 
 def build_loader(config: Config, train: Dataset) -> DataLoader:
-    """Shuffled batches of the training set, augmented as the configuration says."""
+    """Batches of the training set, augmented as the configuration says.
+
+    They are shuffled, unless the model goes on from one to the next.
+    """
     return DataLoader(
         train,
         config.train.batch_size,
-        shuffle=True,
+        shuffle=not config.train.stateful,
         seed=config.seed,
         transform=build_transform(config.data.augment, train),
         workers=config.data.workers,
+        consecutive=config.train.stateful,
     )
 
 
@@ -169,6 +184,10 @@ def build_trainer(
         ConfigError: something that does not exist, does not fit, or is out of range.
     """
     task, loader = build_task(config), build_loader(config, train)
+    if config.train.stateful and not hasattr(model, "read"):
+        kind = type(model).__name__
+        problem = f"train.stateful needs a model with read(tokens, state), got {kind}"
+        raise ConfigError(config.name, problem)
     optimizer = build_optimizer(config, model)
     batches, each = len(loader), config.train.accumulate
     if each > batches:

@@ -16,9 +16,11 @@ from pathlib import Path
 from typing import Any
 
 from gpunet import __version__, nn, optim
+from gpunet.autograd import Tensor
+from gpunet.backend import Backend
 from gpunet.errors import CheckpointError, GpunetError, RunError
 
-_OPTIMIZER = "optimizer."
+_OPTIMIZER, _CARRIED = "optimizer.", "carried."
 
 
 @dataclass
@@ -27,7 +29,8 @@ class Checkpoint:
 
     Attributes:
         tensors: host arrays by name, those of the model under "model.", of the average of its
-            weights under "average.", of the optimizer under "optimizer.".
+            weights under "average.", of the optimizer under "optimizer.", the state that a model
+            goes on from under "carried.".
         state: JSON-compatible values: groups of the optimizer, progress, random state.
     """
 
@@ -41,8 +44,12 @@ def save(
     optimizer: optim.Optimizer,
     progress: dict[str, Any],
     average: nn.Module | None = None,
+    carried: tuple[Tensor, ...] | None = None,
 ) -> None:
     """Writes a checkpoint; `progress` is any JSON-compatible dictionary.
+
+    Args:
+        carried: the state that the model goes on from.
 
     Raises:
         RunError: the disk is full or not writable; an older checkpoint at `path` is then untouched.
@@ -53,10 +60,12 @@ def save(
     tensors = {f"model.{name}": array for name, array in model.state_dict().items()}
     if average is not None:
         tensors.update({f"average.{name}": a for name, a in average.state_dict().items()})
+    for i, state in enumerate(carried or ()):
+        tensors[f"{_CARRIED}{i}"] = state.backend.to_host(state.array)
     for index, arrays in optimizer_state["state"].items():
         tensors.update({f"{_OPTIMIZER}{index}.{name}": array for name, array in arrays.items()})
-    state = {"version": __version__, "groups": optimizer_state["param_groups"], **progress}
-    text = json.dumps(state)
+    rest = {"version": __version__, "groups": optimizer_state["param_groups"], **progress}
+    text = json.dumps(rest)
     write_atomically(path, pack(tensors, {"gpunet": text, "crc32": _checksum(text, tensors)}))
 
 
@@ -158,6 +167,12 @@ def restore_model(
         raise CheckpointError(
             "checkpoint", f"{path} must be of this model, got another: {error}"
         ) from error
+
+
+def carried(checkpoint: Checkpoint, be: Backend) -> tuple[Tensor, ...] | None:
+    """The state that the model of a checkpoint goes on from, on a device; None if there is none."""
+    names = sorted(name for name in checkpoint.tensors if name.startswith(_CARRIED))
+    return tuple(Tensor(be.asarray(checkpoint.tensors[name]), be) for name in names) or None
 
 
 def restore_optimizer(path: Path, checkpoint: Checkpoint, optimizer: optim.Optimizer) -> None:

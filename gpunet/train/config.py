@@ -160,6 +160,9 @@ class TrainConfig:
         epochs: at the most.
         batch_size: examples; as many as there are, or more, make full batches.
         accumulate: batches whose gradients are added up for one step, those of an epoch at most.
+        stateful: a language model with a memory goes on with it from window to window; the gradient
+            ends at the border (truncated backpropagation through time). Then the text is cut into
+            batch_size parts that are read at once, from their beginnings to their ends.
         patience: end after so many epochs without a better figure, and with the weights of the
             best epoch; 0 never does.
         metrics: further figures of the held-out set; which there are depends on the task.
@@ -173,6 +176,7 @@ class TrainConfig:
     epochs: Positive
     batch_size: Positive
     accumulate: Positive = 1
+    stateful: bool = False
     patience: NotNegative = 0
     metrics: tuple[str, ...] = ()
     auto_accumulate: bool = False

@@ -22,7 +22,7 @@ from gpunet.train.locate import (
     gradients_finite,
     small_parameters,
 )
-from gpunet.train.tasks import Task
+from gpunet.train.tasks import Carried, Task
 
 NOT_AGAIN = (
     "when it was done again it was finite: the model keeps state of its own, or draws random "
@@ -40,6 +40,8 @@ class Gradients:
     Attributes:
         scaler: of the loss; it does nothing in float32.
         micro: how many examples go through the model at once at most, 0 for a batch as it comes.
+        carried, after: what a model that goes on from batch to batch carries: before the step, and
+            after its last evaluation.
     """
 
     def __init__(
@@ -60,6 +62,8 @@ class Gradients:
             enabled=precision.dtype == "float16",
         )
         self.micro = 0
+        self.carried: Carried = None
+        self.after: Carried = None
         self._watched = small_parameters(model)
 
     def compute(self, batches: list[Batch], first: bool = True) -> dict[str, float]:
@@ -97,10 +101,16 @@ class Gradients:
             self._check(batches, drawn)
         return sums
 
-    def loss(self, x: Tensor, t: Tensor) -> tuple[Tensor, dict[str, float]]:
-        """The loss of a batch, in the precision asked for, and other figures."""
+    def loss(
+        self, x: Tensor, t: Tensor, carried: Carried = None
+    ) -> tuple[Tensor, dict[str, float], Carried]:
+        """The loss of a batch, in the precision asked for, other figures, and what is carried on.
+
+        Args:
+            carried: what the model goes on from.
+        """
         with autocast(enabled=self.precision.dtype == "float16"):
-            return self.task.loss(self.model, x, t)
+            return self.task.loss_after(self.model, x, t, carried)
 
     def parts(self, batches: list[Batch]) -> Iterator[tuple[Tensor, Tensor]]:
         """What goes through the model at once, on its device."""
@@ -131,8 +141,10 @@ class Gradients:
         watched = drawn is not None and self.config.stop_at_nan
         sums: dict[str, float] = {}
         size, cleared = sum(len(inputs) for inputs, _ in batches), False
+        self.after = self.carried
         for x, t in self.parts(batches):
-            loss, figures = self.loss(x, t)
+            before = self.carried if self.micro else self.after  # parts are no batches in a row
+            loss, figures, self.after = self.loss(x, t, before)
             figures = {"loss": loss.item(), **figures}
             if watched and not math.isfinite(figures["loss"]):
                 problem = f"the loss must be finite, got {figures['loss']}"
@@ -168,10 +180,13 @@ class Gradients:
         """Does a step again, without the optimizer, and looks at everything."""
         if fault := fault_in_weights(self.model, type(self.optimizer).__name__):
             return fault
+        carried = [self.carried]
         for x, t in self.parts(batches):
 
             def run(x: Tensor = x, t: Tensor = t) -> None:
-                self.scaler.scale(self.loss(x, t)[0]).backward()
+                loss, _, after = self.loss(x, t, carried[-1])
+                carried.append(after)
+                self.scaler.scale(loss).backward()
 
             if fault := fault_in_data(x, t) or fault_in_operations(self.model, run):
                 return fault

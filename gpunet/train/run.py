@@ -142,6 +142,7 @@ class Run(Callback):
         self._restore_weights(self.checkpoint, saved, trainer)
         checkpoint.restore_optimizer(self.checkpoint, saved, trainer.optimizer)
         trainer.load_state_dict(saved.state)
+        trainer.gradients.carried = checkpoint.carried(saved, trainer.be)
         if self.checkpoint.name != CHECKPOINT:
             self._go_back(trainer)
         if not trainer.progress.seen:  # it may have been killed while it wrote what follows
@@ -185,7 +186,9 @@ class Run(Callback):
         }
         latest = self.folder / CHECKPOINT
         average = trainer.averaging.average
-        checkpoint.save(latest, trainer.model, trainer.optimizer, state, average)
+        checkpoint.save(
+            latest, trainer.model, trainer.optimizer, state, average, trainer.gradients.carried
+        )
 
     def _restore_weights(self, path: Path, saved: Checkpoint, trainer: Trainer) -> None:
         checkpoint.restore_model(path, saved, trainer.model)

@@ -157,7 +157,11 @@ class Trainer:
 
         size = sum(len(inputs) for inputs, _ in batches)
         self.batches = batches
-        if self._step(closure):
+        if self.loader.position <= len(batches):  # the first of an epoch
+            self.gradients.carried = None
+        finite = self._step(closure)
+        self.gradients.carried = self.gradients.after
+        if finite:
             change_weights(self.model, self.regularization)
             self.averaging.after_step(self.model, self.loader.epoch)
         else:

@@ -408,7 +408,7 @@ def test_help_mentions_every_command_with_an_example(gpunet) -> None:
     done = gpunet("--help")
     assert done.status == 0
     assert set(parsers()) == {
-        *("train", "eval", "predict", "compare", "summary", "generate"),
+        *("train", "eval", "predict", "compare", "summary", "generate", "chat", "folds"),
         *("report", "find-lr", "profile", "verify-resume", "info", "warmup", "ops", "demo"),
     }
     for name in parsers():

@@ -1,6 +1,7 @@
 """A language model trained by the command on a small text, and what `gpunet generate` writes."""
 
 import hashlib
+import io
 from dataclasses import replace
 
 import pytest
@@ -104,6 +105,29 @@ def test_a_run_from_its_text_to_its_writing(run, gpunet, tmp_path, monkeypatch) 
     assert (done.status, done.out) == (1, "to be\nt")  # each character was shown as it was drawn
 
 
+def test_a_talk(run, gpunet, monkeypatch) -> None:
+    """What it answers to a line it knows, to one with a letter it never saw, and the end."""
+    said = io.StringIO("to be\nnot\nto\n\nnever read")
+    monkeypatch.setattr("sys.stdin", said)
+    done = gpunet("chat", run, "--temperature", 0, "--length", 9)
+    assert done.status == 0
+    assert said.read() == "never read"
+    assert done.err == "CharVocabulary: token must be in the vocabulary of 6, got 'n'\n"
+    assert done.out.strip()
+    assert set(done.out) <= set("to be\n")
+
+    read = []
+    monkeypatch.setattr(
+        "gpunet.train.tasks.LanguageModel.write",
+        lambda self, model, classes, prompt, *settings: read.append(prompt) or iter("o be\n\ntoo"),
+    )
+    monkeypatch.setattr("sys.stdin", io.StringIO("to be\n" * 200))
+    assert gpunet("chat", run).out == "o be\n\n" * 200
+    assert read[0] == "\n\nto be\n\n"
+    assert read[1] == "\n\nto be\n\no be\n\nto be\n\n"
+    assert len(read[-1]) == 1000
+
+
 def test_another_length_is_another_run(run, gpunet) -> None:
     folder = Run.open(run).folder
     file = folder / "config.toml"
@@ -114,6 +138,7 @@ def test_another_length_is_another_run(run, gpunet) -> None:
 
 
 def test_of_a_run_that_is_no_language_model(gpunet, trained) -> None:
+    assert "error chat: the run must be of a language_model" in gpunet("chat", trained.folder).err
     done = gpunet("generate", trained.folder)
     assert (done.status, done.out) == (1, "")
     assert done.err == (

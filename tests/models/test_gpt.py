@@ -5,7 +5,7 @@ import pytest
 
 import gpunet
 from gpunet import functional as F
-from gpunet import models, nn, optim
+from gpunet import models, nn, optim, text
 from gpunet.errors import ArgumentError, ShapeError
 from tests.tolerance import EPS
 
@@ -75,6 +75,46 @@ def test_a_position_sees_itself_and_those_before() -> None:
     after = net(gpunet.tensor(other)).detach().numpy()
     np.testing.assert_array_equal(before[:, :5], after[:, :5])
     assert (before[:, 5:] != after[:, 5:]).any(-1).all()
+
+
+def whole(net: models.GPT, tokens: np.ndarray) -> np.ndarray:
+    """The scores after the last of the tokens, read all at once."""
+    with gpunet.no_grad():
+        return net(gpunet.tensor(tokens[:, -8:])).numpy()[:, -1]
+
+
+@pytest.mark.parametrize("bias", [True, False])
+def test_steps_give_what_the_whole_text_gives(bias) -> None:
+    """Also where the text is longer than a block, and its beginning is forgotten."""
+    net, state = small(bias=bias, dropout=0.3).eval(), None
+    tokens = np.random.default_rng(1).integers(0, 11, (3, 20))
+    for t in range(20):
+        with gpunet.no_grad():
+            got, state = net.step(gpunet.tensor(tokens[:, t]), state)
+        expected = whole(net, tokens[:, : t + 1])
+        np.testing.assert_allclose(got.numpy(), expected, atol=2**6 * EPS["float32"])
+
+
+def test_a_state_may_be_gone_on_from_twice() -> None:
+    net = small().eval()
+    with gpunet.no_grad():
+        state = net.step(gpunet.tensor(TEXT[:, 0]), None)[1]
+        first, after = net.step(gpunet.tensor(TEXT[:, 1]), state)
+        net.step(gpunet.tensor(TEXT[:, 2]), after)
+        again, _ = net.step(gpunet.tensor(TEXT[:, 1]), state)
+    np.testing.assert_array_equal(first.numpy(), again.numpy())
+
+
+def test_a_token_is_read_once_while_the_block_has_room(monkeypatch) -> None:
+    net, read = small().eval(), []
+    forward = models.gpt.CausalSelfAttention.forward
+    monkeypatch.setattr(
+        models.gpt.CausalSelfAttention,
+        "forward",
+        lambda self, x, past=None: read.append(x.shape[1]) or forward(self, x, past),
+    )
+    text.generate(net.step, gpunet.tensor(TEXT[:, :3]), 7)
+    assert read == 2 * 8 * [1] + 2 * [8]  # two blocks; the ninth token needs room
 
 
 def test_initial_weights() -> None:

@@ -152,7 +152,7 @@ def test_written_text_has_every_default_and_one_line_a_layer(tmp_path):
         '\n[model]\nlayers = [\n    { kind = "Flatten" },\n    { kind = "ReLU" },\n]\n'
         'init = "default"\n'
         '\n[optimizer]\nkind = "SGD"\n'
-        "\n[train]\nepochs = 1\nbatch_size = 32\naccumulate = 1\npatience = 0\n"
+        "\n[train]\nepochs = 1\nbatch_size = 32\naccumulate = 1\nstateful = false\npatience = 0\n"
         "auto_accumulate = false\nstop_at_nan = true\n"
         '\n[precision]\ndtype = "float32"\ninit_scale = 65536.0\ngrowth_interval = 2000\n'
         "\n[regularization]\nl1 = 0.0\nnoise = 0.0\nclip_value = 0.0\nclip_norm = 0.0\n"
@@ -279,7 +279,7 @@ epochs = 30 -> epoch = 30
 epochs = 30 -> zzz = 30
     train.zzz is no known key;
     known: "accumulate", "auto_accumulate", "batch_size", "epochs", "metrics",
-    "patience", "stop_at_nan"
+    "patience", "stateful", "stop_at_nan"
 batch_size = 64 -> # no batch size
     train.batch_size is missing
 name = "digits" -> # no name

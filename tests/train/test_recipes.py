@@ -92,6 +92,15 @@ def test_a_forecast_is_ahead_of_the_naive_one(name, naive, least_better, tmp_pat
 @needs_data
 @pytest.mark.slow
 @pytest.mark.exhaustive
+@pytest.mark.parametrize(("name", "most"), [("shakespeare_gpt", 1.88), ("shakespeare_lstm", 1.60)])
+def test_a_language_model_reaches_its_loss(name, most, tmp_path) -> None:
+    """In nats a character; 1.88 is what nanoGPT's README reports of these settings."""
+    assert trained(name, tmp_path)["loss"] <= most
+
+
+@needs_data
+@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_shortcuts_make_twenty_layers_learn_better(tmp_path) -> None:
     residual, plain = (trained(f"cifar_{kind}20", tmp_path) for kind in ("resnet", "plain"))
     assert residual["accuracy"] > plain["accuracy"]

@@ -7,7 +7,7 @@ from gpunet.train.tasks.classification import Classification
 from gpunet.train.tasks.forecasting import Forecasting
 from gpunet.train.tasks.language_model import LanguageModel
 from gpunet.train.tasks.segmentation import Segmentation
-from gpunet.train.tasks.task import Evaluation, Prediction, Table, Task
+from gpunet.train.tasks.task import Carried, Evaluation, Prediction, Table, Task
 from gpunet.train.tasks.text_classification import TextClassification
 from gpunet.train.tasks.translation import Translation
 
@@ -22,6 +22,7 @@ TASKS: dict[str, type[Task]] = {
 
 __all__ = [
     "TASKS",
+    "Carried",
     "Classification",
     "Evaluation",
     "Forecasting",

@@ -11,37 +11,76 @@ from gpunet import data, nn
 from gpunet import functional as F
 from gpunet.autograd import Tensor, no_grad
 from gpunet.backend import Backend
-from gpunet.data import Dataset
+from gpunet.data import DataLoader, Dataset
 from gpunet.errors import ArgumentError
 from gpunet.text import CharVocabulary, stream
 from gpunet.train.checkpoint import write_atomically
-from gpunet.train.tasks.task import Evaluation, Figures, Prediction, Table, Task
+from gpunet.train.tasks.task import Carried, Evaluation, Figures, Prediction, Table, Task
 
 PROMPT = 32  # characters of the held-out text that the sample goes on from
 SAMPLE = 500  # and its own
+STREAMS = 10  # parts of a text that a stateful model is judged on: each begins without a state
 
 
 class LanguageModel(Task):
     """A model gives K scores of the next token at each of T positions, (N, T, K).
 
-    It sees a window of the text at a time and nothing before it: state is not carried from window
-    to window, neither in training nor when it is judged. The loss is in nats a token, the mean over
-    all positions; the perplexity is its exponential. The outputs of an evaluation are the mean
-    losses at each position of a window, (T,).
+    It sees a window of the text at a time and nothing before it, unless it is `stateful`: then its
+    state at the end of a window is carried to the next, both in training, where the gradient ends
+    at the border, and when it is judged, on `STREAMS` parts of the text that it reads at once. The
+    loss is in nats a token, the mean over all positions; the perplexity is its exponential. The
+    outputs of an evaluation are the mean losses at each position of a window, (T,).
+
+    Args:
+        stateful: the model must have `read(tokens, state) -> (scores, state)`, as `CharLM` has; its
+            state is a tuple of tensors (layers, N, ...), and None at the beginning.
     """
 
     losses = (nn.CrossEntropyLoss,)
     evaluation_batch = 100
 
+    def __init__(
+        self,
+        criterion: nn.Module | None = None,
+        measured: Sequence[str] = (),
+        stateful: bool = False,
+    ):
+        super().__init__(criterion, measured)
+        self.stateful = stateful
+
     def loss(self, model: nn.Module, x: Tensor, t: Tensor) -> tuple[Tensor, Figures]:
         return self.criterion(*_flat(model(x), t)), {}
+
+    def loss_after(
+        self, model: nn.Module, x: Tensor, t: Tensor, carried: Carried
+    ) -> tuple[Tensor, Figures, Carried]:
+        scores, carried = self._scores(model, x, carried)
+        return self.criterion(*_flat(scores, t)), {}, carried
+
+    def _scores(self, model: Any, x: Tensor, carried: Carried) -> tuple[Tensor, Carried]:
+        """The scores of windows, and what is carried on from there, which has no gradient.
+
+        Fewer windows than before are the first of them: see `DataLoader`.
+        """
+        if not self.stateful:
+            return model(x), None
+        if carried is not None and carried[0].shape[1] > len(x):
+            carried = tuple(state[:, : len(x)] for state in carried)
+        scores, after = model.read(x, carried)
+        return scores, tuple(state.detach() for state in after)
+
+    def _loader(self, dataset: Dataset) -> DataLoader:
+        if self.stateful:
+            return DataLoader(dataset, STREAMS, consecutive=True)
+        return super()._loader(dataset)
 
     def measure(self, model: nn.Module, batches: Iterable[tuple[Tensor, Tensor]]) -> Evaluation:
         """Cross entropy, whatever the loss in training."""
         sums: Any = 0.0
-        count = 0
+        count, carried = 0, None
         for x, t in batches:
-            losses = F.cross_entropy(*_flat(model(x), t), reduction="none")
+            scores, carried = self._scores(model, x, carried)
+            losses = F.cross_entropy(*_flat(scores, t), reduction="none")
             host = x.backend.to_host(losses.array).reshape(t.shape)
             sums, count = sums + host.sum(0, dtype="float64"), count + len(x)
         outputs = sums / count
@@ -49,7 +88,10 @@ class LanguageModel(Task):
         return Evaluation({"loss": mean, "perplexity": _exp(mean)}, outputs)
 
     def table(self, evaluation: Evaluation, dataset: Dataset) -> Table:
-        """How much it helps to have read more; a stretch of positions is as long as all before."""
+        """How much it helps to have read more; a stretch of positions is as long as all before.
+
+        A stateful model has read all windows before, too.
+        """
         rows, start, length = [], 0, len(evaluation.outputs)
         while start < length:
             stop = min(max(1, 2 * start), length)

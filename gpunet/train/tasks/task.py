@@ -15,6 +15,7 @@ from gpunet.data import DataLoader, Dataset
 from gpunet.text import Vocabulary
 
 Figures = dict[str, float]
+Carried = tuple[Tensor, ...] | None  # the state of a model between batches, (layers, N, ...) each
 Metric = Callable[[Any, Any], float]  # of the outputs of an evaluation and the targets
 
 
@@ -80,6 +81,15 @@ class Task(ABC):
     def loss(self, model: nn.Module, x: Tensor, t: Tensor) -> tuple[Tensor, Figures]:
         """The mean loss of a batch, and its other figures, which may be none."""
 
+    def loss_after(
+        self, model: nn.Module, x: Tensor, t: Tensor, carried: Carried
+    ) -> tuple[Tensor, Figures, Carried]:
+        """As `loss`, with what the model carries from batch to batch: before, and after.
+
+        Here, nothing.
+        """
+        return *self.loss(model, x, t), None
+
     @abstractmethod
     def measure(self, model: nn.Module, batches: Iterable[tuple[Tensor, Tensor]]) -> Evaluation:
         """Runs the model, which is in evaluation mode and records nothing, over all batches."""
@@ -102,8 +112,11 @@ class Task(ABC):
         return float(self.metrics[name](outputs, dataset.targets))
 
     def _batches(self, dataset: Dataset, be: Backend) -> Iterator[tuple[Tensor, Tensor]]:
-        for inputs, targets in DataLoader(dataset, self.evaluation_batch):
+        for inputs, targets in self._loader(dataset):
             yield Tensor(be.asarray(inputs), be), Tensor(be.asarray(targets), be)
+
+    def _loader(self, dataset: Dataset) -> DataLoader:
+        return DataLoader(dataset, self.evaluation_batch)
 
     def table(self, evaluation: Evaluation, dataset: Dataset) -> Table:
         """The figures in detail; here, a row a figure."""
