@@ -4,7 +4,8 @@
 #   make test          run every test
 #   make test-kernels  the CUDA kernels alone: compiled for every GPU, executed on the CPU
 #   make check-gpu     the tests that need a GPU, sanitized; writes kernels/evidence.json; fails where there is none
-#   make bench         compare with PyTorch and JAX on the CPU
+#   make bench         compare with PyTorch, JAX and NumPy on the CPU, a quarter of an hour
+#   make bench-quick   a few of them, two minutes
 #   make bench-gpu     every kernel's share of what the GPU can do, beside PyTorch where it is installed
 #   make check         what CI runs: style, types, tests
 #   make docs          build the documentation site into build/site
@@ -19,7 +20,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
-.PHONY: train test test-kernels check-gpu bench bench-gpu check torch nvrtc budget lint docs fmt clean
+.PHONY: train test test-kernels check-gpu bench bench-quick bench-gpu check torch nvrtc budget lint docs fmt clean
 .DEFAULT_GOAL := help
 
 help:
@@ -78,7 +79,10 @@ budget: $(VENV)/installed-nvrtc
 	$(BIN)/python -m tests.kernels.budget
 
 bench: $(VENV)/installed-dev
-	$(BIN)/python -m bench
+	$(BIN)/gpunet bench
+
+bench-quick: $(VENV)/installed-dev
+	$(BIN)/gpunet bench --quick
 
 bench-gpu: $(VENV)/installed-dev
 	$(BIN)/python -m bench.gpu

@@ -1,4 +1,4 @@
-"""Speed, as ratios against rivals measured in the same run. `python -m bench` prints the table.
+"""Speed, as ratios against rivals measured in the same run: `gpunet bench` prints the tables.
 
 Workloads (float32, whole steps, fixed batch, no data loading):
 
@@ -8,16 +8,30 @@ Workloads (float32, whole steps, fixed batch, no data loading):
 - W2l: LeNet-5, batch 128, SGD with momentum. W3: ResNet-20, batch 32, likewise. Both, and W2, also
   beside PyTorch with channels last (`images.py`).
 - W4: LSTM language model of characters; W5: GRU; lstm-b32, lstm-b1, lstm-step (`recurrent.py`).
-- conv: convolutions alone, forward or backward, and the memory they take (`conv.py`).
-- W6: activations on 16 Mi elements, forward and backward: bound by memory. GB/s are what must be
-  moved (20 bytes an element), beside those of a copy in the same run.
 - W7: inference of one example through the network of W1: bound by reading its weights.
 - W8: a small GPT, AdamW (`text.py`).
 - W9: from the start of the process to the end of its first W1s step, caches warm.
-- overhead: relu, add and mul on 10 elements, forward and backward.
+
+Operations:
+
+- op-: one function forward, on arrays that no cache holds, or a product of matrices
+  (`operations.py`). Bytes are compared with those of a copy, multiply-adds with a large product's.
+- W6-: activations on 16 Mi elements, forward and backward: bound by memory (`elementwise.py`).
+- conv-: convolutions alone, forward or backward, and the memory they take (`conv.py`).
+- overhead-: an operation on next to nothing: from Python to the kernel and back (`overhead.py`).
 
 Every framework runs in a process of its own (two thread pools in one process disturb each other),
 in turns with the others, several rounds each; the figure is the median over all rounds.
+
+`scaling.py` goes through batch sizes, widths, depths and lengths; `profiles.py` writes down where
+two workloads spend their time; `report.py` makes docs/benchmarks.md of all of it.
 """
 
+from typing import Any
+
 THREADS = 2  # of every framework
+
+
+def on(thing: Any, device: str) -> Any:
+    """A tensor or model on a device, which has it already if that is the CPU."""
+    return thing if device == "cpu" else thing.to(device)

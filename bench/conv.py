@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from bench import THREADS
+from bench import THREADS, on
 
 # Batch, channels in and out, size of the picture and of the filter, stride, padding.
 SHAPES = (
@@ -47,10 +47,26 @@ def text(workload: str) -> str:
     return f"conv2d {kernel}×{kernel}, {channels}, {moves}, batch {batch}: {direction}"
 
 
-def prepare(framework: str, workload: str) -> Callable[[], object]:
+def least_bytes(workload: str) -> int:
+    """Of x, the filters and y, or their gradients, each once."""
+    *shape, stride, padding, direction = WORKLOADS[workload]
+    x, w, y = (array.nbytes for array in _arrays(*shape, stride, padding))
+    return x + w + y + (x + w if direction == "backward" else 0)
+
+
+def multiply_adds(workload: str) -> int:
+    """Of a pass; backward there are two products, one where the gradient of x is not asked for."""
+    batch, c_in, c_out, size, kernel, stride, padding, direction = WORKLOADS[workload]
+    out = (size + 2 * padding - kernel) // stride + 1
+    products = 2 if direction == "backward" and c_in > 3 else 1
+    return products * batch * c_out * out**2 * c_in * kernel**2
+
+
+def prepare(framework: str, workload: str, device: str = "cpu") -> Callable[[], object]:
     """A function that does one step of a workload and returns when it is finished."""
     *shape, stride, padding, direction = WORKLOADS[workload]
-    return _pass(framework, _arrays(*shape, stride, padding), stride, padding, direction)
+    arrays = _arrays(*shape, stride, padding)
+    return _pass(framework, arrays, stride, padding, direction, device)
 
 
 def memory_share(framework: str, workload: str) -> float:
@@ -88,11 +104,16 @@ def _arrays(
 
 
 def _pass(
-    framework: str, arrays: tuple[np.ndarray, ...], stride: int, padding: int, direction: str
+    framework: str,
+    arrays: tuple[np.ndarray, ...],
+    stride: int,
+    padding: int,
+    direction: str,
+    device: str = "cpu",
 ) -> Callable[[], list[Any]]:
     """A function that does one pass and returns its results."""
     convolve, tensor = _FRAMEWORKS[framework]()
-    x, w = map(tensor, arrays[:2])
+    x, w, gy = (on(tensor(array), device) for array in arrays)
     w.requires_grad_()
     leaves = [w]
     if x.shape[1] > 3:  # fewer channels come from pictures
@@ -103,7 +124,7 @@ def _pass(
 
     if direction == "forward":
         return forward
-    (y,), gy = forward(), tensor(arrays[2])
+    (y,) = forward()
 
     def backward() -> list[Any]:
         for leaf in leaves:

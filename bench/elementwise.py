@@ -1,4 +1,4 @@
-"""W6, activations on 16 Mi elements, and the overhead of an operation on 10: forward and backward.
+"""W6: activations on 16 Mi elements, forward and backward.
 
 `prepare(framework, workload)` returns a step, as in `workloads.py`.
 """
@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from bench import THREADS
+from bench import THREADS, on
 
 COLUMNS = 1024
 ELEMENTS = 1 << 24
@@ -33,8 +33,11 @@ W6: dict[str, tuple[str, dict[str, Any]]] = {
     "W6-bias-gelu": ("gelu", {"approximate": "tanh"}),
     "W6-bias-tanh": ("tanh", {}),
 }
-OVERHEAD = ("overhead-relu", "overhead-add", "overhead-mul")
-WORKLOADS = (*W6, *OVERHEAD)
+WORKLOADS = tuple(W6)
+TEXT = {
+    name: f"{name[3:].replace('bias-', 'bias + ')} of 16 Mi numbers, forward + backward"
+    for name in W6
+} | {"W6-copy": "a copy of 16 Mi float32 numbers"}
 
 
 def nbytes(workload: str) -> int | None:
@@ -50,52 +53,48 @@ def _arrays(workload: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     shape: tuple[int, ...] = (ELEMENTS // COLUMNS, COLUMNS)
     if workload == "W6-softmax":
         shape = ELEMENTS // SOFTMAX_COLUMNS, SOFTMAX_COLUMNS
-    if workload in OVERHEAD:
-        shape = (10,)
     x, gy = (generator.standard_normal(shape, np.float32) for _ in range(2))
     return x, gy, generator.standard_normal(shape[-1:], np.float32)
 
 
-def prepare(framework: str, workload: str) -> Callable[[], object]:
+def prepare(framework: str, workload: str, device: str = "cpu") -> Callable[[], object]:
     """A function that does one step of a workload and returns when it is finished."""
-    return {"gpunet": _gpunet, "torch": _torch}[framework](workload)
+    return {"gpunet": _gpunet, "torch": _torch}[framework](workload, device)
 
 
-def _gpunet(workload: str) -> Callable[[], object]:
+def _gpunet(workload: str, device: str) -> Callable[[], object]:
     import gpunet
     from gpunet import functional as F
     from gpunet.autograd import apply
     from gpunet.functional import activation as ops
 
-    x, gy, b = (gpunet.tensor(array) for array in _arrays(workload))
+    x, gy, b = (on(gpunet.tensor(array), device) for array in _arrays(workload))
     if workload == "W6-copy":
         return x.clone
     if workload.startswith("W6-bias-"):  # fused, as it is behind a matrix product
         op = {"relu": ops.ReLU, "gelu": ops.GELUTanh, "tanh": ops.Tanh}[workload[8:]]
         return _step(lambda x, b: apply(op(), x, b), gy, x.requires_grad_(), b.requires_grad_())
-    return _step(_function(F, F, workload), gy, x.requires_grad_(), b.requires_grad_())
+    return _step(_function(F, workload), gy, x.requires_grad_(), b.requires_grad_())
 
 
-def _torch(workload: str) -> Callable[[], object]:
+def _torch(workload: str, device: str) -> Callable[[], object]:
     import torch
     from torch.nn import functional as F
 
     torch.set_num_threads(THREADS)
-    x, gy, b = (torch.from_numpy(array) for array in _arrays(workload))
+    x, gy, b = (on(torch.from_numpy(array), device) for array in _arrays(workload))
     if workload == "W6-copy":
         return partial(torch.empty_like(x).copy_, x)
-    function = _function(F, torch, workload)
+    function = _function(F, workload)
     if workload.startswith("W6-bias-"):
         activation = function
         function = lambda x, b: activation(x + b, b)  # noqa: E731
     return _step(function, gy, x.requires_grad_(), b.requires_grad_())
 
 
-def _function(activations: Any, arithmetic: Any, workload: str) -> Callable[[Any, Any], Any]:
-    """The function as one of x and b, of which it may leave b alone."""
-    if workload in ("overhead-add", "overhead-mul"):
-        return getattr(arithmetic, workload.removeprefix("overhead-"))
-    name, arguments = W6.get(workload, ("relu", {}))
+def _function(activations: Any, workload: str) -> Callable[[Any, Any], Any]:
+    """The function as one of x and b, and leaves b alone."""
+    name, arguments = W6[workload]
     function = partial(getattr(activations, name), **arguments)
     return lambda x, b: function(x)
 

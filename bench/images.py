@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from bench import THREADS
+from bench import THREADS, on
 
 
 @dataclass(frozen=True)
@@ -108,14 +108,14 @@ TEXT = {
 }
 
 
-def prepare(framework: str, workload: str) -> Callable[[], object]:
+def prepare(framework: str, workload: str, device: str = "cpu") -> Callable[[], object]:
     """A function that does one step of a workload and returns when it is finished."""
     nn, functional, optim, tensor, last = _FRAMEWORKS[framework]()
     training = WORKLOADS[workload]
     generator = np.random.default_rng(0)
-    x = last(tensor(generator.standard_normal(training.shape, np.float32)))
-    t = tensor(generator.integers(0, 10, training.shape[0]))
-    model = last(training.build(nn, functional))
+    x = last(on(tensor(generator.standard_normal(training.shape, np.float32)), device))
+    t = on(tensor(generator.integers(0, 10, training.shape[0])), device)
+    model = last(on(training.build(nn, functional), device))
     optimizer = getattr(optim, training.optimizer)(model.parameters(), **training.options)
 
     def step() -> object:

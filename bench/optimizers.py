@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from bench import THREADS
+from bench import THREADS, on
 
 _W1 = [shape for n, m in pairwise((784, 512, 512, 10)) for shape in ((m, n), (m,))]
 _SIZES = {"670k": _W1, "4M": [(256, 256)] * 64}
@@ -48,7 +48,7 @@ def nbytes(workload: str) -> int | None:
     return 4 * _RULES[rule][2] * sum(map(prod, _SIZES[size]))
 
 
-def prepare(framework: str, workload: str) -> Callable[[], object]:
+def prepare(framework: str, workload: str, device: str = "cpu") -> Callable[[], object]:
     """A function that does one step of a workload and returns when it is finished."""
     if framework == "copy":
         return _copy(workload)
@@ -69,8 +69,8 @@ def prepare(framework: str, workload: str) -> Callable[[], object]:
         tensor, options = package.from_numpy, {**options, "fused": True}
     parameters = []
     for values, gradient in pairs:
-        p = tensor(values).requires_grad_()
-        p.grad = tensor(gradient)
+        p = on(tensor(values), device).requires_grad_()
+        p.grad = on(tensor(gradient), device)
         parameters.append(p)
     return getattr(package.optim, kind)(parameters, **options).step
 

@@ -21,7 +21,7 @@ from typing import Any
 
 import numpy as np
 
-from bench import THREADS
+from bench import THREADS, on
 
 # Layer, inputs, units, steps, batch.
 LAYERS = {
@@ -41,18 +41,22 @@ WORKLOADS = tuple(TEXT)
 CHARACTERS = 65
 
 
-def prepare(framework: str, workload: str) -> Callable[[], object]:
+def prepare(framework: str, workload: str, device: str = "cpu") -> Callable[[], object]:
     """A function that does one step of a workload and returns when it is finished."""
     package, tensor = _FRAMEWORKS[framework]()
+
+    def placed(array: np.ndarray) -> Any:
+        return on(tensor(array), device)
+
     if workload == "W4":
-        return _language_model(package, tensor)
-    return _layer(package, tensor, workload)
+        return _language_model(package, placed, device)
+    return _layer(package, placed, workload, device)
 
 
-def _layer(package: Any, tensor: Any, workload: str) -> Callable[[], object]:
+def _layer(package: Any, tensor: Any, workload: str, device: str) -> Callable[[], object]:
     kind, inputs, units, steps, batch = LAYERS[workload]
     generator = np.random.default_rng(0)
-    layer = getattr(package.nn, kind)(inputs, units)
+    layer = on(getattr(package.nn, kind)(inputs, units), device)
     x = tensor(generator.standard_normal((steps, batch, inputs), np.float32))
     gy = tensor(generator.standard_normal((steps, batch, units), np.float32))
     if workload == "lstm-step":
@@ -75,7 +79,7 @@ def _layer(package: Any, tensor: Any, workload: str) -> Callable[[], object]:
     return step
 
 
-def _language_model(package: Any, tensor: Any) -> Callable[[], object]:
+def _language_model(package: Any, tensor: Any, device: str) -> Callable[[], object]:
     nn, entropy = package.nn, package.nn_functional.cross_entropy
 
     class Model(nn.Module):  # type: ignore[misc,name-defined]
@@ -88,7 +92,7 @@ def _language_model(package: Any, tensor: Any) -> Callable[[], object]:
         def forward(self, x: Any) -> Any:
             return self.head(self.lstm(self.embedding(x))[0])
 
-    model = Model()
+    model = on(Model(), device)
     parameters = list(model.parameters())
     optimizer = package.optim.Adam(parameters, lr=1e-3)
     text = np.random.default_rng(0).integers(0, CHARACTERS, (65, 32))

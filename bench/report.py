@@ -6,52 +6,45 @@ import json
 from pathlib import Path
 from typing import Any
 
-from bench import conv, gpu, images, optimizers, recurrent, text
-from bench.__main__ import bandwidth, goal_of, memory, milliseconds, spread
-from bench.elementwise import OVERHEAD, W6
+from bench import gpu, plan, plots, profiles, scaling
+from bench.show import memory, milliseconds, noisy, rate, spread
 
 ROOT = Path(__file__).parent.parent
 PAGE = ROOT / "docs" / "benchmarks.md"
-NAMES = {
-    "gpunet": "gpunet",
-    "torch": "PyTorch, eager",
-    "torch-fused": "PyTorch, fused optimizer",
-    "torch-channels-last": "PyTorch, channels last",
-    "copy": "a copy of as many bytes",
-    "jax": "JAX, jit",
-}
-WORKLOADS = {
-    "W1": "MLP 784–512–512–10, batch 128, Adam: a training step",
-    "W1s": "MLP 784–128–10, batch 32, SGD: a training step",
-    **images.TEXT,
-    **recurrent.TEXT,
-    **text.TEXT,
-    **optimizers.TEXT,
-    "W7": "the network of W1, inference of one example",
-    **{workload: conv.text(workload) for workload in conv.WORKLOADS},
-    "W6-copy": "a copy of 16 Mi float32 numbers",
-    **{
-        workload: f"{workload[3:].replace('bias-', 'bias + ')} of 16 Mi numbers, forward + backward"
-        for workload in W6
-        if workload != "W6-copy"
-    },
-    **{name: f"{name[9:]} of 10 numbers, forward + backward" for name in OVERHEAD},
-    "W9": "start of the process to the end of its first W1s step, caches warm",
-}
+RESULTS = ROOT / "bench" / "results"
 
 
 def page() -> str:
     """The whole page."""
+    files = {file.stem: json.loads(file.read_text()) for file in sorted(RESULTS.glob("*.json"))}
     parts = [_INTRODUCTION]
-    for file in sorted((ROOT / "bench" / "results").glob("*.json")):
-        content = json.loads(file.read_text())
-        if file.name.startswith("gpu-"):
-            parts.append(gpu.section(content, file.name))
-        else:
-            parts.append(_section(content["machine"], content["workloads"], file.name))
-    if not any((ROOT / "bench" / "results").glob("gpu-*.json")):
+    parts += [
+        _section(content["machine"], content["workloads"], f"{name}.json")
+        for name, content in files.items()
+        if "workloads" in content
+    ]
+    if "scaling" in files:
+        parts.append(scaling.section(files["scaling"]))
+    if found := {name[8:]: of for name, of in files.items() if name.startswith("profile-")}:
+        parts.append(_PROFILES)
+        parts += [profiles.section(content, name) for name, content in found.items()]
+    on_gpus = {name: of for name, of in files.items() if name.startswith("gpu-")}
+    parts += [gpu.section(content, f"{name}.json") for name, content in on_gpus.items()]
+    if not on_gpus:
         parts.append("There is no GPU figure yet: no kernel has been timed on one.\n")
     return "\n".join(parts)
+
+
+def draw() -> list[Path]:
+    """The pictures: of every workload the figures of the last file that has it."""
+    results: dict[str, Any] = {}
+    sweeps: dict[str, Any] = {}
+    for file in sorted(RESULTS.glob("*.json")):
+        content = json.loads(file.read_text())
+        results |= content.get("workloads", {})
+        sweeps |= content.get("scaling", {})
+    ordered = {name: results[name] for name in plan.RIVALS if name in results}
+    return plots.draw(ordered, sweeps)
 
 
 def _section(machine: dict[str, Any], workloads: dict[str, Any], name: str) -> str:
@@ -63,7 +56,7 @@ def _section(machine: dict[str, Any], workloads: dict[str, Any], name: str) -> s
         f"`bench/results/{name}`.",
         "",
         "| workload | framework | ms, median | rounds, fastest to slowest "
-        "| peak memory, MiB | GB/s (of a copy's) | ratio | goal |",
+        "| peak memory, MiB | rate | ratio | goal |",
         "|---|---|---:|---:|---:|---:|---:|---:|",
     ]
     for workload, frameworks in workloads.items():
@@ -71,14 +64,14 @@ def _section(machine: dict[str, Any], workloads: dict[str, Any], name: str) -> s
         for framework, figures in frameworks.items():
             first = framework == "gpunet"
             cells = (
-                f"**{workload}** {WORKLOADS[workload]}" if first else "",
-                NAMES[framework],
-                milliseconds(figures["median_ms"]),
+                f"**{workload}** {plan.TEXT[workload]}" if first else "",
+                plan.NAMES[framework],
+                milliseconds(figures["median_ms"]) + ("~" if noisy(figures) else ""),
                 spread(figures),
                 memory(figures),
-                bandwidth(figures),
+                rate(figures),
                 "" if first else f"{figures['median_ms'] / own:.2f}",
-                "" if (goal := goal_of(workload, framework)) is None else f"{goal}",
+                "" if (goal := plan.goal_of(workload, framework)) is None else f"{goal}",
             )
             lines.append(f"| {' | '.join(cells)} |")
     return "\n".join([*lines, ""])
@@ -88,20 +81,42 @@ _INTRODUCTION = """# Benchmarks
 
 This page is written by `python -m bench.report` from the figures in `bench/results/`.
 
-Every framework runs in a process of its own, in turns with the others, three rounds of two seconds
-each (half a second for a convolution); a figure is the median of the rounds' medians. **Ratio** is
-the framework's time over gpunet's of the same run: above 1, gpunet is faster. Times of one machine
-at one hour; compare ratios, not milliseconds.
+Every framework runs in a process of its own, in turns with the others, three rounds each; a figure
+is the median of the rounds' medians. **Ratio** is the framework's time over gpunet's of the same
+run: above 1, gpunet is faster. Times of one machine at one hour; compare ratios, not milliseconds.
+`gpunet bench` (or `make bench`) measures all of it on yours; `--compare FILE` says what became
+faster or slower since.
+
+A **~** stands where other programs kept part of the cores busy meanwhile.
+
+PyTorch runs as it does without further settings ("eager"), JAX under `jit`, NumPy as one writes the
+same by hand. **Rate** is that of the bytes or operations which a step needs at the least, in
+brackets its share of what a plain copy or a large product of matrices reaches here.
 
 Peak memory is the process's. In brackets stands that of a convolution: the growth of the process
 from its inputs alone to the peak of its first pass, inputs included, over the size of its inputs
 and outputs (`VmHWM` of Linux, begun anew before the pass). The goal is 1.5 at most.
+
+![Times of others, as multiples of gpunet's](images/bench-ratios.png)
+
+![What products and convolutions reach of this machine](images/bench-roofline.png)
+
+![Peak memory](images/bench-memory.png)
+"""
+
+_PROFILES = """## Where the time goes
+
+Profiles by `gpunet.profile()`: forward and backward by layer and operation. "Python" in a layer is
+what it does beside its operations: checks, new tensors, calls; "graph" is what the backward pass
+does itself; "outside" is the loop, `zero_grad` and all else. **Of the floor**: the least time for
+an operation's bytes (of a copy) and multiply-adds (of a large product) over the time it takes.
 """
 
 
 def main() -> None:
     PAGE.write_text(page(), encoding="utf-8")
-    print(f"written: {PAGE.relative_to(ROOT)}")
+    for file in (PAGE, *draw()):
+        print(f"written: {file.relative_to(ROOT)}")
 
 
 if __name__ == "__main__":

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from bench import THREADS
+from bench import THREADS, on
 
 WORKLOADS = ("W8",)
 TEXT = {"W8": "GPT, 4 layers, 4 heads, width 128, 64 positions, batch 12, AdamW: a training step"}
@@ -64,13 +64,13 @@ def gpt(nn: Any, functional: Any) -> Any:
     return GPT()
 
 
-def prepare(framework: str, workload: str) -> Callable[[], object]:
+def prepare(framework: str, workload: str, device: str = "cpu") -> Callable[[], object]:
     """A function that does one step of a workload and returns when it is finished."""
     nn, functional, optim, tensor = _FRAMEWORKS[framework]()
     text = np.random.default_rng(0).integers(0, TOKENS, BATCH * LENGTH + 1)
-    x, t = tensor(text[:-1].reshape(BATCH, LENGTH)), tensor(text[1:])
-    places = tensor(np.arange(LENGTH))
-    model = gpt(nn, functional)
+    arrays = text[:-1].reshape(BATCH, LENGTH), text[1:], np.arange(LENGTH)
+    x, t, places = (on(tensor(array), device) for array in arrays)
+    model = on(gpt(nn, functional), device)
     optimizer = optim.AdamW(model.parameters(), lr=1e-3)
 
     def step() -> object:

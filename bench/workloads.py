@@ -1,4 +1,4 @@
-"""The workloads in each framework: `prepare(framework, workload)` returns a step as a function.
+"""W1, W1s and W7 in each framework: `prepare(framework, workload)` returns a step as a function.
 
 Frameworks are imported inside the functions, so that a process loads only its own.
 """
@@ -11,7 +11,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from bench import THREADS, conv, elementwise, images, optimizers, recurrent, text
+from bench import THREADS, on
 
 NETWORKS = {"W1": (784, 512, 512, 10), "W1s": (784, 128, 10), "W7": (784, 512, 512, 10)}
 BATCH = {"W1": 128, "W1s": 32, "W7": 1}
@@ -19,7 +19,7 @@ BATCH = {"W1": 128, "W1s": 32, "W7": 1}
 Step = Callable[[], object]
 
 
-def limit_threads() -> None:
+def limit_threads(count: int = THREADS) -> None:
     """Must run before a framework is imported."""
     for name in (
         "OMP_NUM_THREADS",
@@ -27,9 +27,9 @@ def limit_threads() -> None:
         "MKL_NUM_THREADS",
         "GPUNET_NUM_THREADS",
     ):
-        os.environ[name] = str(THREADS)
+        os.environ[name] = str(count)
     os.environ["JAX_PLATFORMS"] = "cpu"
-    cores = sorted(os.sched_getaffinity(0))[:THREADS]  # JAX takes as many threads as cores
+    cores = sorted(os.sched_getaffinity(0))[:count]  # JAX takes as many threads as cores
     os.sched_setaffinity(0, cores)
 
 
@@ -39,24 +39,12 @@ def _batch(workload: str) -> tuple[np.ndarray, np.ndarray]:
     return x, generator.integers(0, 10, BATCH[workload])
 
 
-def prepare(framework: str, workload: str) -> Step:
-    """A function that does one step of a workload and returns when it is finished."""
-    if workload in conv.WORKLOADS:
-        return conv.prepare(framework, workload)
-    if workload in images.WORKLOADS:
-        return images.prepare(framework, workload)
-    if workload in recurrent.WORKLOADS:
-        return recurrent.prepare(framework, workload)
-    if workload in text.WORKLOADS:
-        return text.prepare(framework, workload)
-    if workload in optimizers.WORKLOADS:
-        return optimizers.prepare(framework, workload)
-    if workload in elementwise.WORKLOADS:
-        return elementwise.prepare(framework, workload)
-    return _PREPARE[framework](workload)
+def prepare(framework: str, workload: str, device: str = "cpu") -> Step:
+    """A function that does one step of a workload and returns when it is given to the device."""
+    return _PREPARE[framework](workload, device)
 
 
-def _gpunet(workload: str) -> Step:
+def _gpunet(workload: str, device: str) -> Step:
     import gpunet
     from gpunet import nn, optim
     from gpunet.functional import cross_entropy
@@ -65,8 +53,8 @@ def _gpunet(workload: str) -> Step:
     layers: list[nn.Module] = []
     for n_in, n_out in pairwise(sizes):
         layers += [nn.Linear(n_in, n_out), nn.ReLU()]
-    model = nn.Sequential(*layers[:-1])
-    x, t = (gpunet.tensor(array) for array in _batch(workload))
+    model = on(nn.Sequential(*layers[:-1]), device)
+    x, t = (on(gpunet.tensor(array), device) for array in _batch(workload))
     if workload == "W7":
 
         def infer() -> object:
@@ -87,7 +75,7 @@ def _gpunet(workload: str) -> Step:
     return step
 
 
-def _torch(workload: str, fused: bool = False) -> Step:
+def _torch(workload: str, device: str, fused: bool = False) -> Step:
     import torch
     from torch import nn, optim
     from torch.nn.functional import cross_entropy
@@ -97,8 +85,8 @@ def _torch(workload: str, fused: bool = False) -> Step:
     layers: list[nn.Module] = []
     for n_in, n_out in pairwise(sizes):
         layers += [nn.Linear(n_in, n_out), nn.ReLU()]
-    model = nn.Sequential(*layers[:-1])
-    x, t = (torch.from_numpy(array) for array in _batch(workload))
+    model = on(nn.Sequential(*layers[:-1]), device)
+    x, t = (on(torch.from_numpy(array), device) for array in _batch(workload))
     if workload == "W7":
 
         def infer() -> object:
@@ -121,11 +109,11 @@ def _torch(workload: str, fused: bool = False) -> Step:
     return step
 
 
-def _torch_fused(workload: str) -> Step:
-    return _torch(workload, fused=True)
+def _torch_fused(workload: str, device: str) -> Step:
+    return _torch(workload, device, fused=True)
 
 
-def _jax(workload: str) -> Step:
+def _jax(workload: str, device: str) -> Step:
     import jax
     import jax.numpy as jnp
 
@@ -175,9 +163,59 @@ def _jax(workload: str) -> Step:
     return step
 
 
-_PREPARE: dict[str, Callable[[str], Step]] = {
+def _numpy(workload: str, device: str) -> Step:
+    """By hand: the same network, its gradients and its optimizer, as one writes them in NumPy."""
+    generator = np.random.default_rng(1)
+    sizes = NETWORKS[workload]
+    parameters = []
+    for n, m in pairwise(sizes):
+        parameters += [generator.standard_normal((n, m), np.float32) * n**-0.5, np.zeros(m, "f")]
+    x, t = _batch(workload)
+    rows = np.arange(len(t))
+    moments = [[np.zeros_like(p) for p in parameters] for _ in range(2)]
+    steps = [0]
+
+    def forward() -> list[np.ndarray]:
+        outputs = [x]
+        for i in range(0, len(parameters), 2):
+            z = outputs[-1] @ parameters[i] + parameters[i + 1]
+            outputs.append(np.maximum(z, 0) if i + 2 < len(parameters) else z)
+        return outputs
+
+    def gradients() -> list[np.ndarray]:
+        *outputs, z = forward()
+        e = np.exp(z - z.max(1, keepdims=True))
+        g = e / e.sum(1, keepdims=True)
+        g[rows, t] -= 1
+        g /= len(t)
+        found: list[np.ndarray] = []
+        for y, w in zip(reversed(outputs), reversed(parameters[::2]), strict=True):
+            found[:0] = [y.T @ g, g.sum(0)]
+            if y is not x:
+                g = (g @ w.T) * (y > 0)
+        return found
+
+    def sgd() -> None:
+        for p, g in zip(parameters, gradients(), strict=True):
+            p -= 1e-2 * g
+
+    def adam() -> None:
+        steps[0] += 1
+        k = steps[0]
+        for p, g, m, v in zip(parameters, gradients(), *moments, strict=True):
+            m += 0.1 * (g - m)
+            v += 0.001 * (g * g - v)
+            p -= 1e-3 * (m / (1 - 0.9**k)) / (np.sqrt(v / (1 - 0.999**k)) + 1e-8)
+
+    if workload == "W7":
+        return lambda: forward()[-1]
+    return adam if workload == "W1" else sgd
+
+
+_PREPARE: dict[str, Callable[[str, str], Step]] = {
     "gpunet": _gpunet,
     "torch": _torch,
     "torch-fused": _torch_fused,
     "jax": _jax,
+    "numpy": _numpy,
 }

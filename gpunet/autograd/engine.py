@@ -109,7 +109,8 @@ def _run(
 
 def _owned(g: Array, gys: list[Array | None], gxs: tuple[Array | None, ...]) -> bool:
     """Whether an operation made `g` afresh, for one input: no gradient that it got, and no view."""
-    if type(g.base) is type(g):
+    base = g.base
+    if base is not None and type(base) is type(g):
         return False
     for gy in gys:
         if g is gy:

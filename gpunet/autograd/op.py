@@ -87,7 +87,8 @@ def apply(op: Op, *inputs: Any) -> Any:
         DTypeError: no input is a tensor. DeviceError: tensors of different devices.
     """
     arrays: list[Any] = []
-    needs: list[bool] = []
+    edges: list[Any] = []
+    wanted = False
     be: Backend | None = None
     for x in inputs:
         if isinstance(x, Tensor):
@@ -96,17 +97,21 @@ def apply(op: Op, *inputs: Any) -> Any:
                     raise different_devices(op.name, be, x.backend)
                 be = x.backend
             arrays.append(x.array)
-            needs.append(x.requires_grad)
+            if x.requires_grad:
+                wanted = True
+                edges.append(x.origin or x)
+            else:
+                edges.append(None)
         else:
             arrays.append(x)
-            needs.append(False)
+            edges.append(None)
     if be is None:
         got = ", ".join(type(x).__name__ for x in inputs)
         raise DTypeError(_called(op.name), f"needs a gpunet.Tensor, got {got}")
 
-    recorded = mode.recording and True in needs
+    recorded = wanted and mode.recording
     if recorded:
-        op.needs = tuple(needs)
+        op.needs = tuple([edge is not None for edge in edges])
     watcher = mode.watcher
     result = op.forward(be, *arrays) if watcher is None else watcher.forward(op, be, arrays)
     if not recorded:
@@ -116,7 +121,7 @@ def apply(op: Op, *inputs: Any) -> Any:
         return Tensor(result, home)
 
     op.backend, op.order = be, next(clock)
-    op.edges = tuple([(x.origin or x) if need else None for x, need in zip(inputs, needs)])  # noqa: B905
+    op.edges = tuple(edges)
     if type(result) is tuple:
         op.outputs = len(result)
         return tuple([_output(y, op, i) for i, y in enumerate(result)])

@@ -7,6 +7,7 @@ takes the GPU where one works and says in one line why not otherwise.
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -53,21 +54,31 @@ def get(device: str) -> Backend:
     return cuda.get(int(match[1] or 0))
 
 
-def resolve(device: str) -> tuple[Backend, str]:
+def resolve(device: str, step_size: Callable[[], int] | None = None) -> tuple[Backend, str]:
     """The backend for `device`, which may be `"auto"`, and a line for the user.
 
     The line says what was chosen and why.
+
+    Args:
+        step_size: tells the multiply-adds of a training step, forward. `"auto"` then takes the CPU
+            if `gpunet bench` found that the GPU here needs larger steps to be faster.
     """
     if device != "auto":
         backend = get(device)
         return backend, f"device {backend.device}"
-    from gpunet.backend import cuda
+    from gpunet.backend import crossover, cuda
 
     reason = cuda.probe()
     if not reason:
         try:
             found = cuda.get(0)
-            return found, f"device {found.device} ({found.gpu.name})"
+            least = crossover.known(found.gpu.name).get("step")
+            if not least or step_size is None or (size := step_size()) >= least:
+                return found, f"device {found.device} ({found.gpu.name})"
+            reason = (
+                f"a step has {size:,} multiply-adds, "
+                f"and {found.gpu.name} is faster from {least:,} on, by gpunet bench"
+            )
         except GpunetError as error:
             reason = error.problem
     return cpu, f"device cpu ({reason})"

@@ -6,6 +6,7 @@ import argparse
 import importlib
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from gpunet import __version__
@@ -29,6 +30,7 @@ EXAMPLES = """examples:
   gpunet verify-resume configs/digits.toml         does a stop change a bit?
   gpunet demo                                      the lectures: what there is to be seen
   gpunet demo gates --lang ru                      one of them, here in Russian
+  gpunet bench --quick                             how fast, beside PyTorch, JAX and NumPy?
   gpunet info                                      versions, devices, and why no GPU
   gpunet warmup                                    compile the CUDA kernels ahead of training
   gpunet ops                                       every operation and its kernels
@@ -181,6 +183,28 @@ def _parser() -> argparse.ArgumentParser:
         help="a file of your own, for those that take one; may be repeated",
     )  # fmt: skip
     demo.add_argument("--source", action="store_true", help="print the program instead")
+
+    bench = command("bench", "measure speed beside PyTorch, JAX and NumPy, in a checkout")
+    bench.add_argument(
+        "names", nargs="*", metavar="NAME",
+        help="workloads and operations, by what their names begin with, e.g. W1 conv-; all if none",
+    )  # fmt: skip
+    bench.add_argument("--device", help="cpu (the default), auto, cuda or cuda:N")
+    bench.add_argument(
+        "--against", metavar="PACKAGES", default="torch,jax,numpy",
+        help="rivals, of those that are installed; default torch,jax,numpy",
+    )  # fmt: skip
+    bench.add_argument(
+        "--rivals-python", metavar="PATH", default=sys.executable,
+        help="an interpreter that has PyTorch or JAX, if this one has not",
+    )  # fmt: skip
+    bench.add_argument("--json", type=Path, metavar="FILE", help="keep the figures")
+    bench.add_argument(
+        "--compare", type=Path, metavar="OLD", help="figures kept earlier: faster or slower?"
+    )
+    bench.add_argument(
+        "--quick", action="store_true", help="a few, one short round each: a look, not a result"
+    )
 
     command("info", "show versions, devices, the kernel cache, and why there is no GPU")
     command("warmup", "compile every CUDA kernel for this machine's GPU")

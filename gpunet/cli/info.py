@@ -11,6 +11,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from gpunet import __version__
+from gpunet.backend import crossover
 from gpunet.backend.cpu import jit, threads
 from gpunet.backend.cuda import folder, loader, nvrtc, probe
 from gpunet.backend.cuda.probe import devices
@@ -45,6 +46,8 @@ def run(options: Any) -> int:
         f"{processor()}, {os.cpu_count()} cores; {threads.count()} threads compute",
     )
     table.add_row("cuda", escape(probe() or "\n".join(devices())))
+    if not probe():
+        table.add_row("cuda or cpu", escape(crossover.describe()))
     table.add_row("cuda compiler", escape(_nvrtc()))
     table.add_row("cpu kernels", escape(_cache()))
     table.add_row("cuda kernels", escape(loader.state()))

@@ -14,7 +14,7 @@ import gpunet
 from gpunet import backend
 from gpunet.cli.console import TrainingBars, console
 from gpunet.errors import ArgumentError, MissingPackageError
-from gpunet.train.build import build_data, build_model, build_trainer
+from gpunet.train.build import build_data, build_model, build_trainer, step_size
 from gpunet.train.config import Config, load
 from gpunet.train.diagnostics import Recorder, advice, read_records
 from gpunet.train.run import Run
@@ -41,9 +41,10 @@ def run(options: Any) -> int:
             "train", "needs a configuration, or --resume RUN", "for example configs/digits.toml"
         )
 
-    be, reason = backend.resolve(options.device or config.device)
     gpunet.manual_seed(config.seed)
-    model = build_model(config).to(be.device)
+    model = build_model(config)
+    be, reason = backend.resolve(options.device or config.device, lambda: step_size(config, model))
+    model.to(be.device)
     parameters = sum(p.numel() for p in model.parameters())
     train, name, held_out = build_data(config.data, config.seed)
     trainer = build_trainer(config, model, train, (name, held_out))

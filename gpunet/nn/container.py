@@ -109,29 +109,37 @@ class Sequential(_Numbered):
 
     def __setattr__(self, name: str, value: Any) -> None:
         super().__setattr__(name, value)
-        vars(self).pop("_layers", None)
+        vars(self).pop("_pairs", None)
 
     def __delattr__(self, name: str) -> None:
         super().__delattr__(name)
-        vars(self).pop("_layers", None)
+        vars(self).pop("_pairs", None)
 
     def forward(self, x: Tensor) -> Tensor:
-        layers = vars(self).get("_layers")
-        if layers is None:  # found once, until a layer is set
-            layers = vars(self)["_layers"] = tuple(self._members())
-        i = 0
-        while i < len(layers):
-            layer = layers[i]
-            i += 1
-            if type(layer) in FUSING and i < len(layers):
-                after = layers[i]
-                # Somebody who listens to either layer gets to see it alone.
-                if isinstance(after, ActivationLayer) and not (listened(layer) or listened(after)):
-                    x = layer(x, activation=after.op())
-                    i += 1
-                    continue
-            x = layer(x)
+        pairs = vars(self).get("_pairs")
+        if pairs is None:  # found once, until a layer is set
+            pairs = vars(self)["_pairs"] = _pairs(self._members())
+        for layer, after in pairs:
+            if after is None:
+                x = layer(x)
+            elif listened(layer) or listened(after):  # who listens gets to see them alone
+                x = after(layer(x))
+            else:
+                x = layer(x, activation=after.op())
         return x
+
+
+def _pairs(layers: list[Any]) -> list[tuple[Any, ActivationLayer | None]]:
+    """Each layer with the activation that it takes along, if there is one."""
+    pairs: list[tuple[Any, ActivationLayer | None]] = []
+    for layer in layers:
+        if pairs and isinstance(layer, ActivationLayer):
+            before, taken = pairs[-1]
+            if type(before) in FUSING and taken is None:
+                pairs[-1] = before, layer
+                continue
+        pairs.append((layer, None))
+    return pairs
 
 
 def listened(module: Module) -> bool:

@@ -132,7 +132,7 @@ class Profile(Watcher):
         return _Span(self, kind, subject)
 
     def _event(self, be: Backend) -> Any:
-        gpu = getattr(be, "gpu", None)
+        gpu = vars(be).get("gpu")  # as an attribute it would be looked for on the disk
         if gpu is None:
             return None
         if self.first_event is None:

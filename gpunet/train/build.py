@@ -14,6 +14,7 @@ from gpunet.text import PADDING
 from gpunet.train.config import AugmentConfig, Component, Config, DataConfig
 from gpunet.train.make import kinds_in, make
 from gpunet.train.schedule import build_schedule
+from gpunet.train.summary import summarize
 from gpunet.train.tasks import TASKS, LanguageModel, Task
 from gpunet.train.toml import nearest
 from gpunet.train.trainer import Trainer
@@ -126,6 +127,12 @@ def build_example(config: DataConfig) -> tuple[Tensor, ...]:
         text = Tensor(backend.cpu.full((1, length), PADDING + 1, "int64"), backend.cpu)
         return (text, text) if known.format == "pairs" else (text,)
     return (Tensor(backend.cpu.full((1, *known.shape), 0.0, "float32"), backend.cpu),)
+
+
+def step_size(config: Config, model: nn.Module) -> int:
+    """Multiply-adds of a training step, forward."""
+    lines = summarize(model, *build_example(config.data))
+    return config.train.batch_size * sum(line.multiply_adds for line in lines)
 
 
 def build_loader(config: Config, train: Dataset) -> DataLoader:

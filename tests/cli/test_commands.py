@@ -321,6 +321,7 @@ def test_info_of_a_machine_with_two_gpus(gpunet, monkeypatch) -> None:
     done = gpunet("info")
     assert re.search(rf"^cuda +{lines[0]} *\n +{lines[1]} *$", done.out, re.M)
     assert re.search(r"^cuda compiler +no NVRTC found *$", done.out, re.M)
+    assert re.search(r"^cuda or cpu +not measured which is faster when: gpunet b", done.out, re.M)
 
 
 # --- warmup, and the other commands on a GPU
@@ -408,8 +409,8 @@ def test_help_mentions_every_command_with_an_example(gpunet) -> None:
     done = gpunet("--help")
     assert done.status == 0
     assert set(parsers()) == {
-        *("train", "eval", "predict", "compare", "summary", "generate", "chat", "folds"),
-        *("report", "find-lr", "profile", "verify-resume", "info", "warmup", "ops", "demo"),
+        *("train", "folds", "eval", "predict", "generate", "chat", "compare", "summary", "report"),
+        *("find-lr", "profile", "verify-resume", "demo", "bench", "info", "warmup", "ops"),
     }
     for name in parsers():
         assert re.search(rf"^    {name}\b", done.out, re.M)

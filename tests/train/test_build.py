@@ -1,6 +1,7 @@
 """What a configuration describes is built, and what it cannot describe is said with a hint."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -17,6 +18,7 @@ from gpunet.train.build import (
     build_optimizer,
     build_task,
     build_transform,
+    step_size,
 )
 from gpunet.train.config import (
     AugmentConfig,
@@ -25,6 +27,7 @@ from gpunet.train.config import (
     LossConfig,
     ModelConfig,
     OptimizerConfig,
+    load,
 )
 
 
@@ -243,3 +246,11 @@ def test_only_pictures_are_augmented() -> None:
 def test_mixup_comes_first_and_draws_from_the_training_set(digits) -> None:
     transform = build_transform(AugmentConfig(mixup=0.4, flip=True), digits[0])
     assert transform == tf.Compose([tf.MixUp(digits[0], 0.4), tf.RandomHorizontalFlip()])
+
+
+def test_step_size() -> None:
+    """A dense layer multiplies each weight once an example."""
+    config = load(Path(__file__).parents[2] / "configs" / "digits.toml", ["train.batch_size=7"])
+    model = build_model(config)
+    weights = sum(p.numel() for p in model.parameters() if p.ndim == 2)
+    assert step_size(config, model) == 7 * weights

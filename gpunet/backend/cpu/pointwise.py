@@ -170,15 +170,19 @@ def _run(
     loop: Kernel, gy: Array, x: Array, bias: Array | None, out: Array, parameters: tuple[float, ...]
 ) -> None:
     dtype, size = out.dtype, out.size
-    numbers = _array(dtype, parameters)
+    numbers = nothing = _array(dtype, ())
+    if parameters:
+        numbers = _array(dtype, parameters)
     if bias is None:
-        columns, rows, bias = 1, size, _array(dtype, ())
+        columns, rows, bias = 1, size, nothing
     else:
-        columns = max(1, bias.size)
+        columns = bias.size or 1
         rows = size // columns
     # A view by `ravel` is quicker than one by `reshape`: small networks live on microseconds.
-    flat = gy.ravel(), x.ravel(), bias, out.ravel()
+    x_flat = x.ravel()
+    flat = x_flat if gy is x else gy.ravel(), x_flat, bias, out.ravel()
     arguments = loop[dtype].address, *flat, out is x, columns  # type: ignore[attr-defined]
+    # What is shared out is told by `share`, too, which is a call more.
     if size < sharing.WORTHWHILE[dtype]:
         _sweep[dtype](*arguments, 0, rows, numbers)
     else:

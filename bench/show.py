@@ -1,0 +1,156 @@
+"""The tables of `gpunet bench`, and the texts of figures."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from bench import conv, plan
+from bench.measure import NOISY
+
+# In a file or a pipe the table keeps its width.
+console = Console(highlight=False, width=None if sys.stdout.isatty() else 160)
+
+
+def milliseconds(ms: float) -> str:
+    """Four digits also where they are few."""
+    return f"{ms:.3f}" if ms >= 1 else f"{ms:.4f}"
+
+
+def spread(figures: dict[str, Any]) -> str:
+    """The medians of the fastest and the slowest round."""
+    return " to ".join(milliseconds(figures[f"{end}_round_ms"]) for end in ("fastest", "slowest"))
+
+
+def noisy(figures: dict[str, Any]) -> bool:
+    """Whether other programs were at work meanwhile."""
+    return figures.get("others", 0.0) > NOISY
+
+
+def rate(figures: dict[str, Any]) -> str:
+    """GB/s or GFLOP/s, and the share of a copy's or of a large matrix product's."""
+    for key, unit, of in (
+        ("gb_per_s", "GB/s", "share_of_copy"),
+        ("gflop_per_s", "GFLOP/s", "share_of_product"),
+    ):
+        if key in figures:
+            share = f" ({figures[of]:.0%})" if of in figures else ""
+            return f"{figures[key]:.0f} {unit}{share}"
+    return ""
+
+
+def memory(figures: dict[str, Any]) -> str:
+    """Peak memory of the process; of a convolution that of a pass, in inputs and outputs."""
+    if "memory_share" in figures:
+        return f"{figures['peak_mib']:.0f} ({figures['memory_share']:.2f}×)"
+    return f"{figures['peak_mib']:.0f}"
+
+
+def ratio(workload: str, framework: str, results: dict[str, Any]) -> str:
+    """A rival's time over gpunet's, in colour where there is a goal."""
+    found = results[framework]["median_ms"] / results["gpunet"]["median_ms"]
+    goal = plan.goal_of(workload, framework)
+    colour = "default" if goal is None else "green" if found >= goal else "red"
+    return f"[{colour}]{found:.2f}[/]"
+
+
+def show(results: dict[str, Any], missing: list[str]) -> None:
+    """All tables: times and ratios, then what comes before a steady step."""
+    names = [f for f in plan.NAMES if f != "gpunet" and any(f in r for r in results.values())]
+    absent = [f for f in missing if any(f in plan.RIVALS[w] for w in results)]
+    table = _table("", "gpunet, ms", "rounds", "rate", "MiB")
+    for name in [*names, *absent]:
+        table.add_column(f"{plan.NAMES[name]}, ms", justify="right")
+        table.add_column("ratio", justify="right")
+    table.add_column("goal", justify="right")
+    for workload, frameworks in results.items():
+        own = frameworks["gpunet"]
+        mark = "[yellow]~[/]" if any(map(noisy, frameworks.values())) else ""
+        cells = [workload, milliseconds(own["median_ms"]) + mark]
+        cells += [spread(own), rate(own), memory(own) if workload not in plan.OPERATIONS else ""]
+        for name in names:
+            there = name in frameworks
+            cells.append(milliseconds(frameworks[name]["median_ms"]) if there else "")
+            cells.append(ratio(workload, name, frameworks) if there else "")
+        for name in absent:
+            cells += ["[dim]not installed[/]" if name in plan.RIVALS[workload] else "", ""]
+        table.add_row(*cells, f"{plan.GOALS.get(workload, '')}")
+    console.print(table)
+    console.print(
+        "[dim]ratio: the rival's time over gpunet's, above 1 gpunet is faster; goal: of PyTorch's. "
+        "In brackets, rate: of what a copy or a large matrix product reaches; memory of a "
+        f"convolution: its peak over its inputs and outputs (goal: at most {conv.MEMORY_GOAL})[/]"
+    )
+    _show_beginnings(results)
+    _tell_of_noise(results)
+
+
+def _show_beginnings(results: dict[str, Any]) -> None:
+    """What comes before a steady step, and is in none of the times above."""
+    table = _table("", "framework", "import, ms", "build, ms", "first step, ms", "first ever, ms",
+                   "steady step, ms", "batch to GPU, ms")  # fmt: skip
+    for workload, frameworks in results.items():
+        if workload in (*plan.OPERATIONS, *conv.WORKLOADS, "W9"):
+            continue
+        for name, figures in frameworks.items():
+            cells = [
+                milliseconds(figures[key]) if key in figures else ""
+                for key in ("import_ms", "prepare_ms", "first_ms", "compile_ms", "median_ms",
+                            "transfer_ms")
+            ]  # fmt: skip
+            table.add_row(workload if name == "gpunet" else "", plan.NAMES[name], *cells)
+    if table.row_count:
+        console.print(table)
+        console.print(
+            "[dim]first ever: with no kernel compiled; otherwise compiled kernels are read from "
+            "the disk[/]"
+        )
+
+
+def _tell_of_noise(results: dict[str, Any]) -> None:
+    others = {
+        workload: max(figures.get("others", 0.0) for figures in frameworks.values())
+        for workload, frameworks in results.items()
+    }
+    loud = [workload for workload, cores in others.items() if cores > NOISY]
+    if loud:
+        most = max(others.values())
+        console.print(
+            f"[yellow]~: other programs kept up to {most:.1f} cores busy meanwhile, in {len(loud)} "
+            f"of {len(results)}: compare ratios, not milliseconds, or measure again[/]"
+        )
+
+
+def compare(results: dict[str, Any], before: dict[str, Any]) -> None:
+    """gpunet's times in an earlier file over those of now."""
+    table = _table(
+        "", "before, ms", "now, ms", "before / now", "its ratio to PyTorch, before / now"
+    )
+    old = before["workloads"]
+    for workload, frameworks in results.items():
+        if "gpunet" not in old.get(workload, {}):
+            continue
+        was, now = old[workload], frameworks
+        factor = was["gpunet"]["median_ms"] / now["gpunet"]["median_ms"]
+        colour = "green" if factor > 1.1 else "red" if factor < 0.9 else "default"
+        ratios = ""
+        if "torch" in was and "torch" in now:
+            ratios = " / ".join(
+                f"{of['torch']['median_ms'] / of['gpunet']['median_ms']:.2f}" for of in (was, now)
+            )
+        times = (milliseconds(of["gpunet"]["median_ms"]) for of in (was, now))
+        table.add_row(workload, *times, f"[{colour}]{factor:.2f}[/]", ratios)
+    made = before["machine"]
+    console.print(f"before: {made['processor']}, {made['date']}, commit {made['commit']}")
+    console.print(table)
+
+
+def _table(*columns: str) -> Table:
+    table = Table(box=None, header_style="dim", padding=(0, 2, 0, 0))
+    for i, column in enumerate(columns):
+        text = column in ("", "framework")
+        table.add_column(column, justify="left" if text and i < 2 else "right", no_wrap=i == 0)
+    return table
