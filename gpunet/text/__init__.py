@@ -1,6 +1,6 @@
 """Text as numbers and back: vocabularies, batches of unequal lengths, decoding."""
 
-from gpunet.text.batching import END, PADDING, SPECIALS, START, UNKNOWN, bucket, pad, trim
+from gpunet.text.batching import END, PADDING, SPECIALS, START, UNKNOWN, bucket, pad, shift, trim
 from gpunet.text.bleu import bleu
 from gpunet.text.bpe import BPEVocabulary
 from gpunet.text.decoding import beam_search, generate, stream
@@ -24,6 +24,7 @@ __all__ = [
     "from_json",
     "generate",
     "pad",
+    "shift",
     "stream",
     "to_json",
     "trim",

@@ -50,6 +50,24 @@ def trim(rows: Array, value: int = PADDING) -> Array:
     return np.ascontiguousarray(rows[:, : 1 + (used[-1] if len(used) else 0)])
 
 
+def shift(targets: Any) -> tuple[Any, Any]:
+    """For teacher forcing: what a decoder reads, and what it is to say at each of those places.
+
+    It reads the reference up to a place, whatever it would have said itself, and is to say the
+    token after that: the first result is all tokens but the last, the second all but the first.
+
+    Shapes: targets (N, T), an array or a tensor; both results (N, T − 1).
+
+    Source: Williams and Zipser, A learning algorithm for continually running fully recurrent neural
+    networks, Neural Computation 1, 1989.
+
+    >>> read, said = shift(np.array([[START, 7, 8, END]]))
+    >>> read.tolist(), said.tolist()
+    ([[2, 7, 8]], [[7, 8, 3]])
+    """
+    return targets[:, :-1], targets[:, 1:]
+
+
 def bucket(
     lengths: Sequence[int] | Array, batch_size: int, generator: np.random.Generator | None = None
 ) -> list[Array]:

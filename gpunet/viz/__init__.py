@@ -5,6 +5,7 @@
 
 from gpunet.viz import style
 from gpunet.viz.attention import Looked, attention_page
+from gpunet.viz.boundary import decision_boundary
 from gpunet.viz.confusion import confusion_matrix
 from gpunet.viz.curves import compare_curves, learning_curve, overfitting_point
 from gpunet.viz.flow import gradient_flow
@@ -31,6 +32,7 @@ __all__ = [
     "choose_stretches",
     "compare_curves",
     "confusion_matrix",
+    "decision_boundary",
     "feature_maps",
     "filters",
     "forecasts",

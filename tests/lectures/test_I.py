@@ -56,6 +56,19 @@ def test_I2_many_to_many(demo) -> None:
     assert f1["GRU, both directions"] > 0.85
 
 
+def test_I2_sequence_to_sequence(demo, performance) -> None:
+    results = demo("seq2seq")
+    assert results["loss"] < 3  # nats a word, of about 1,500: e^7.3
+    for (_, greedy), (_, beam) in zip(results["greedy"], results["beam"], strict=True):
+        assert beam >= greedy - 1e-3
+    # Attention goes along the German words.
+    weights = results["weights"]
+    np.testing.assert_allclose(weights.sum(1), 1, atol=2**4 * EPS["float32"])
+    looked = weights.argmax(1)
+    assert np.corrcoef(looked, np.arange(len(looked)))[0, 1] > 0.7
+    assert [path.name for path in performance("seq2seq").figures] == ["attention.png"]
+
+
 def check_memory(results, lengths) -> None:
     for length in lengths:
         assert results["accuracy"]["RNN", length] < 0.3  # by chance 1/8

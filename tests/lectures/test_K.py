@@ -10,7 +10,8 @@ from rich.console import Console
 
 import gpunet
 from gpunet import data, recipes
-from gpunet.recipes import gan, style_transfer, vae
+from gpunet.errors import ArgumentError, DataError
+from gpunet.recipes import gan, keypoints, style_transfer, vae
 from tests.lectures.conftest import CheckedShow
 from tests.tolerance import EPS
 
@@ -44,6 +45,47 @@ def digits() -> np.ndarray:
     return np.pad(pictures.repeat(3, 2).repeat(3, 3), ((0, 0), (0, 0), (2, 2), (2, 2)))
 
 
+# --- key points
+
+
+def test_K3_key_points(perform) -> None:
+    results = perform("keypoints", people=120, steps=40)
+    assert results["found"].shape == (12, 11, 2)
+    assert results["distance"] < 0.3  # sides of the picture
+
+
+def test_K3_points_of_a_person_lie_on_ink() -> None:
+    picture, points = keypoints.person(np.random.default_rng(0))
+    for x, y in (points * 48).astype(int):
+        assert picture[0, y, x] > 0.6
+
+
+def test_K3_reads_the_format_of_kaggle(tmp_path) -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, (2, 16))
+    values = [" ".join(map(str, row)) for row in pixels]
+    rows = [f"1.0,2.0,,,{values[0]}", f"1.0,2.0,3,0.5,{values[1]}"]
+    path = tmp_path / "training.csv"
+    path.write_text("\n".join(["eye_x,eye_y,nose_x,nose_y,Image", *rows]) + "\n")
+    pictures, points = keypoints.read_csv(path)
+    np.testing.assert_allclose(pictures, pixels.reshape(2, 1, 4, 4) / 255, rtol=1e-6)
+    expected = [[[0.25, 0.5], [np.nan, np.nan]], [[0.25, 0.5], [0.75, 0.125]]]
+    np.testing.assert_array_equal(points, np.float32(expected))
+    (tmp_path / "bad.csv").write_text("eye_x,eye_y,Image\n1,2,3 4 5\n")
+    for name in ("bad.csv", "none.csv"):
+        with pytest.raises(DataError, match="must have x and y of each point"):
+            keypoints.read_csv(tmp_path / name)
+
+
+def test_K3_what_is_not_marked_is_not_learned() -> None:
+    model = keypoints.network(8, 2)
+    before = model[-2].bias.detach().numpy().copy()
+    points = np.full((4, 2, 2), np.nan, np.float32)
+    points[:, 0] = 0.5
+    keypoints.train(model, np.ones((4, 1, 8, 8), np.float32), points, 3)
+    changed = model[-2].bias.detach().numpy() != before
+    assert changed.tolist() == [True, True, False, False]
+
+
 # --- style transfer
 
 
@@ -62,7 +104,7 @@ def test_K5_style_transfer(perform, monkeypatch) -> None:
 
 def test_K5_takes_pictures_of_ones_own(tmp_path) -> None:
     assert recipes.find("style_transfer").inputs
-    with pytest.raises(gpunet.errors.ArgumentError, match="gates: inputs must be none"):
+    with pytest.raises(ArgumentError, match="gates: inputs must be none"):
         recipes.find("gates").run(CheckedShow(tmp_path), ["photo.png"])
 
 

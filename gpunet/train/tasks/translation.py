@@ -15,7 +15,7 @@ from gpunet.autograd import Tensor, no_grad
 from gpunet.backend import Backend
 from gpunet.data import Dataset
 from gpunet.errors import ArgumentError, DataError
-from gpunet.text import END, PADDING, START, Vocabulary, beam_search, bleu, generate
+from gpunet.text import END, PADDING, START, Vocabulary, beam_search, bleu, generate, shift
 from gpunet.train.checkpoint import write_atomically
 from gpunet.train.tasks.task import Evaluation, Figures, Metric, Prediction, Table, Task
 
@@ -197,5 +197,6 @@ def _looked(
 
 def _forced(model: nn.Module, x: Tensor, t: Tensor) -> tuple[Tensor, Tensor]:
     """Scores at all places of all texts, and the tokens that are there: (N·T, K) and (N·T,)."""
-    scores = model(x, t[:, :-1])
-    return scores.reshape(-1, scores.shape[-1]), t[:, 1:].reshape(-1)
+    read, said = shift(t)
+    scores = model(x, read)
+    return scores.reshape(-1, scores.shape[-1]), said.reshape(-1)
