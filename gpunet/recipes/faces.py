@@ -44,9 +44,9 @@ def parts(faces):
     return part(known), part(new)
 
 
-def train(faces, steps):
+def train(faces, size, steps):
     """Scores are 16·cos of the angle to each person's arrow: Wang et al., arXiv:1704.06369."""
-    size, layers = faces.inputs.shape[-1], [nn.InstanceNorm2d(1)]
+    layers: list[nn.Module] = [nn.InstanceNorm2d(1)]
     for a, b in ((1, 16), (16, 32), (32, 48)):
         layers += [nn.Conv2d(a, b, 3, padding="same"), nn.ReLU(), nn.MaxPool2d(2)]
     model = nn.Sequential(*layers, nn.Flatten(), nn.Linear(48 * (size // 8) ** 2, 64))
@@ -82,7 +82,7 @@ def run(show: Show, path=None, size=48, steps=600) -> Results:
     if path is None:
         raise DataError("faces", f"--input must be {INPUTS}, got none", WHERE)
     known, new = parts(data.image_folder(path, (1, size, size)))
-    model = train(known, steps)
+    model = train(known, size, steps)
     distances = 1 - arrows(model, new) @ arrows(model, known).T
     nearest, own = distances.argmin(1), new.targets[:, None] == known.targets
     right = known.targets[nearest] == new.targets
@@ -93,7 +93,7 @@ def run(show: Show, path=None, size=48, steps=600) -> Results:
     same, other = (np.where(mask, distances, np.inf).min(1) for mask in (own, ~own))
     kinds = (show.text("the same person"), same), (show.text("somebody else"), other)
     rows = [[kind, *np.quantile(found, (0.05, 0.5, 0.95))] for kind, found in kinds]
-    show.table("Distance of the nearest known picture", ("of", "5 %", "median", "95 %"), rows)
+    show.table("Distance of the nearest known picture", ("whose", "5 %", "median", "95 %"), rows)
     limit = threshold(same[::2], other[::2])
     verified = np.mean([same[1::2] < limit, other[1::2] >= limit])
     show.say("Threshold {:.2f}, from half of them: right for {:.1%} of the rest.", limit, verified)
