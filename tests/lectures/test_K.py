@@ -79,11 +79,11 @@ def write_faces(folder, people, pictures) -> None:
 
 def test_K2_faces(perform, tmp_path) -> None:
     write_faces(tmp_path / "faces", people=6, pictures=10)
-    results = perform("faces", path=tmp_path / "faces", steps=60)
+    results = perform("faces", path=tmp_path / "faces", steps=90)
     assert results["accuracy"].shape == (6,)
-    assert results["accuracy"].mean() > 0.7  # by chance: 0.17
+    assert results["accuracy"].mean() > 0.85  # untrained: 0.56
     assert np.median(results["same"]) < results["limit"] < np.median(results["other"])
-    assert results["verified"] > 0.7  # by chance: 0.5
+    assert results["verified"] > 0.85  # untrained: 0.67
 
 
 def test_K2_tests_on_pictures_it_has_not_seen() -> None:
