@@ -11,7 +11,7 @@ from rich.console import Console
 import gpunet
 from gpunet import data, recipes
 from gpunet.errors import ArgumentError, DataError
-from gpunet.recipes import gan, keypoints, style_transfer, vae
+from gpunet.recipes import faces, gan, keypoints, style_transfer, vae
 from tests.lectures.conftest import CheckedShow
 from tests.tolerance import EPS
 
@@ -43,6 +43,79 @@ def digits() -> np.ndarray:
     """(600, 1, 28, 28) of the packaged digits, three times as large, with a border."""
     pictures = data.load("digits", "train").inputs[:600]
     return np.pad(pictures.repeat(3, 2).repeat(3, 3), ((0, 0), (0, 0), (2, 2), (2, 2)))
+
+
+# --- faces
+
+
+def face(person, rng) -> np.ndarray:
+    """(112, 92) grey values: a person has eyes, a nose and a mouth of their own."""
+    traits = np.random.default_rng(person).uniform(-1, 1, 6)
+    shift, turn, bright = rng.normal(0, 0.05, 2), rng.normal(0, 0.08), rng.uniform(0.8, 1)
+    y, x = np.mgrid[-1:1:112j, -0.9:0.9:92j]
+    x, y = x - shift[0] + turn * y, y - shift[1] - turn * x
+    picture = np.full_like(x, 0.2)
+    apart = 0.3 + 0.08 * traits[0]
+    for left, top, wide, high, shade in (
+        (0, 0, 0.65 + 0.1 * traits[1], 0.85, 0.75 + 0.15 * traits[2]),
+        (-apart, -0.2, 0.14, 0.1, 0.1),
+        (apart, -0.2, 0.14, 0.1, 0.1),
+        (0, 0.1, 0.07, 0.2 + 0.1 * traits[3], 0.5),
+        (0, 0.5 + 0.05 * traits[4], 0.3 + 0.12 * traits[5], 0.08, 0.3),
+    ):
+        picture[((x - left) / wide) ** 2 + ((y - top) / high) ** 2 < 1] = shade
+    return np.uint8(255 * np.clip(bright * picture + rng.normal(0, 0.03, x.shape), 0, 1))
+
+
+def write_faces(folder, people, pictures) -> None:
+    """FOLDER/s1/1.pgm, ..., as the Database of Faces is."""
+    rng = np.random.default_rng(0)
+    for person in range(1, people + 1):
+        (folder / f"s{person}").mkdir(parents=True)
+        for n in range(1, pictures + 1):
+            header = b"P5\n92 112\n255\n"
+            (folder / f"s{person}" / f"{n}.pgm").write_bytes(header + face(person, rng).tobytes())
+
+
+def test_K2_faces(perform, tmp_path) -> None:
+    write_faces(tmp_path / "faces", people=6, pictures=10)
+    results = perform("faces", path=tmp_path / "faces", steps=90)
+    assert results["accuracy"].shape == (6,)
+    assert results["accuracy"].mean() > 0.85  # untrained: 0.56
+    assert np.median(results["same"]) < results["limit"] < np.median(results["other"])
+    assert results["verified"] > 0.85  # untrained: 0.67
+
+
+def test_K2_tests_on_pictures_it_has_not_seen() -> None:
+    inputs = np.arange(19, dtype=np.float32)[:, None, None, None] / 19
+    targets = np.repeat([0, 1, 2], [10, 4, 5])  # the second has too few
+    known, new = faces.parts(data.Dataset("three", inputs, targets, ("Ada_L", "Bo", "Cy")))
+    assert known.classes == ("Ada L", "Cy")
+    assert (np.bincount(known.targets).tolist(), np.bincount(new.targets).tolist()) == (
+        [7, 4],
+        [3, 1],
+    )
+    values = {0: inputs[:10].ravel(), 1: inputs[14:].ravel()}
+    for person, own in values.items():
+        both = [part.inputs[part.targets == person].ravel() for part in (known, new)]
+        np.testing.assert_array_equal(np.sort(np.concatenate(both)), own)
+
+
+def test_K2_threshold_is_the_best_of_all() -> None:
+    rng = np.random.default_rng(0)
+    same, other = rng.normal(0.3, 0.1, 50), rng.normal(0.5, 0.1, 50)
+    grid = np.linspace(0, 1, 10_001)
+    right = [np.sum(same < t) + np.sum(other >= t) for t in grid]
+    limit = faces.threshold(same, other)
+    assert np.sum(same < limit) + np.sum(other >= limit) == max(right)
+
+
+def test_K2_says_which_folder_it_needs(perform, tmp_path) -> None:
+    with pytest.raises(DataError, match=r"--input must be a folder .* att_faces\.zip"):
+        perform("faces")
+    write_faces(tmp_path / "few", people=2, pictures=4)
+    with pytest.raises(DataError, match=r"people with 5 pictures must be 2 or more, got 0; unpack"):
+        perform("faces", path=tmp_path / "few")
 
 
 # --- key points
