@@ -307,8 +307,8 @@ CATALOGUE: Mapping[str, Description] = {
 def names() -> tuple[str, ...]:
     """The names that `load` and `describe` know.
 
-    >>> names()[:4]
-    ('champagne_sales', 'cifar10', 'cifar10_subset', 'daily_min_temperatures')
+    >>> "mnist" in names()
+    True
     """
     return tuple(CATALOGUE)
 

@@ -103,7 +103,7 @@ class Profile(Watcher):
         result = op.forward(be, *inputs)
         record.stop = perf_counter()
         if before is not None:
-            record.events = before, be.gpu.event()
+            record.events = before, self._event(be)
         results = result if type(result) is tuple else (result,)
         record.moved = _bytes(inputs) + _bytes(results)
         record.multiply_adds = multiply_adds(op, inputs, results[0])
@@ -121,7 +121,7 @@ class Profile(Watcher):
         result = op.backward(be, *gys)
         record.stop = perf_counter()
         if before is not None:
-            record.events = before, be.gpu.event()
+            record.events = before, self._event(be)
         results = result if type(result) is tuple else (result,)
         record.moved += _bytes(results)
         record.multiply_adds = multiply_adds(op, None, gys[0])

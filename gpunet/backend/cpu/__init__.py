@@ -37,7 +37,7 @@ class CPUBackend(Backend):
 
     def copy(self, array: Array) -> Array:
         if array.nbytes < SMALL:
-            return array.copy()
+            return np.array(array, order="C")
         out = self.empty(array.shape, array.dtype)
         np.copyto(out, array)
         return out
