@@ -120,7 +120,9 @@ def test_the_same_seed_gives_the_same_network(gpunet, config, trained, tmp_path)
 
 
 def test_in_float16_with_event_files(gpunet, config, tmp_path) -> None:
-    pytest.importorskip("tensorboardX")
+    pytest.importorskip(
+        "tensorboardX", reason="tensorboardX is not installed: event files NOT tested"
+    )
     done = gpunet(
         *("train", config, "--out", tmp_path / "run", "--set", "watch.tensorboard=true"),
         *("--set", "precision.dtype=float16", "--device", "cpu"),

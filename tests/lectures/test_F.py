@@ -116,7 +116,7 @@ def test_F3_trajectories_equal_the_formulas(demo, performance) -> None:
 
 
 def test_F3_trajectories_equal_pytorchs(demo) -> None:
-    torch = pytest.importorskip("torch")
+    torch = pytest.importorskip("torch", reason="PyTorch is not installed: NOT compared with it")
     make = {
         "SGD": lambda p: torch.optim.SGD(p, lr=0.95),
         "Momentum, average": lambda p: torch.optim.SGD(p, lr=0.2, momentum=0.9, dampening=0.9),

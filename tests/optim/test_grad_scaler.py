@@ -7,7 +7,7 @@ import gpunet
 from gpunet import optim
 from gpunet.errors import ArgumentError, DTypeError
 
-torch = pytest.importorskip("torch")
+torch = pytest.importorskip("torch", reason="PyTorch is not installed: NOT compared with it")
 
 OPTIONS = {"init_scale": 2.0**6, "growth_factor": 4.0, "backoff_factor": 0.25, "growth_interval": 3}
 

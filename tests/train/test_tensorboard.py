@@ -12,7 +12,9 @@ from gpunet.train import Callback, Run, Trainer
 from gpunet.train.config import TrainConfig, WatchConfig
 from gpunet.train.tensorboard import TensorBoard
 
-event_pb2 = pytest.importorskip("tensorboardX.proto.event_pb2")
+event_pb2 = pytest.importorskip(
+    "tensorboardX.proto.event_pb2", reason="tensorboardX is not installed: event files NOT tested"
+)
 
 
 def events(folder: Path) -> list:
