@@ -41,10 +41,18 @@ struct SoftmaxRow {
     __device__ acc_t shifted(long long j) const { return scale * acc_t(x[j]) - top; }
 };
 
+// The gradient of one row of y = softmax(scale x); gx may be gy or y.
+__device__ void softmax_gradient(const T* gy, const T* y, T* gx, long long columns, acc_t scale) {
+    const acc_t dot = row_sum(columns, [=](long long j) { return acc_t(gy[j]) * acc_t(y[j]); });
+    BLOCK_STRIDE(j, columns) {
+        const acc_t centred = acc_t(gy[j]) - dot;
+        gx[j] = T(scale * acc_t(y[j]) * centred);
+    }
+}
+
 // ------------------------------------------------------------------------------------------------
 // Softmax: y = e^x / sum(e^x),  gx = y (gy - sum(gy y))
 
-// y = e^x / sum(e^x). A block owns a row. Moves 2 s an element.
 // y = e^x / sum(e^x). A block owns a row. Moves 2 s an element.
 KERNEL(softmax_fwd)(const T* x, T* y, long long rows, long long columns) {
     BLOCK_PER_ROW(i, rows) {
@@ -56,18 +64,9 @@ KERNEL(softmax_fwd)(const T* x, T* y, long long rows, long long columns) {
 }
 
 // gx = y (gy - sum(gy y)). A block owns a row. Moves 3 s an element.
-// gx = y (gy - sum(gy y)). A block owns a row. Moves 3 s an element.
 KERNEL(softmax_bwd)(const T* gy, const T* y, T* gx, long long rows, long long columns) {
     BLOCK_PER_ROW(i, rows) {
-        const T *gyi = gy + i * columns, *yi = y + i * columns;
-        T* gxi = gx + i * columns;
-        const acc_t dot = row_sum(columns, [=](long long j) {
-            return acc_t(gyi[j]) * acc_t(yi[j]);
-        });
-        BLOCK_STRIDE(j, columns) {
-            const acc_t centred = acc_t(gyi[j]) - dot;
-            gxi[j] = T(acc_t(yi[j]) * centred);
-        }
+        softmax_gradient(gy + i * columns, y + i * columns, gx + i * columns, columns, 1);
     }
 }
 
@@ -92,22 +91,13 @@ KERNEL(weights_fwd)(const T* x, T* y, long long rows, long long columns, long lo
 KERNEL(weights_bwd)(const T* gy, const T* y, T* gx, long long rows, long long columns,
                     acc_t scale) {
     BLOCK_PER_ROW(i, rows) {
-        const T *gyi = gy + i * columns, *yi = y + i * columns;
-        T* gxi = gx + i * columns;
-        const acc_t dot = row_sum(columns, [=](long long j) {
-            return acc_t(gyi[j]) * acc_t(yi[j]);
-        });
-        BLOCK_STRIDE(j, columns) {
-            const acc_t centred = acc_t(gyi[j]) - dot;
-            gxi[j] = T(scale * acc_t(yi[j]) * centred);
-        }
+        softmax_gradient(gy + i * columns, y + i * columns, gx + i * columns, columns, scale);
     }
 }
 
 // ------------------------------------------------------------------------------------------------
 // Log-softmax: y = x - log(sum(e^x)),  gx = gy - e^y sum(gy)
 
-// y = x - log(sum(e^x)). A block owns a row. Moves 2 s an element.
 // y = x - log(sum(e^x)). A block owns a row. Moves 2 s an element.
 KERNEL(log_softmax_fwd)(const T* x, T* y, long long rows, long long columns) {
     BLOCK_PER_ROW(i, rows) {
@@ -119,7 +109,6 @@ KERNEL(log_softmax_fwd)(const T* x, T* y, long long rows, long long columns) {
     }
 }
 
-// gx = gy - e^y sum(gy). A block owns a row. Moves 3 s an element.
 // gx = gy - e^y sum(gy). A block owns a row. Moves 3 s an element.
 KERNEL(log_softmax_bwd)(const T* gy, const T* y, T* gx, long long rows, long long columns) {
     BLOCK_PER_ROW(i, rows) {
