@@ -6,18 +6,15 @@ from typing import Any
 
 from rich.table import Table
 
-from gpunet import data
 from gpunet.cli.console import console
 from gpunet.cli.restore import restore
-from gpunet.train.build import build_task
+from gpunet.train.build import build_task, load_part
 
 
 def run(options: Any) -> int:
-    model, config, be = restore(options.run, options.device)
-    task, test = (
-        build_task(config),
-        data.load(config.data.set, "test", config.data.length, config.data.fold),
-    )
+    model, trained, be = restore(options.run, options.device)
+    config = trained.config
+    task, test = build_task(config), load_part(config.data, "test")
     result = task.evaluate(model, test, be)
     details = task.table(result, test)
     table = Table(box=None, header_style="dim")
@@ -29,5 +26,5 @@ def run(options: Any) -> int:
     figures = {name: task.show(name, value) for name, value in result.figures.items()}
     figures[task.figure] = f"[bold green]{figures[task.figure]}[/]"
     shown = ", ".join(f"{name} {text}" for name, text in figures.items())
-    console.print(f"{config.data.set} test set: {shown} ({details.summary})")
+    console.print(f"{config.data.name} test set: {shown} ({details.summary})")
     return 0

@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import gpunet
-from gpunet import data
 from gpunet.cli.restore import restore
 from gpunet.errors import ArgumentError
 from gpunet.train.build import build_task
@@ -28,13 +27,13 @@ def writer(options: Any, command: str) -> Callable[[str], Iterator[str]]:
     Raises:
         ArgumentError: the run is of no language model.
     """
-    model, config, be = restore(options.run, options.device)
-    task = build_task(config)
+    model, trained, be = restore(options.run, options.device)
+    task = build_task(trained.config)
     if not isinstance(task, LanguageModel):
-        rule = f"the run must be of a language_model, got one of {config.task}"
+        rule = f"the run must be of a language_model, got one of {trained.config.task}"
         raise ArgumentError(command, rule, options.run)
     gpunet.manual_seed(options.seed)
-    classes = data.describe(config.data.set).classes
+    classes = trained.description().classes
     settings = options.length, be, options.temperature, options.top_k
 
     def write(prompt: str) -> Iterator[str]:

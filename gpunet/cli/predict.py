@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 from rich.markup import escape
@@ -10,15 +9,14 @@ from rich.markup import escape
 from gpunet.cli.console import console, probability_bars
 from gpunet.cli.restore import restore
 from gpunet.train.build import build_task
-from gpunet.train.run import Run
 
 
 def run(options: Any) -> int:
-    model, config, be = restore(options.run, options.device)
-    task = build_task(config)
-    task.vocabularies = Run.open(Path(options.run)).vocabularies()
+    model, trained, be = restore(options.run, options.device)
+    task, known = build_task(trained.config), trained.description()
+    task.vocabularies = trained.vocabularies()
     for source in options.inputs:
-        prediction = task.predict(model, config.data.set, source, be)
+        prediction = task.predict(model, known, source, be)
         answer = f"[bold green]{escape(prediction.answer)}[/]"
         console.print(f"{escape(source)}: {answer}", soft_wrap=True)
         for line in probability_bars(prediction.probabilities):

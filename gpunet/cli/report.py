@@ -75,7 +75,7 @@ def _section(title: str, content: list[str]) -> list[str]:
 
 def _headline(found: Run, history: list[dict[str, Any]]) -> str:
     config, failure = found.config, found.folder / FAILURE
-    done = f"{len(history)} of {config.train.epochs} epochs of {config.task} on {config.data.set}"
+    done = f"{len(history)} of {config.train.epochs} epochs of {config.task} on {config.data.name}"
     text = f'<p class="note">{escape(done)}</p>'
     if failure.exists():
         text += f'<p class="failed">{escape(failure.read_text(encoding="utf-8"))}</p>'

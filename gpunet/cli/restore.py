@@ -8,12 +8,11 @@ from gpunet import backend, nn
 from gpunet.backend import Backend
 from gpunet.train import checkpoint
 from gpunet.train.build import build_model
-from gpunet.train.config import Config
 from gpunet.train.run import Run
 
 
-def restore(folder: str, device: str | None) -> tuple[nn.Module, Config, Backend]:
-    """The model of a run in evaluation mode, its configuration, and the backend it is on.
+def restore(folder: str, device: str | None) -> tuple[nn.Module, Run, Backend]:
+    """The model of a run in evaluation mode, the run, and the backend it is on.
 
     Args:
         folder: of the run, or one of its checkpoints.
@@ -23,9 +22,8 @@ def restore(folder: str, device: str | None) -> tuple[nn.Module, Config, Backend
         CheckpointError: the folder holds no run, or a damaged one.
     """
     run = Run.open(Path(folder))
-    config = run.config
-    be, _ = backend.resolve(device or config.device)
+    be, _ = backend.resolve(device or run.config.device)
     path, saved, part = run.trained()
-    model = build_model(config)
+    model = build_model(run.config)
     checkpoint.restore_model(path, saved, model, part)
-    return model.to(be.device).eval(), config, be
+    return model.to(be.device).eval(), run, be

@@ -36,7 +36,7 @@ def run(options: Any) -> int:
     ]
     table.add_section()
     table.add_row("", "all", "", *(f"{n:,}" for n in totals), style="bold")
-    console.print(f"[bold]{config.name}[/] on {config.data.set}")
+    console.print(f"[bold]{config.name}[/] on {config.data.name}")
     console.print(table)
     parameters = totals[0] + totals[1]
     console.print(
@@ -66,7 +66,7 @@ def _memory(config: Config) -> int:
     table.add_section()
     table.add_row("all", *map(_size, totals), _size(sum(totals)), style="bold")
     console.print(
-        f"[bold]{config.name}[/] on {config.data.set}, {len(batch[0]):,} examples a batch"
+        f"[bold]{config.name}[/] on {config.data.name}, {len(batch[0]):,} examples a batch"
     )
     console.print(table)
     console.print("kept: for the backward pass, by the first layer that needs it")

@@ -7,9 +7,9 @@
 ((32, 1, 8, 8), (32,))
 """
 
-from gpunet.data import transforms
+from gpunet.data import own, transforms
 from gpunet.data.audio import log_mel, mel_bands, read_wav, spectrogram
-from gpunet.data.catalogue import describe, names
+from gpunet.data.catalogue import Description, describe, names
 from gpunet.data.dataset import Dataset
 from gpunet.data.datasets import load
 from gpunet.data.folder import image_folder
@@ -21,12 +21,14 @@ from gpunet.data.series import windows
 __all__ = [
     "DataLoader",
     "Dataset",
+    "Description",
     "describe",
     "image_folder",
     "load",
     "log_mel",
     "mel_bands",
     "names",
+    "own",
     "read_image",
     "read_input",
     "read_wav",

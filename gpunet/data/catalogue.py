@@ -10,7 +10,16 @@ from gpunet.data.image import Framing
 from gpunet.errors import ArgumentError
 
 Format = Literal[
-    "package", "idx", "cifar", "text", "sentences", "pairs", "recordings", "series", "table"
+    "package",
+    "idx",
+    "cifar",
+    "folder",
+    "text",
+    "sentences",
+    "pairs",
+    "recordings",
+    "series",
+    "table",
 ]
 
 
@@ -32,8 +41,9 @@ class Description:
         mirrors: addresses of folders that hold the files, ending in "/", or of the one file; none
             where nobody does.
         format: how they are read: as one file of the package, MNIST's files, CIFAR's records, a
-            text in UTF-8, labelled sentences or pairs of sentences (one a line), an archive of
-            recordings, a series (its values at the ends of lines), or a table of features.
+            folder of pictures, a text in UTF-8, labelled sentences or pairs of sentences (one a
+            line), an archive of recordings, a series (its values at the ends of lines), or a table
+            of features.
         vocabulary: tokens that sentences are made of, learned from those to train on.
         folds: parts that a set without a split of its own is tested on in turn.
         columns: the features of a table.

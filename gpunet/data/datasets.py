@@ -17,7 +17,6 @@ from gpunet.data.catalogue import Description, describe
 from gpunet.data.dataset import Dataset
 from gpunet.data.download import digest, fetch, sounds
 from gpunet.errors import ArgumentError, DataError
-from gpunet.text import CharVocabulary
 
 Bytes = NDArray[np.uint8]
 
@@ -86,7 +85,9 @@ def load(name: str, split: str, length: int | None = None, fold: int | None = No
         rule = f"in 0..{description.folds - 1}" if description.folds else "left out"
         raise ArgumentError("load", f"fold must be {rule} for {name}, got {fold}")
     if description.format == "text":
-        return _windows(name, split, description.shape[0] if length is None else length)
+        (file,), window = description.digests, description.shape[0] if length is None else length
+        text = _read(name, file)[0].decode()
+        return texts.windows(name, text, description.classes, window, split)
     if length is not None:
         raise ArgumentError(
             "load", f"length is for a text in windows, got {length} for {name}, which is none"
@@ -117,23 +118,6 @@ def load(name: str, split: str, length: int | None = None, fold: int | None = No
         labels.astype(np.int64),
         description.classes,
     )
-
-
-def _windows(name: str, split: str, length: int) -> Dataset:
-    """A text in windows; what is left at the end is less than one."""
-    description = describe(name)
-    (file,) = description.digests
-    text = _read(name, file)[0].decode()
-    border = 9 * len(text) // 10
-    part = text[:border] if split == "train" else text[border:]
-    if not 1 <= length < len(part):
-        rule = f"length must be at least 1 and less than the {len(part):,} characters"
-        raise ArgumentError("load", f"{rule} of {name!r}, {split}, got {length}")
-    tokens = CharVocabulary(description.classes).encode(part)
-    end = (len(tokens) - 1) // length * length
-    inputs, targets = tokens[:end], tokens[1 : end + 1]
-    windows = (-1, length)
-    return Dataset(name, inputs.reshape(windows), targets.reshape(windows), description.classes)
 
 
 def _recordings(name: str, split: str) -> Dataset:

@@ -34,20 +34,31 @@ def image_folder(
         MissingPackageError: Pillow is not installed.
     """
     root = Path(path)
-    if not root.is_dir():
-        raise DataError("image_folder", f"path must be a folder, got {root}")
-    classes = sorted(f.name for f in root.iterdir() if f.is_dir() and not f.name.startswith("."))
-    if not classes:
-        raise DataError("image_folder", f"{root} must hold a folder for each class, got none")
-    pictures, labels = [], []
+    classes, pictures, labels = classes_in(root), [], []
     for label, name in enumerate(classes):
-        files = sorted(f for f in (root / name).iterdir() if _is_picture(f))
-        if not files:
-            known = ", ".join(SUFFIXES)
-            raise DataError("image_folder", f"{root / name} must hold pictures ({known}), got none")
+        files = pictures_in(root / name)
         pictures += [read_image(file, shape, framing) for file in files]
         labels += [label] * len(files)
-    return Dataset(root.name, np.concatenate(pictures), np.array(labels, np.int64), tuple(classes))
+    return Dataset(root.name, np.concatenate(pictures), np.array(labels, np.int64), classes)
+
+
+def classes_in(root: Path) -> tuple[str, ...]:
+    """The names of the folders in a folder, sorted."""
+    if not root.is_dir():
+        raise DataError("image_folder", f"path must be a folder, got {root}")
+    names = sorted(f.name for f in root.iterdir() if f.is_dir() and not f.name.startswith("."))
+    if not names:
+        raise DataError("image_folder", f"{root} must hold a folder for each class, got none")
+    return tuple(names)
+
+
+def pictures_in(folder: Path) -> list[Path]:
+    """The files of pictures in a folder, sorted."""
+    files = sorted(f for f in folder.iterdir() if _is_picture(f))
+    if not files:
+        known = ", ".join(SUFFIXES)
+        raise DataError("image_folder", f"{folder} must hold pictures ({known}), got none")
+    return files
 
 
 def _is_picture(file: Path) -> bool:

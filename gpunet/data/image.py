@@ -78,6 +78,14 @@ def read_image(
     return _place(ink, (height, width), framing)[np.newaxis, np.newaxis]
 
 
+def picture_shape(path: Path) -> tuple[int, int, int]:
+    """(C, H, W) of the picture in a file as it is looked at: C is 1 where it is grey, else 3."""
+    picture = _open(path, "RGB")
+    red, *others = np.moveaxis(np.asarray(picture), 2, 0)
+    grey = all(np.array_equal(red, band) for band in others)
+    return 1 if grey else 3, picture.height, picture.width
+
+
 def _open(path: Path, mode: str) -> Image:
     """The first frame of an image file, upright, on white where it is transparent, in `mode`."""
     try:

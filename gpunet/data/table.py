@@ -29,10 +29,7 @@ def parse(
     Raises:
         DataError: no lines, or one that has no finite number or known class where one must be.
     """
-    rows = [row for row in csv.reader(io.StringIO(content.decode("utf-8-sig", "replace"))) if row]
-    titled = bool(rows) and set(columns) <= set(rows[0])
-    places = [rows[0].index(column) for column in columns] if titled else range(len(columns))
-    lines = list(enumerate(rows, 1))[titled:]
+    lines, places = _lines(content, columns)
     chosen = [line for i, line in enumerate(lines, 1) if (i % EVERY == 0) == (split == "test")]
     if not chosen:
         raise DataError("table", f"{name} must have at least {EVERY} lines, got {len(lines)}")
@@ -48,6 +45,53 @@ def parse(
             )
     labels = [classes.index(row[-1]) for _, row in chosen]
     return np.array(inputs, np.float32), np.array(labels, np.int64)
+
+
+def titles(content: bytes, name: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """The columns of a table but the last, and the classes in that, sorted.
+
+    Columns are called as the first line says, unless that begins with a number.
+
+    Raises:
+        DataError: there are no lines of at least two columns.
+    """
+    rows = _rows(content)
+    if not rows or len(rows[0]) < 2:
+        got = f"{len(rows[0])} in its first line" if rows else "no lines"
+        raise DataError("table", f"{name} must have columns of features and of classes, got {got}")
+    titled = not _is_number(rows[0][0])
+    columns = rows[0][:-1] if titled else [f"column {i}" for i in range(1, len(rows[0]))]
+    return tuple(columns), tuple(sorted({row[-1] for row in rows[titled:]}))
+
+
+def last(content: bytes, name: str, columns: Sequence[str]) -> NDArray[np.float32]:
+    """The chosen columns of the last line, (1, F); what else stands in it does not matter."""
+    lines, places = _lines(content, columns)
+    if not lines:
+        raise DataError("table", f"{name} must have a line of {len(columns)} features, got none")
+    n, row = lines[-1]
+    return np.array([[_number(row, place, f"{name}:{n}") for place in places]], np.float32)
+
+
+def _rows(content: bytes) -> list[list[str]]:
+    """The lines that are not empty."""
+    return [row for row in csv.reader(io.StringIO(content.decode("utf-8-sig", "replace"))) if row]
+
+
+def _lines(content: bytes, columns: Sequence[str]) -> tuple[list[tuple[int, list[str]]], list[int]]:
+    """The lines with their numbers, without titles, and where in them the columns are."""
+    rows = _rows(content)
+    titled = bool(rows) and set(columns) <= set(rows[0])
+    places = [rows[0].index(column) if titled else i for i, column in enumerate(columns)]
+    return list(enumerate(rows, 1))[titled:], places
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
 
 
 def _number(row: Sequence[str], place: int, line: str) -> float:

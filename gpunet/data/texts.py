@@ -1,4 +1,4 @@
-"""Sentences with a label each, and sentences with their translations, as numbers in one array."""
+"""Texts in windows, sentences with a label each or with their translations: numbers in an array."""
 
 from __future__ import annotations
 
@@ -10,18 +10,36 @@ import numpy as np
 
 from gpunet.data.catalogue import describe
 from gpunet.data.dataset import Dataset
+from gpunet.errors import ArgumentError
 from gpunet.text import (
     END,
     SPECIALS,
     START,
     UNKNOWN,
     BPEVocabulary,
+    CharVocabulary,
     Vocabulary,
     WordVocabulary,
     pad,
 )
 
 ENCODING = "cp1252"  # of the sentences with labels
+
+
+def windows(name: str, text: str, characters: tuple[str, ...], length: int, split: str) -> Dataset:
+    """A text in windows that follow one another, and the characters that come next.
+
+    The first 9/10 are to train on. What is left at the end is less than a window.
+    """
+    border = 9 * len(text) // 10
+    part = text[:border] if split == "train" else text[border:]
+    if not 1 <= length < len(part):
+        rule = f"length must be at least 1 and less than the {len(part):,} characters"
+        raise ArgumentError("load", f"{rule} of {name!r}, {split}, got {length}")
+    tokens = CharVocabulary(characters).encode(part)
+    end = (len(tokens) - 1) // length * length
+    inputs, targets = tokens[:end], tokens[1 : end + 1]
+    return Dataset(name, inputs.reshape(-1, length), targets.reshape(-1, length), characters)
 
 
 def sentences(name: str, split: str, contents: Sequence[bytes], fold: int) -> Dataset:

@@ -109,11 +109,25 @@ def build_data(config: DataConfig, seed: int) -> tuple[Dataset, str, Dataset]:
 
     The name is "validation" if some is held out, else "test".
     """
-    train = data.load(config.set, "train", config.length, config.fold)
+    train = load_part(config, "train")
     if config.validation:
         train, held_out = train.split(config.validation, seed)
         return train, "validation", held_out
-    return train, "test", data.load(config.set, "test", config.length, config.fold)
+    return train, "test", load_part(config, "test")
+
+
+def load_part(config: DataConfig, split: str) -> Dataset:
+    """The "train" or the "test" part of the data of a configuration."""
+    if config.path:
+        return data.own.load(config.path, split, config.length, config.size)
+    return data.load(config.set, split, config.length, config.fold)
+
+
+def describe(config: DataConfig) -> data.Description:
+    """What is known of the data of a configuration."""
+    if config.path:
+        return data.own.describe(config.path, config.size)
+    return data.describe(config.set)
 
 
 def build_example(config: DataConfig) -> tuple[Tensor, ...]:
@@ -121,7 +135,7 @@ def build_example(config: DataConfig) -> tuple[Tensor, ...]:
 
     Pictures are black; texts have the first token that is not padding everywhere.
     """
-    known = data.describe(config.set)
+    known = describe(config)
     if known.format in ("text", "sentences", "pairs"):
         length = known.shape[0] if config.length is None else config.length
         text = Tensor(backend.cpu.full((1, length), PADDING + 1, "int64"), backend.cpu)
@@ -191,6 +205,7 @@ def build_trainer(
         ConfigError: something that does not exist, does not fit, or is out of range.
     """
     task, loader = build_task(config), build_loader(config, train)
+    task.check(model, train)
     if config.train.stateful and not hasattr(model, "read"):
         kind = type(model).__name__
         problem = f"train.stateful needs a model with read(tokens, state), got {kind}"

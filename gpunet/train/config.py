@@ -118,19 +118,41 @@ class AugmentConfig:
 
 @dataclass(frozen=True)
 class DataConfig:
-    """The data set, the fraction of its training part held out to validate, and its changes.
+    """The data to learn from, the fraction of it held out to validate, and its changes.
 
-    `workers` is how many threads make batches ahead of their use. `length` is how many characters a
-    window of a text has, 64 where it is left out. `fold` is the part that a set without a split of
-    its own is tested on, the first where it is left out.
+    Args:
+        set: a data set by its name.
+        path: or data of one's own, a folder of pictures, a table or a text; see `data.own`.
+        size: pixels of the sides that one's own pictures are scaled to; where it is left out, as
+            many as the first one has.
+        validation: the fraction of the training part that is held out.
+        workers: threads that make batches ahead of their use.
+        length: characters in a window of a text, 64 where it is left out.
+        fold: the part that a set without a split of its own is tested on, the first where it is
+            left out.
     """
 
-    set: Set
+    set: Set = ""
+    path: str = ""
+    size: Annotated[int | None, Rule("at least 1", lambda value: value >= 1)] = None
     validation: Fraction = 0.0
     augment: AugmentConfig = AugmentConfig()
     workers: NotNegative = 0
     length: Annotated[int | None, Rule("at least 1", lambda value: value >= 1)] = None
     fold: Annotated[int | None, Rule("at least 0", lambda value: value >= 0)] = None
+
+    def __post_init__(self) -> None:
+        if bool(self.set) == bool(self.path):
+            raise ValueError("must have either the name of a set, or the path of data of one's own")
+        for key in ("size",) if self.set else ("fold",):
+            if getattr(self, key) is not None:
+                kind = "set" if self.set else "path"
+                raise ValueError(f"must have no {key} beside its {kind}")
+
+    @property
+    def name(self) -> str:
+        """What people are shown."""
+        return self.set or self.path
 
 
 @dataclass(frozen=True)

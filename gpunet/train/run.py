@@ -19,23 +19,29 @@ import json
 import os
 import shutil
 import zlib
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from gpunet import text
-from gpunet.data import Dataset
+from gpunet import data, text
+from gpunet.data import Dataset, Description
 from gpunet.errors import CheckpointError, GpunetError, RunError
 from gpunet.text import Vocabulary
 from gpunet.train import checkpoint
+from gpunet.train.build import describe
 from gpunet.train.callbacks import Callback
 from gpunet.train.checkpoint import Checkpoint
 from gpunet.train.config import Config, differences, load, loads, to_toml
 from gpunet.train.trainer import Trainer
 
 CONFIG, METRICS, CHECKPOINT = "config.toml", "metrics.jsonl", "checkpoint.safetensors"
-BEST, FAILURE, VOCABULARIES = "best.safetensors", "failure.txt", "vocabularies.json"
+BEST, FAILURE = "best.safetensors", "failure.txt"
+VOCABULARIES, DESCRIPTION = "vocabularies.json", "data.json"
 # A resumed run may be another in these: they decide nothing, or what is not yet computed.
-FREE = ("device ", "checkpoints.", "diagnostics.", "watch.", "data.workers ", "train.epochs ")
+FREE = (
+    *("device ", "checkpoints.", "diagnostics.", "watch."),
+    *("data.path ", "data.workers ", "train.epochs "),  # data that moved is known by its content
+)
 
 
 class Run(Callback):
@@ -126,6 +132,22 @@ class Run(Callback):
         except ValueError as error:
             raise CheckpointError("run", f"{path} must be as it was written: {error}") from error
 
+    def description(self) -> Description:
+        """What is known of the data it was trained on, be it still there or not.
+
+        Raises:
+            CheckpointError: that of one's own data is missing or damaged.
+        """
+        if self.config.data.set:
+            return data.describe(self.config.data.set)
+        path = self.folder / DESCRIPTION
+        try:
+            found = json.loads(path.read_text("utf-8"))
+            tuples = {name: tuple(x) if type(x) is list else x for name, x in found.items()}
+            return Description(**tuples)
+        except (OSError, TypeError, ValueError) as error:
+            raise CheckpointError("run", f"{path} must be as it was written: {error}") from error
+
     @property
     def begun(self) -> bool:
         """Whether there is anything to go on with; a run may be killed before its first epoch."""
@@ -163,6 +185,9 @@ class Run(Callback):
         if vocabularies := trainer.held_out.vocabularies:
             content = text.to_json(vocabularies).encode()
             checkpoint.write_atomically(self.folder / VOCABULARIES, content)
+        if self.config.data.path:
+            known = json.dumps(asdict(describe(self.config.data)), ensure_ascii=False, indent=1)
+            checkpoint.write_atomically(self.folder / DESCRIPTION, known.encode())
 
     def on_error(self, trainer: Trainer, error: GpunetError) -> None:
         """Keeps what went wrong, for the report."""

@@ -13,7 +13,7 @@ from gpunet import data, nn
 from gpunet import functional as F
 from gpunet.autograd import Tensor, no_grad
 from gpunet.backend import Backend
-from gpunet.data import Dataset
+from gpunet.data import Dataset, Description
 from gpunet.train import metrics
 from gpunet.train.tasks.task import (
     Evaluation,
@@ -36,6 +36,7 @@ class Classification(Task):
 
     losses = (nn.CrossEntropyLoss, nn.NLLLoss, nn.MultiMarginLoss)
     figure, more_is_better = "accuracy", True
+    scores_axis = 1
     metrics: ClassVar[Mapping[str, Metric]] = {
         **{f"top_{k}_accuracy": partial(metrics.top_k_accuracy, k=k) for k in (2, 3, 5)},
         "precision": metrics.precision,
@@ -106,10 +107,9 @@ class Classification(Task):
         ]
 
     @no_grad()
-    def predict(self, model: nn.Module, data_set: str, source: str, be: Backend) -> Prediction:
+    def predict(self, model: nn.Module, known: Description, source: str, be: Backend) -> Prediction:
         """The class of the picture, or the recording, in the file `source`."""
-        known = data.describe(data_set)
-        x = Tensor(be.asarray(data.read_input(data_set, source)), be)
+        x = Tensor(be.asarray(data.read_input(known, source)), be)
         probabilities = be.to_host(F.softmax(model(x), 1).array)[0]
         return Prediction(
             known.classes[int(probabilities.argmax())],

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from gpunet import data, nn
 from gpunet.autograd import Tensor, no_grad
 from gpunet.backend import Backend
-from gpunet.data import Dataset
+from gpunet.data import Dataset, Description
 from gpunet.train.tasks.task import Evaluation, Figures, Prediction, Table, Task
 
 BAND = 0.8  # the share of the truth that should lie in the bands that are drawn and told
@@ -106,11 +106,10 @@ class Forecasting(Task):
         return [*super().pictures(model, evaluation, dataset, history, folder, seed), page]
 
     @no_grad()
-    def predict(self, model: nn.Module, data_set: str, source: str, be: Backend) -> Prediction:
+    def predict(self, model: nn.Module, known: Description, source: str, be: Backend) -> Prediction:
         """What comes after the values in the CSV file `source`, with bands of 80 %."""
-        x = Tensor(be.asarray(data.read_input(data_set, source)), be)
+        x = Tensor(be.asarray(data.read_input(known, source)), be)
         answers = be.to_host(model(x).array)[0]
-        known = data.describe(data_set)
         texts = []
         for mean, variance in answers:
             side = WIDTH * float(variance) ** 0.5

@@ -7,15 +7,23 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from gpunet import data, nn
 from gpunet import functional as F
+from gpunet import nn
 from gpunet.autograd import Tensor, no_grad
 from gpunet.backend import Backend
-from gpunet.data import DataLoader, Dataset
+from gpunet.data import DataLoader, Dataset, Description
 from gpunet.errors import ArgumentError
 from gpunet.text import CharVocabulary, stream
 from gpunet.train.checkpoint import write_atomically
-from gpunet.train.tasks.task import Carried, Evaluation, Figures, Prediction, Table, Task
+from gpunet.train.tasks.task import (
+    Carried,
+    Evaluation,
+    Figures,
+    Prediction,
+    Table,
+    Task,
+    evaluating,
+)
 
 PROMPT = 32  # characters of the held-out text that the sample goes on from
 SAMPLE = 500  # and its own
@@ -37,6 +45,7 @@ class LanguageModel(Task):
     """
 
     losses = (nn.CrossEntropyLoss,)
+    scores_axis = -1
     evaluation_batch = 100
 
     def __init__(
@@ -115,19 +124,16 @@ class LanguageModel(Task):
         written = super().pictures(model, evaluation, dataset, history, folder, seed)
         if not hasattr(model, "step"):
             return written
-        be, was_training = next(model.parameters()).backend, model.training
+        be = next(model.parameters()).backend
         prompt = CharVocabulary(dataset.classes).decode(dataset.inputs[0, :PROMPT])
-        model.eval()
-        try:
+        with evaluating(model):
             text = prompt + "".join(self.write(model, dataset.classes, prompt, SAMPLE, be))
-        finally:
-            model.train(was_training)
         write_atomically(folder / "sample.txt", text.encode())
         return [*written, folder / "sample.txt"]
 
-    def predict(self, model: nn.Module, data_set: str, source: str, be: Backend) -> Prediction:
+    def predict(self, model: nn.Module, known: Description, source: str, be: Backend) -> Prediction:
         """The character after the text `source`."""
-        classes, state = data.describe(data_set).classes, None
+        classes, state = known.classes, None
         step, tokens = _begin("predict", model, classes, source, be)
         with no_grad():
             for t in range(tokens.shape[1]):

@@ -13,7 +13,7 @@ from gpunet import data, nn
 from gpunet import functional as F
 from gpunet.autograd import Tensor, no_grad
 from gpunet.backend import Backend
-from gpunet.data import Dataset
+from gpunet.data import Dataset, Description
 from gpunet.train.tasks.task import (
     Evaluation,
     Figures,
@@ -34,6 +34,7 @@ class Segmentation(Task):
 
     losses = (nn.CrossEntropyLoss, nn.NLLLoss)
     figure, more_is_better = "dice", True
+    scores_axis = 1
     shares = frozenset({"dice", "iou"})
     evaluation_batch = 8
 
@@ -97,10 +98,9 @@ class Segmentation(Task):
         ]
 
     @no_grad()
-    def predict(self, model: nn.Module, data_set: str, source: str, be: Backend) -> Prediction:
+    def predict(self, model: nn.Module, known: Description, source: str, be: Backend) -> Prediction:
         """The share of each class in the pixels of the picture in the file `source`."""
-        known = data.describe(data_set)
-        x = Tensor(be.asarray(data.read_input(data_set, source)), be)
+        x = Tensor(be.asarray(data.read_input(known, source)), be)
         found = be.to_host(model(x).array.argmax(1))
         shares = np.bincount(found.ravel(), minlength=len(known.classes)) / found.size
         most = int(shares[1:].argmax()) + 1

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar
@@ -11,7 +12,8 @@ from typing import Any, ClassVar
 from gpunet import nn
 from gpunet.autograd import Tensor, no_grad
 from gpunet.backend import Backend
-from gpunet.data import DataLoader, Dataset
+from gpunet.data import DataLoader, Dataset, Description
+from gpunet.errors import ArgumentError
 from gpunet.text import Vocabulary
 
 Figures = dict[str, float]
@@ -60,6 +62,7 @@ class Task(ABC):
         losses: the classes of `nn` that fit. metrics: what may be asked for beside the figures.
         figure: the figure that decides which epoch is best. more_is_better: which way.
         shares: figures in [0, 1] that are shown as per cent.
+        scores_axis: of a model's outputs, the one with a score for each class of the data, if any.
         evaluation_batch: examples evaluated at a time.
         vocabularies: those of the data set it was trained on; `predict` takes texts apart by them.
     """
@@ -69,6 +72,7 @@ class Task(ABC):
     figure: ClassVar[str] = "loss"
     more_is_better: ClassVar[bool] = False
     shares: ClassVar[frozenset[str]] = frozenset()
+    scores_axis: ClassVar[int | None] = None
     evaluation_batch: ClassVar[int] = 1000
 
     vocabularies: tuple[Vocabulary, ...] = ()
@@ -76,6 +80,21 @@ class Task(ABC):
     def __init__(self, criterion: nn.Module | None = None, measured: Sequence[str] = ()):
         self.criterion = criterion or self.losses[0]()
         self.measured = tuple(measured)
+
+    def check(self, model: nn.Module, dataset: Dataset) -> None:
+        """Tries a model on one example, to know before hours of training that it fits the data.
+
+        Raises:
+            ArgumentError: its scores are not those of the classes there are.
+        """
+        if self.scores_axis is None:
+            return
+        x, _ = next(self._batches(dataset.subset([0]), next(model.parameters()).backend))
+        with evaluating(model):
+            found = model(x).shape[self.scores_axis]
+        if found != len(dataset.classes):
+            rule = f"model must give a score for each of the {len(dataset.classes)} classes"
+            raise ArgumentError(type(self).__name__, f"{rule} of {dataset.name!r}, got {found}")
 
     @abstractmethod
     def loss(self, model: nn.Module, x: Tensor, t: Tensor) -> tuple[Tensor, Figures]:
@@ -96,13 +115,8 @@ class Task(ABC):
 
     def evaluate(self, model: nn.Module, dataset: Dataset, be: Backend) -> Evaluation:
         """Runs the model over a data set, in evaluation mode; the mode is put back after."""
-        was_training = model.training
-        model.eval()
-        try:
-            with no_grad():
-                result = self.measure(model, self._batches(dataset, be))
-        finally:
-            model.train(was_training)
+        with evaluating(model):
+            result = self.measure(model, self._batches(dataset, be))
         for name in self.measured:
             result.figures[name] = self.metric(name, result.outputs, dataset)
         return result
@@ -141,9 +155,21 @@ class Task(ABC):
 
         return [viz.learning_curve(history, folder / "learning_curve.png")]
 
-    def predict(self, model: nn.Module, data_set: str, source: str, be: Backend) -> Prediction:
-        """The answer of a model trained on `data_set` to what the user gave: a file, a text, ..."""
+    def predict(self, model: nn.Module, known: Description, source: str, be: Backend) -> Prediction:
+        """The answer to what the user gave, a file or a text, of a model trained on such data."""
         raise NotImplementedError(f"{type(self).__name__} has no predictions yet")
+
+
+@contextmanager
+def evaluating(model: nn.Module) -> Iterator[None]:
+    """Inside, a model is in evaluation mode and nothing is recorded."""
+    was_training = model.training
+    model.eval()
+    try:
+        with no_grad():
+            yield
+    finally:
+        model.train(was_training)
 
 
 def layer_pictures(model: nn.Module, image: Any, folder: Path) -> list[Path]:

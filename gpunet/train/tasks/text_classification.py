@@ -8,15 +8,15 @@ from typing import Any
 
 import numpy as np
 
-from gpunet import data, nn
 from gpunet import functional as F
+from gpunet import nn
 from gpunet.autograd import Tensor, no_grad
 from gpunet.backend import Backend
-from gpunet.data import Dataset
+from gpunet.data import Dataset, Description
 from gpunet.errors import DataError
 from gpunet.text import PADDING, UNKNOWN
 from gpunet.train.tasks.classification import Classification
-from gpunet.train.tasks.task import Evaluation, Prediction, Task
+from gpunet.train.tasks.task import Evaluation, Prediction, Task, evaluating
 
 SHOWN = 5  # sentences under each heading of the page
 
@@ -41,9 +41,7 @@ class TextClassification(Classification):
         targets, probabilities, classes = dataset.targets, evaluation.outputs, dataset.classes
         answers, be = probabilities.argmax(1), next(model.parameters()).backend
         sections: dict[str, list[viz.Sentence]] = {}
-        was_training = model.training
-        model.eval()
-        try:
+        with evaluating(model):
             for heading, chosen in _choose(targets, probabilities, seed).items():
                 sections[heading] = []
                 for i in chosen:
@@ -53,8 +51,6 @@ class TextClassification(Classification):
                     words = [dataset.vocabularies[0].tokens[n] for n in tokens]
                     say = contributions(model, tokens, int(answers[i]), be)
                     sections[heading].append(viz.Sentence(words, say, said + truth))
-        finally:
-            model.train(was_training)
         matrix = folder / "confusion_matrix.png"
         return [
             *Task.pictures(self, model, evaluation, dataset, history, folder, seed),
@@ -63,9 +59,9 @@ class TextClassification(Classification):
         ]
 
     @no_grad()
-    def predict(self, model: nn.Module, data_set: str, source: str, be: Backend) -> Prediction:
+    def predict(self, model: nn.Module, known: Description, source: str, be: Backend) -> Prediction:
         """The class of the text `source`."""
-        classes, (words,) = data.describe(data_set).classes, self.vocabularies
+        classes, (words,) = known.classes, self.vocabularies
         tokens = words.encode(source)
         if not len(tokens):
             raise DataError("predict", f"text must have at least one word, got {source!r}")

@@ -13,11 +13,19 @@ from gpunet import functional as F
 from gpunet import nn
 from gpunet.autograd import Tensor, no_grad
 from gpunet.backend import Backend
-from gpunet.data import Dataset
+from gpunet.data import Dataset, Description
 from gpunet.errors import ArgumentError, DataError
 from gpunet.text import END, PADDING, START, Vocabulary, beam_search, bleu, generate, shift
 from gpunet.train.checkpoint import write_atomically
-from gpunet.train.tasks.task import Evaluation, Figures, Metric, Prediction, Table, Task
+from gpunet.train.tasks.task import (
+    Evaluation,
+    Figures,
+    Metric,
+    Prediction,
+    Table,
+    Task,
+    evaluating,
+)
 
 Tokens = list[int]
 
@@ -99,19 +107,16 @@ class Translation(Task):
         from gpunet import viz
 
         written = super().pictures(model, evaluation, dataset, history, folder, seed)
-        be, was_training = next(model.parameters()).backend, model.training
+        be = next(model.parameters()).backend
         sample = np.random.Generator(np.random.Philox(seed)).permutation(len(dataset))[:SAMPLE]
         chosen = dataset.subset(np.sort(sample))
-        model.eval()
-        try:
+        with evaluating(model):
             found = [search(model, x[x != PADDING], be) for x in chosen.inputs]
             pairs = [
                 viz.Looked(*_looked(model, x[x != PADDING], tokens, chosen.vocabularies, be))
                 for x, tokens in zip(chosen.inputs, found, strict=True)
                 if 0 < len(tokens) <= READABLE
             ][:PICTURES]
-        finally:
-            model.train(was_training)
         lines = [
             f"source       {source}\nreference    {reference}\ntranslation  {translation}\n"
             for source, reference, translation in zip(
@@ -128,7 +133,7 @@ class Translation(Task):
         return written
 
     @no_grad()
-    def predict(self, model: nn.Module, data_set: str, source: str, be: Backend) -> Prediction:
+    def predict(self, model: nn.Module, known: Description, source: str, be: Backend) -> Prediction:
         """The translation of the text `source`, the best of several beams."""
         words, target = self.vocabularies
         tokens = words.encode(source)
