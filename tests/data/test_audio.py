@@ -70,7 +70,7 @@ def test_another_sample_rate_is_refused_with_a_remedy(tmp_path) -> None:
     file = tmp_path / "a.wav"
     file.write_bytes(wav(bytes(100), 44100))
     with pytest.raises(DataError) as caught:
-        data.read_input("spoken_digits", file)
+        data.read_input(data.describe("spoken_digits"), file)
     assert str(caught.value) == (
         f"read_wav: {file} must have 8000 samples a second, got 44100; "
         "convert it, for example with `sox IN.wav -r 8000 OUT.wav`"
@@ -188,7 +188,9 @@ def test_recordings_become_pictures(spoken, tmp_path) -> None:
         file = Path(archive.extract("digits-master/recordings/1_ann_5.wav", tmp_path))
     expected = data.log_mel(data.read_wav(file)[0], 8000)
     np.testing.assert_array_equal(train.inputs[2], expected)
-    np.testing.assert_array_equal(data.read_input("spoken_digits", file), expected[None])
+    np.testing.assert_array_equal(
+        data.read_input(data.describe("spoken_digits"), file), expected[None]
+    )
 
 
 def test_an_archive_of_other_sounds_is_refused(spoken, mirrors) -> None:

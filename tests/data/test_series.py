@@ -82,10 +82,10 @@ def test_a_set_of_one_series(cache, monkeypatch, tmp_path) -> None:
     with pytest.raises(ArgumentError, match="length is for a text in windows, got 8"):
         data.load(name, "test", 8)
 
-    np.testing.assert_array_equal(data.read_input(name, file)[0, :, 0], np.arange(35, 40) / 4)
+    np.testing.assert_array_equal(data.read_input(known, file)[0, :, 0], np.arange(35, 40) / 4)
     short = tmp_path / "short.csv"
     short.write_text("\n".join(DAYS.splitlines()[:5]))
     with pytest.raises(DataError, match=r"short\.csv must have at least 5 values, got 4"):
-        data.read_input(name, short)
+        data.read_input(known, short)
     with pytest.raises(DataError, match=r"none\.csv must be readable, got: No such file"):
-        data.read_input(name, tmp_path / "none.csv")
+        data.read_input(known, tmp_path / "none.csv")

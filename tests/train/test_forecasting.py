@@ -149,13 +149,10 @@ def test_pictures(trainer, tmp_path) -> None:
 def test_a_prediction_has_a_band_for_each_step(trainer, tmp_path) -> None:
     file = tmp_path / "recent.csv"
     values = waves("test").inputs[0, :, 0]
-    shorter = replace(CATALOGUE["daily_min_temperatures"], shape=(12, 1))
+    known = CATALOGUE["daily_min_temperatures"]
     file.write_text("day,value\n" + "".join(f"{i},{v}\n" for i, v in enumerate(values)))
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(CATALOGUE, "daily_min_temperatures", shorter)
-        answer = trainer.task.predict(
-            trainer.model, "daily_min_temperatures", str(file), backend.cpu
-        )
+    shorter = replace(known, shape=(12, 1))
+    answer = trainer.task.predict(trainer.model, shorter, str(file), backend.cpu)
     with gpunet.no_grad():
         (mean, variance), *_ = trainer.model(gpunet.tensor(values[None, :, None])).numpy()[0]
     side = 1.2816 * variance**0.5
@@ -165,7 +162,7 @@ def test_a_prediction_has_a_band_for_each_step(trainer, tmp_path) -> None:
     assert answer.answer.endswith(" °C")
     assert not answer.probabilities
     with pytest.raises(DataError, match="must have at least 28 values, got 12"):
-        trainer.task.predict(trainer.model, "daily_min_temperatures", str(file), backend.cpu)
+        trainer.task.predict(trainer.model, known, str(file), backend.cpu)
 
 
 @needs.compiler

@@ -5,7 +5,7 @@ import pytest
 
 import gpunet
 from gpunet import backend, models, nn
-from gpunet.data import DataLoader, Dataset
+from gpunet.data import DataLoader, Dataset, Description
 from gpunet.errors import ArgumentError, DataError
 from gpunet.optim import AdamW
 from gpunet.train import Trainer
@@ -150,13 +150,10 @@ def test_writing(trainer) -> None:
         trainer.task.write(model, LETTERS, "a", 3, backend.cpu, -1.0)  # before anything is drawn
 
 
-def test_a_prediction_is_the_next_character(trainer, monkeypatch) -> None:
-    class Known:
-        classes = LETTERS
-
-    monkeypatch.setattr("gpunet.train.tasks.language_model.data.describe", lambda name: Known)
+def test_a_prediction_is_the_next_character(trainer) -> None:
+    known = Description(shape=(8,), classes=LETTERS, digests={}, format="text")
     model = trainer.model.eval()
-    answer = trainer.task.predict(model, "abc", "abc\nab", backend.cpu)
+    answer = trainer.task.predict(model, known, "abc\nab", backend.cpu)
     assert answer.answer == "'c'"
     assert set(answer.probabilities) == {"'\\n'", "'a'", "'b'", "'c'"}
     with gpunet.no_grad():
@@ -164,7 +161,7 @@ def test_a_prediction_is_the_next_character(trainer, monkeypatch) -> None:
     p = np.exp(last.astype(np.float64))
     np.testing.assert_allclose(list(answer.probabilities.values()), p / p.sum(), atol=1e-6)
     with pytest.raises(ArgumentError, match="predict: prompt must have at least one character"):
-        trainer.task.predict(model, "abc", "", backend.cpu)
+        trainer.task.predict(model, known, "", backend.cpu)
 
 
 @needs.compiler

@@ -8,7 +8,7 @@ from PIL import Image
 
 import gpunet
 from gpunet import backend, models, nn
-from gpunet.data import DataLoader, Dataset
+from gpunet.data import DataLoader, Dataset, describe
 from gpunet.optim import AdamW
 from gpunet.train import Trainer
 from gpunet.train.config import TrainConfig
@@ -121,6 +121,8 @@ def test_a_prediction_is_the_share_of_each_class(tmp_path) -> None:
     picture = np.zeros((256, 256), np.uint8)
     picture[:64] = 255
     Image.fromarray(picture).save(tmp_path / "cells.png")
-    answer = Segmentation().predict(Bright(), "nuclei", str(tmp_path / "cells.png"), backend.cpu)
+    answer = Segmentation().predict(
+        Bright(), describe("nuclei"), str(tmp_path / "cells.png"), backend.cpu
+    )
     assert answer.answer == "25.0% nucleus"
     assert answer.probabilities == {"background": 0.75, "nucleus": 0.25}

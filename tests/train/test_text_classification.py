@@ -5,7 +5,7 @@ import pytest
 
 import gpunet
 from gpunet import backend, models, nn, text
-from gpunet.data import DataLoader, Dataset
+from gpunet.data import DataLoader, Dataset, Description
 from gpunet.errors import DataError
 from gpunet.optim import AdamW
 from gpunet.text import SPECIALS
@@ -82,18 +82,14 @@ def test_pictures(trainer, tmp_path) -> None:
     assert all(module.training for module in trainer.model.modules())
 
 
-def test_a_prediction(trainer, monkeypatch) -> None:
-    class Known:
-        classes = CLASSES
-
-    name = "gpunet.train.tasks.text_classification.data.describe"
-    monkeypatch.setattr(name, lambda name: Known)
+def test_a_prediction(trainer) -> None:
+    known = Description(shape=(4,), classes=CLASSES, digests={}, format="sentences")
     task, model = TextClassification(), trainer.model.eval()
     task.vocabularies = (WORDS,)
     for said, expected in (("it is a good film", "positive"), ("a bad λ", "negative")):
-        answer = task.predict(model, "films", said, backend.cpu)
+        answer = task.predict(model, known, said, backend.cpu)
         assert answer.answer == expected
         assert answer.probabilities[expected] > 0.5
         assert sum(answer.probabilities.values()) == pytest.approx(1)
     with pytest.raises(DataError, match="predict: text must have at least one word, got ''"):
-        task.predict(model, "films", "", backend.cpu)
+        task.predict(model, known, "", backend.cpu)

@@ -8,7 +8,7 @@ import pytest
 
 import gpunet
 from gpunet import backend, models, nn, text
-from gpunet.data import DataLoader, Dataset
+from gpunet.data import DataLoader, Dataset, Description
 from gpunet.errors import ArgumentError, CheckpointError, DataError, MissingPackageError
 from gpunet.optim import AdamW
 from gpunet.text import END, PADDING, SPECIALS, START
@@ -158,10 +158,11 @@ def test_pictures_and_translations(trainer, tmp_path) -> None:
 def test_a_prediction(trainer) -> None:
     model, task = trainer.model.eval(), Translation()
     task.vocabularies = trainer.held_out.vocabularies
-    assert task.predict(model, "letters", "a  b c", backend.cpu).answer == "3 2 1"
-    assert task.predict(model, "letters", "a λ", backend.cpu).answer  # unknown, and no error
+    known = Description(shape=(4,), classes=(), digests={}, format="pairs")
+    assert task.predict(model, known, "a  b c", backend.cpu).answer == "3 2 1"
+    assert task.predict(model, known, "a λ", backend.cpu).answer  # unknown, and no error
     with pytest.raises(DataError, match="predict: text must have at least one word, got ' '"):
-        task.predict(model, "letters", " ", backend.cpu)
+        task.predict(model, known, " ", backend.cpu)
 
 
 def test_a_run_keeps_the_vocabularies(trainer, tmp_path) -> None:

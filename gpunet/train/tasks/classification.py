@@ -91,16 +91,21 @@ class Classification(Task):
         folder: Path,
         seed: int,
     ) -> list[Path]:
-        """Learning curve, confusion matrix, a page of predictions, and what layers see."""
+        """Learning curve and confusion matrix; of pictures, predictions and filters, too."""
         from gpunet import viz
 
         targets, probabilities, classes = dataset.targets, evaluation.outputs, dataset.classes
         matrix, page = folder / "confusion_matrix.png", folder / "predictions.png"
+        written = [
+            *super().pictures(model, evaluation, dataset, history, folder, seed),
+            viz.confusion_matrix(targets, probabilities.argmax(1), classes, matrix),
+        ]
+        if dataset.inputs.ndim != 4:
+            return written
         sections = viz.choose(targets, probabilities, PICTURES, seed)
         return [
-            *super().pictures(model, evaluation, dataset, history, folder, seed),
+            *written,
             *layer_pictures(model, dataset.inputs[0], folder),
-            viz.confusion_matrix(targets, probabilities.argmax(1), classes, matrix),
             viz.prediction_page(
                 dataset.inputs, targets, probabilities, classes, page, sections=sections
             ),
@@ -108,7 +113,7 @@ class Classification(Task):
 
     @no_grad()
     def predict(self, model: nn.Module, known: Description, source: str, be: Backend) -> Prediction:
-        """The class of the picture, or the recording, in the file `source`."""
+        """The class of the picture, the recording or the last line in the file `source`."""
         x = Tensor(be.asarray(data.read_input(known, source)), be)
         probabilities = be.to_host(F.softmax(model(x), 1).array)[0]
         return Prediction(
