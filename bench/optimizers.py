@@ -7,7 +7,7 @@ step. 670k parameters stay in a cache of 32 MB, where the copy is bound by nothi
 by other things, too. On two cores of a virtual machine (EPYC 7003), with others at work on it:
 
 - The root and the quotient of 8 elements took 2.7 ns one after the other, the whole loop of Adam
-  2.9 ns over data in the L2 cache. For 670k parameters on two cores that is 120 µs, the copy took
+  2.9 ns over data in the L3 cache. For 670k parameters on two cores that is 120 µs, the copy took
   140 to 170. So arithmetic alone is no reason to stay behind the copy.
 - To wake the second thread took the first 20 µs, and the second began after 40.
 - Python took 20 µs for six parameters, and more where their data had displaced its own.

@@ -103,7 +103,7 @@ def test_every_key_is_read(digits):
         name="digits",
         seed=7,
         device="cuda:1",
-        data=DataConfig("digits", 0.1, AugmentConfig(shift=1.0, rotate=12.5)),
+        data=DataConfig("digits", validation=0.1, augment=AugmentConfig(shift=1.0, rotate=12.5)),
         model=ModelConfig(
             layers=(
                 LayerConfig("Flatten", {}),
@@ -124,7 +124,7 @@ def test_defaults(tmp_path):
     file.write_text(MINIMAL)
     config = load(str(file))
     assert (config.seed, config.device) == (1, "auto")
-    assert config.data == DataConfig("mnist", 0.0, AugmentConfig(), 0)
+    assert config.data == DataConfig("mnist")
     assert config.model == ModelConfig((LayerConfig("Flatten"),), init="default")
     assert config.optimizer.arguments == {}
     assert (config.task, config.loss, config.schedule) == ("classification", None, None)
