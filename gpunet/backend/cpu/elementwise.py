@@ -80,7 +80,7 @@ def _shared(ufunc: np.ufunc, operands: tuple[Any, ...], out: Array) -> Array:
 
 def _in_order(x: Any, size: int) -> Any:
     """x, or a copy if it lies across: reading it once in tiles is far quicker."""
-    if isinstance(x, np.ndarray) and x.size == size and across(x) is not None:
+    if across(x) is not None and x.size == size:
         y = cache.empty(x.shape, x.dtype)
         write((y, x))
         return y

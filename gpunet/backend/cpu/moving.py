@@ -20,8 +20,9 @@ def write(*pairs: tuple[Array, Any]) -> None:
     """
     tasks: list[threads.Task] = []
     for out, x in pairs:
-        tiled = out.size >= PLAIN and getattr(x, "dtype", None) == out.dtype
-        axis = across(x) if tiled and out.strides[-1] == out.itemsize else None
+        axis = across(x) if out.size >= PLAIN else None
+        if axis is not None and (x.dtype != out.dtype or out.strides[-1] != out.itemsize):
+            axis = None
         if axis is None:
             tasks += [(assign, piece) for piece in cut((out, x), out.shape)]
         else:
@@ -37,10 +38,12 @@ def assign(out: Array, x: Any) -> None:
         np.copyto(out, x, casting="unsafe")
 
 
-def across(x: Array) -> int | None:
-    """The axis along which x is contiguous, where that is not the last one."""
+def across(x: Any) -> int | None:
+    """The axis along which x is contiguous, if x is an array and that axis is not the last."""
+    if not isinstance(x, np.ndarray) or x.ndim < 2 or x.shape[-1] == 1:
+        return None
     size = x.itemsize
-    if x.strides[-1] == size or x.shape[-1] == 1 or size not in (4, 8):
+    if x.strides[-1] == size or size not in (4, 8):
         return None
     runs = (i for i, n in enumerate(x.shape) if x.strides[i] == size and n * size >= RUN)
     return next(runs, None)

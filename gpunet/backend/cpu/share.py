@@ -1,4 +1,4 @@
-"""Shares the rows of large arrays out over the threads, in pieces that stay in a cache.
+"""Shares the rows of large arrays out over the threads, in a few dozen pieces.
 
 Where the pieces begin depends on the shape alone, never on the number of threads, so neither do the
 results, to the last bit.
@@ -15,8 +15,8 @@ import numpy as np
 from gpunet.backend.base import Array
 from gpunet.backend.cpu import threads
 
-PIECE = 1 << 16  # elements a thread takes at a time
-PIECES = 32  # of an array, at most, where they need not stay in a cache
+PIECE = 1 << 16  # elements a thread takes at a time, or more of a large array,
+PIECES = 32  # which has no more pieces than this: each costs some microseconds of Python
 PLAIN = 1 << 17  # elements from which it pays to share out what NumPy does with them
 # Elements from which it pays to wake the other threads; in float64 one costs ten times as much.
 WORTHWHILE = {np.dtype("float32"): 1 << 17, np.dtype("float64"): 1 << 14}
@@ -38,7 +38,7 @@ def share(
     if rows * columns * cost < WORTHWHILE[dtype]:
         call(*arrays, 0, rows, *rest)
         return
-    piece = max(1, PIECE // (columns * cost))
+    piece = max(1, PIECE // (columns * cost), -(-rows // PIECES))
     tasks = [
         (call, (*arrays, start, min(start + piece, rows), *rest)) for start in range(0, rows, piece)
     ]

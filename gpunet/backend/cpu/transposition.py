@@ -7,23 +7,30 @@ of both arrays whole cache lines are touched, one behind the other.
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
-from numba import carray
+from numba import carray, types
 
 from gpunet.backend.base import Array
 from gpunet.backend.cpu import threads
 from gpunet.backend.cpu.jit import ByDtype, T, kernel
+from gpunet.backend.cpu.share import PIECES
 from gpunet.backend.cpu.tile import CACHE_LINE, VECTOR_BYTES, transpose, workspace
 
 SLABS = 8  # cache lines across a tile
 DEPTH = 256  # elements along the source in a tile: with 8 slabs, 128 KiB
-PIECES = 32  # that the threads share out, at most
 
 LANES = ByDtype(float32=CACHE_LINE // 4, float64=CACHE_LINE // 8)
 transpose_lines = transpose[max(1, CACHE_LINE // VECTOR_BYTES)]
 
 
-@kernel
+def _signature(dtype: Any) -> Any:
+    source = types.Array(dtype, 4, "A", readonly=True, aligned=False)
+    return types.void(source, types.Array(dtype, 4, "A"), types.int64, types.int64)
+
+
+@kernel(signature=_signature)
 def _turn(x, y, start, stop):
     """y = x in the strips from `start` to `stop`.
 
