@@ -36,7 +36,7 @@ def _exp_small(r):
 
 @kernel(inline=True)
 def _exp_parts(x):
-    """e^r with r = x − n·ln 2, and 1.5·2^23 + n, whose low bits are those of n = round(x / ln 2)."""
+    """e^r and 1.5·2^23 + n, whose low bits are n = round(x / ln 2); r = x − n·ln 2."""
     t = x * 1.44269504 + 12582912.0
     n = t - 12582912.0
     r = x - n * 0.693359375

@@ -76,7 +76,9 @@ def _part(x: Any, axis: int, part: slice) -> Any:
     """x cut along an axis counted from behind, or as it is where it would be broadcast."""
     if _ndim(x) < -axis or x.shape[axis] == 1:
         return x
-    return x[(..., part, *[slice(None)] * (-axis - 1))]
+    behind = (slice(None),) * (-axis - 1)
+    key = (..., part, *behind)
+    return x[key]
 
 
 def _ndim(x: Any) -> int:

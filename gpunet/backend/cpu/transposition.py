@@ -1,8 +1,8 @@
 """Copies of arrays whose last axis is not the one that lies close in memory, tile by tile.
 
 Element by element, such a copy would take a cache line for each, from memory far apart. Here a part
-of the source is transposed in registers into a workspace in the L2 cache, and copied out from there:
-of both arrays whole cache lines are touched, one behind the other.
+of the source is transposed in registers into a workspace in the L2 cache, and copied out from
+there: of both arrays whole cache lines are touched, one behind the other.
 """
 
 from __future__ import annotations
