@@ -105,7 +105,7 @@ OPERATIONS = {
         (PICTURES,), lambda f, x: f.batch_norm(x, None, None, training=True), None, 8 * PLANES
     ),
     "op-max_pool2d": Operation((PICTURES,), lambda f, x: f.max_pool2d(x, 2), _pooled, 5 * PLANES),
-    "op-transpose": Operation((X,), lambda f, x: f.clone(x.T), lambda x: x.T.copy(), 8 * N),
+    "op-transpose": Operation((X,), lambda f, x: x.T.contiguous(), lambda x: x.T.copy(), 8 * N),
     "op-cat": Operation(
         (X, X), lambda f, x, y: f.cat([x, y]), lambda x, y: np.concatenate([x, y]), 16 * N
     ),

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import importlib
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from typing import Any
 
 Array = Any  # numpy.ndarray or cupy.ndarray, C or strided, of the backend's own device
@@ -95,6 +96,13 @@ class Backend(ABC):
     @abstractmethod
     def full(self, shape: Shape, value: float, dtype: DType) -> Array:
         """C-contiguous array filled with `value`."""
+
+    def concatenate(self, arrays: Sequence[Array], axis: int) -> Array:
+        """Arrays of one dtype, one behind the other along an axis."""
+        shape = list(arrays[0].shape)
+        shape[axis] = sum([x.shape[axis] for x in arrays])
+        out = self.empty(tuple(shape), arrays[0].dtype)
+        return self.xp.concatenate(arrays, axis, out=out)
 
     @abstractmethod
     def owns(self, array: Any) -> bool:

@@ -34,9 +34,8 @@ class Cat(Op):
         self.axis = axis
 
     def forward(self, be: Backend, *xs: Array) -> Array:
-        shape, self.lengths = list(xs[0].shape), [x.shape[self.axis] for x in xs]
-        shape[self.axis] = sum(self.lengths)
-        return be.xp.concatenate(xs, self.axis, out=be.empty(tuple(shape), xs[0].dtype))
+        self.lengths = [x.shape[self.axis] for x in xs]
+        return be.concatenate(xs, self.axis)
 
     def backward(self, be: Backend, g: Array) -> Any:
         keys = _cuts(self.axis, self.lengths)
@@ -48,10 +47,8 @@ class Stack(Op):
         self.axis = axis
 
     def forward(self, be: Backend, *xs: Array) -> Array:
-        shape, key = xs[0].shape, (*[ALL] * self.axis, None)
-        shape = (*shape[: self.axis], len(xs), *shape[self.axis :])
-        out = be.empty(shape, xs[0].dtype)
-        return be.xp.concatenate([x[key] for x in xs], self.axis, out=out)
+        key = (*[ALL] * self.axis, None)
+        return be.concatenate([x[key] for x in xs], self.axis)
 
     def backward(self, be: Backend, g: Array) -> Any:
         parts = be.xp.moveaxis(g, self.axis, 0)

@@ -2,8 +2,10 @@
 
 import ctypes
 import gc
+import os
 import pickle
 import random
+import subprocess
 import sys
 import threading
 
@@ -63,6 +65,23 @@ def test_memory_of_a_dead_array_is_handed_out_again(cache) -> None:
     assert cache.unused == cache.allocated == SMALL
     assert address(cache.empty((SMALL // 8,), "float64")) == before
     assert cache.allocated == SMALL
+
+
+FORK = """
+import os
+from gpunet.backend.cpu.memory import SMALL, BufferCache
+array = BufferCache().empty((SMALL,), "uint8")
+array.fill(7)
+child = os.fork()
+array.fill(8) if child == 0 else os.waitpid(child, 0)
+print(set(array.tolist()))
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this system")
+def test_a_forked_process_writes_into_memory_of_its_own() -> None:
+    done = subprocess.run([sys.executable, "-c", FORK], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["{8}", "{7}"]
 
 
 # --- what keeps an array's memory

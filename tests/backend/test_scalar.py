@@ -41,19 +41,22 @@ def _erf(x: np.ndarray) -> np.ndarray:
 
 
 EXACT = {"exp": np.exp, "log": np.log, "sigmoid": _sigmoid, "tanh": np.tanh, "erf": _erf}
+EXACT |= {"exp_gradual": np.exp, "log_anywhere": np.log}
 
 
 def ulps(got: np.ndarray, exact: np.ndarray) -> np.ndarray:
     """The error in units of the last float32 place of the exact value."""
     _, exponent = np.frexp(exact)
-    return np.abs(got - exact) / np.ldexp(1.0, exponent - 24)
+    return np.abs(got - exact) / np.ldexp(1.0, np.maximum(exponent - 24, -149))
 
 
 @pytest.mark.parametrize(
     ("name", "limit", "worst"),
     [
         ("exp", 2, [26.716946, -59.923176, -86.97195, 88.72283]),
+        ("exp_gradual", 2, [26.716946, -87.3, -87.4, -103.2, -103.9, 88.72283]),
         ("log", 2, [1.4136420, SMALLEST, 1.0, 3.4e38]),
+        ("log_anywhere", 2, [1.4136420, SMALLEST, SMALLEST / 2, 2.0**-149, 1.0, 3.4e38]),
         ("sigmoid", 4, [7.859211, -16.635704, -87.3]),
         ("tanh", 6, [5.126039, 7.657699e-17, 20.0, -0.0]),
         ("erf", 9, [3.9008439, 2.64726e-36, -1.0, 0.0]),
@@ -64,7 +67,7 @@ def test_accuracy(name, limit, worst) -> None:
     with np.errstate(all="ignore"):
         exact = EXACT[name](x.astype("float64"))
     # Results that float32 holds in full precision; what happens beyond is tested below.
-    low = 2.0**-125.5 if name == "exp" else SMALLEST
+    low = {"exp": 2.0**-125.5, "exp_gradual": 2.0**-149}.get(name, SMALLEST)
     sound = (np.abs(exact) >= low) & (np.abs(exact) <= np.finfo(FLOAT32).max)
     sound &= np.abs(x) >= FULL_PRECISION.get(name, 0)
     sound &= (x >= SMALLEST) if name == "log" else True
@@ -82,6 +85,9 @@ def test_accuracy(name, limit, worst) -> None:
         ("tanh", [0], [0]),
         ("erf", [0], [0]),
         ("log", [1], [0]),
+        ("exp_gradual", [0, -0.0, -np.inf, np.inf, 88.73, -104], [1, 1, 0, np.inf, np.inf, 0]),
+        ("log_anywhere", [1, 0, -0.0, np.inf], [0, -np.inf, -np.inf, np.inf]),
+        ("log_anywhere", [-1, -1e-45, -np.inf], [np.nan, np.nan, np.nan]),
     ],
 )
 def test_edges(name, x, expected) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from gpunet import backend
 from gpunet.backend.cpu import activation, dropout, reduction, share, softmax, threads
 
 rng = np.random.default_rng(0)
@@ -67,6 +68,70 @@ def test_many_threads_give_the_bits_of_one(call, dtype, tasks, monkeypatch) -> N
     same = result() == shared  # a name: pytest would spell out how long texts differ
     assert same
     assert len(tasks) == 1
+
+
+LABELS = np.random.default_rng(0).integers(0, COLUMNS, ROWS)
+ROW_NUMBERS = np.random.default_rng(0).integers(0, 50, ROWS)
+be = backend.cpu
+PLAIN_CALLS: dict[str, Callable[[Any], Any]] = {
+    "add": lambda of: be.xp.add(of(X), of(GY)),
+    "add, one transposed": lambda of: be.xp.add(of(X), of(GY.T.copy()).T),
+    "add, strided": lambda of: be.xp.add(of(X)[:, ::-1], of(GY)),
+    "add, broadcast": lambda of: be.xp.add(of(X), of(BIAS)),
+    "add, short axes first": lambda of: be.xp.add(of(X).reshape(3, 1, -1), of(GY).reshape(3, -1)),
+    "number": lambda of: be.xp.multiply(2.5, of(X)),
+    "compare": lambda of: be.xp.greater(of(X), of(GY)),
+    "sine": lambda of: be.xp.sin(of(X)),
+    "exp": lambda of: be.xp.exp(of(X)),
+    "exp, strided": lambda of: be.xp.exp(of(X)[:, ::-1]),
+    "log": lambda of: be.xp.log(of(P)),
+    "copy": lambda of: be.copy(of(X)),
+    "copy, transposed": lambda of: be.copy(of(X).T),
+    "cast": lambda of: be.cast(of(X), "float16"),
+    "full": lambda of: be.full(X.shape, 7, of(X).dtype),
+    "concatenate": lambda of: be.concatenate([of(X), of(GY)], 0),
+    "concatenate columns": lambda of: be.concatenate([of(X), of(GY)[:, :5]], 1),
+    "embedding": lambda of: be.embedding.embedding_fwd(of(X), LABELS.repeat(2) % ROWS),
+    "embedding, backward": lambda of: be.embedding.embedding_bwd(of(X)[None], ROW_NUMBERS, 50),
+    "cross entropy": lambda of: b"".join(
+        x.tobytes() for x in softmax.cross_entropy_fwd(of(X), LABELS, of(BIAS), 3, 0.1)
+    ),
+    "cross entropy, backward": lambda of: softmax.cross_entropy_bwd(
+        of(X[:, 0]), of(P), LABELS, of(BIAS), 3, 0.1
+    ),
+}
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("call", PLAIN_CALLS.values(), ids=PLAIN_CALLS)
+def test_what_numpy_does_in_pieces_is_the_same_on_one_thread(call, dtype, tasks) -> None:
+    shared = bytes(call(lambda x: x.astype(dtype)))
+    assert max(tasks) > 1
+    threads._the_pool().size = 1
+    same = bytes(call(lambda x: x.astype(dtype))) == shared
+    assert same
+
+
+def test_pieces_cover_every_element_once() -> None:
+    for shapes in ([(600_000,)], [(2, 300_000), (300_000,)], [(7, 1, 400), (7, 100, 400), ()]):
+        arrays = [np.zeros(shape, int) for shape in shapes]
+        shape = np.broadcast_shapes(*shapes)
+        counted = np.zeros(shape, int)
+        pieces = share.cut((*arrays, 3, counted), shape)
+        assert len(pieces) > 1
+        for *parts, three, count in pieces:
+            assert three == 3
+            assert np.broadcast_shapes(*[x.shape for x in parts]) == count.shape
+            count += 1
+        assert (counted == 1).all()
+
+
+def test_errors_of_numpy_are_those_of_the_caller() -> None:
+    zero = np.zeros(1 << 18)
+    with np.errstate(divide="ignore"):
+        assert np.isinf(be.xp.divide(1.0, zero)).all()
+    with np.errstate(divide="raise"), pytest.raises(FloatingPointError, match="divide by zero"):
+        be.xp.divide(1.0, zero)
 
 
 def test_pieces_do_not_depend_on_the_threads(monkeypatch) -> None:

@@ -5,13 +5,16 @@ Numba is imported by the kernel families, on the first use of a kernel, never by
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from numpy import asarray, ndarray
 
 from gpunet.backend.base import Array, Backend, DType, Shape
+from gpunet.backend.cpu.elementwise import LargeNumPy
 from gpunet.backend.cpu.memory import SMALL, cache
+from gpunet.backend.cpu.moving import assign, write
+from gpunet.backend.cpu.share import PLAIN
 
 LONG = 1 << 14  # elements; NumPy's sums of more lose digits, and time
 
@@ -23,7 +26,7 @@ class CPUBackend(Backend):
     package = __name__
 
     def __init__(self) -> None:
-        self.xp = _CachedNumPy()
+        self.xp = LargeNumPy()
         self.empty = cache.empty  # type: ignore[method-assign]  # spares a call on the hottest path
 
     def empty(self, shape: Shape, dtype: DType) -> Array:
@@ -38,14 +41,14 @@ class CPUBackend(Backend):
     def copy(self, array: Array) -> Array:
         if array.nbytes < SMALL:
             return np.array(array, order="C")
-        out = self.empty(array.shape, array.dtype)
-        np.copyto(out, array)
-        return out
+        return self.cast(array, array.dtype)
 
     def cast(self, array: Array, dtype: DType) -> Array:
         out = self.empty(array.shape, dtype)
-        with np.errstate(over="ignore", invalid="ignore"):  # NaN to integer; beyond float16
-            np.copyto(out, array, casting="unsafe")
+        if out.size < PLAIN:
+            assign(out, array)
+        else:
+            write((out, array))
         return out
 
     def contiguous(self, array: Array) -> Array:
@@ -72,7 +75,20 @@ class CPUBackend(Backend):
 
     def full(self, shape: Shape, value: float, dtype: DType) -> Array:
         out = self.empty(shape, dtype)
-        out.fill(value)
+        if out.size < PLAIN:
+            out.fill(value)
+        else:
+            write((out, value))
+        return out
+
+    def concatenate(self, arrays: Sequence[Array], axis: int) -> Array:
+        if sum([x.size for x in arrays]) < PLAIN:
+            return super().concatenate(arrays, axis)
+        ends = np.cumsum([x.shape[axis] for x in arrays])
+        shape = list(arrays[0].shape)
+        shape[axis] = int(ends[-1])
+        out = self.empty(tuple(shape), arrays[0].dtype)
+        write(*zip(np.split(out, ends[:-1], axis), arrays, strict=True))
         return out
 
     def sum(self, x: Array, axis: tuple[int, ...], keepdims: bool = False) -> Array:
@@ -88,47 +104,3 @@ class CPUBackend(Backend):
 
     def synchronize(self) -> None:
         """Nothing to wait for: CPU work is done when the call returns."""
-
-
-class _CachedNumPy:
-    """NumPy's functions; the elementwise ones (ufuncs) write large results into cached memory."""
-
-    def __getattr__(self, name: str) -> Any:
-        function = getattr(np, name)
-        if isinstance(function, np.ufunc) and function.nout == 1 and function.nin <= 2:
-            function = _cached(function)
-        setattr(self, name, function)
-        return function
-
-
-def _cached(ufunc: np.ufunc) -> Any:
-    result_dtype: dict[tuple[Any, ...], np.dtype[Any]] = {}
-
-    def in_cached_memory(*operands: Any) -> Any:
-        key = tuple(
-            x.dtype if isinstance(x, (np.ndarray, np.generic)) else type(x) for x in operands
-        )
-        dtype = result_dtype.get(key)
-        if dtype is None:
-            kinds = [np.dtype(bool) if kind is bool else kind for kind in key]
-            dtype = result_dtype[key] = ufunc.resolve_dtypes((*kinds, None))[-1]
-        return ufunc(*operands, out=cache.empty(np.broadcast(*operands).shape, dtype))
-
-    # Most arrays are small, and the way to them is short: one test an operand, no loop.
-
-    def unary(x: Any) -> Any:
-        if type(x) is ndarray and x.nbytes >= SMALL:
-            return in_cached_memory(x)
-        z = ufunc(x)
-        return z if type(z) is ndarray else asarray(z)  # ufuncs make scalars of 0-d arrays
-
-    def binary(x: Any, y: Any) -> Any:
-        if (type(x) is ndarray and x.nbytes >= SMALL) or (type(y) is ndarray and y.nbytes >= SMALL):
-            return in_cached_memory(x, y)
-        z = ufunc(x, y)
-        return z if type(z) is ndarray else asarray(z)
-
-    call: Any = unary if ufunc.nin == 1 else binary
-    call.__name__ = ufunc.__name__
-    call.at = ufunc.at
-    return call

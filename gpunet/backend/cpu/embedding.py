@@ -5,28 +5,33 @@ The gradient is also that of every other operation that picks by position and ma
 
 from __future__ import annotations
 
+import numpy as np
+
 from gpunet.backend.base import Array
+from gpunet.backend.cpu import threads
 from gpunet.backend.cpu.half import half
 from gpunet.backend.cpu.jit import kernel
 from gpunet.backend.cpu.memory import cache
+from gpunet.backend.cpu.share import PLAIN, share
 from gpunet.errors import ArgumentError
 
-# Both loops are as fast on one core as memory allows: a second thread would only wait beside it.
+_SINGLE = np.dtype("float32")
 
 
 @kernel
-def _embedding_fwd(weight, index, y):
-    for i in range(index.size):
+def _embedding_fwd(weight, index, y, start, stop):
+    for i in range(start, stop):
         row, out = weight[index[i]], y[i]
         for j in range(row.size):
             out[j] = row[j]
 
 
 @kernel
-def _embedding_bwd(gy, index, total):
+def _embedding_bwd(gy, index, total, start, stop):
+    """For the columns from `start` to `stop`."""
     for block in range(gy.shape[0]):
-        rows, sums = gy[block], total[block]
-        if gy.shape[2] == 1:
+        rows, sums = gy[block, :, start:stop], total[block, :, start:stop]
+        if stop - start == 1:
             for i in range(index.size):
                 sums[index[i], 0] += rows[i, 0]
         else:
@@ -50,7 +55,8 @@ def embedding_fwd(weight: Array, index: Array) -> Array:
         problem = f"x must be in [0, num_embeddings) = [0, {rows}), got {got}"
         raise ArgumentError("embedding", problem)
     y = cache.empty((index.size, columns), weight.dtype)
-    _embedding_fwd[weight.dtype](weight, index, y)
+    call, arrays = _embedding_fwd[weight.dtype], (weight, index, y)
+    share(call, arrays, index.size, columns, _SINGLE)  # to move a number is cheap in any dtype
     return y
 
 
@@ -62,5 +68,7 @@ def embedding_bwd(gy: Array, index: Array, rows: int) -> Array:
     """
     total = cache.empty((gy.shape[0], rows, gy.shape[2]), gy.dtype)
     total.fill(0)
-    _embedding_bwd[gy.dtype](gy, index, total)
+    columns = threads.cuts(gy.shape[2], 16) if gy.size >= PLAIN else [slice(0, gy.shape[2])]
+    call, arrays = _embedding_bwd[gy.dtype], (gy, index, total)
+    threads.run([(call, (*arrays, part.start, part.stop)) for part in columns])
     return total

@@ -244,18 +244,18 @@ def row_norm_fwd(x, y, start, stop, weight, bias, mean, var, spread, eps, centre
     for i in range(start, stop):
         m, v = _moments(x, i, centred)
         mean[i], var[i] = m, v
-        rstd = T(1.0 / np.sqrt(v + eps))
+        centre, rstd = T(m), T(1.0 / np.sqrt(v + eps))
         row, out = x[0, i], y[0, i]
         count = row.size // spread
         c = i * count % weight.size
         if spread == 1:
             w, b = weight[c : c + count], bias[c : c + count]
             for j in range(count):
-                out[j] = (row[j] - mean[i]) * rstd * w[j] + b[j]
+                out[j] = (row[j] - centre) * rstd * w[j] + b[j]
         else:
             for k in range(count):
                 at = slice(k * spread, (k + 1) * spread)
-                _scaled(row[at], out[at], mean[i], rstd * weight[c + k], bias[c + k], False)
+                _scaled(row[at], out[at], centre, rstd * weight[c + k], bias[c + k], False)
 
 
 @kernel

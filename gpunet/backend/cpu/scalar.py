@@ -19,7 +19,7 @@ import numpy as np
 
 from gpunet.backend.cpu.jit import ByDtype, T, kernel
 
-_INFINITY = np.float32(np.inf)
+_INFINITY, _NAN = np.float32(np.inf), np.float32(np.nan)
 
 
 @kernel(inline=True)
@@ -35,18 +35,36 @@ def _exp_small(r):
 
 
 @kernel(inline=True)
-def _exp(x):
-    """2^n · e^r with n = round(x / ln 2)."""
-    clamped = min(max(x, -87.33654), 88.72283)
-    t = clamped * 1.44269504 + 12582912.0  # adding 1.5·2^23 rounds: n is then in the low bits of t
+def _exp_parts(x):
+    """e^r and 1.5·2^23 + n, whose low bits are n = round(x / ln 2); r = x − n·ln 2."""
+    t = x * 1.44269504 + 12582912.0
     n = t - 12582912.0
-    r = clamped - n * 0.693359375
+    r = x - n * 0.693359375
     r = r - n * -2.12194440e-4  # ln 2 in two parts, the first exact in few bits
-    p = _exp_small(r) + 1.0
+    return _exp_small(r) + 1.0, t
+
+
+@kernel(inline=True)
+def _exp(x):
+    """2^n · e^r; subnormal results are flushed, as on a GPU."""
+    p, t = _exp_parts(min(max(x, -87.33654), 88.72283))
     half = (T(t).view(np.int32) + np.int32(126)) << np.int32(23)  # 2^(n-1): n may be 128
     y = (p + p) * np.int32(half).view(T)
     y = y if x <= 88.72283 else _INFINITY
-    y = y if x >= -87.33654 else 0.0  # subnormal results are flushed, as on a GPU
+    y = y if x >= -87.33654 else 0.0
+    return y if x == x else x
+
+
+@kernel(inline=True)
+def _exp_gradual(x):
+    """e^x, with subnormal results: 2^n in two factors, each of them a normal number."""
+    p, t = _exp_parts(min(max(x, -104.0), 88.72283))
+    n = T(t).view(np.int32) - np.int32(0x4B400000)
+    half = n >> np.int32(1)
+    first = (half + np.int32(127)) << np.int32(23)
+    second = (n - half + np.int32(127)) << np.int32(23)
+    y = p * np.int32(first).view(T) * np.int32(second).view(T)
+    y = y if x <= 88.72283 else _INFINITY
     return y if x == x else x
 
 
@@ -77,6 +95,17 @@ def _log(x):
     y = p * m * z + e * -2.12194440e-4 - 0.5 * z
     y = m + y + e * 0.693359375
     return y if x == x else x
+
+
+@kernel(inline=True)
+def _log_anywhere(x):
+    """log x for any x; subnormal ones are scaled up first."""
+    tiny = x < 1.17549435e-38
+    y = _log(x * 33554432.0 if tiny else x)  # 2^25
+    y = y - 17.3286795 if tiny else y
+    y = y if x < _INFINITY else x
+    y = y if x > 0.0 else -_INFINITY
+    return y if x >= 0.0 else _NAN
 
 
 @kernel(inline=True)
@@ -131,6 +160,9 @@ def _erf(x):
 
 exp: Any = ByDtype(float32=_exp, float64=math.exp)
 expm1: Any = ByDtype(float32=_expm1, float64=math.expm1)
+# Right everywhere, which the functions of the kernels need not be.
+exp_gradual: Any = ByDtype(float32=_exp_gradual, float64=math.exp)
+log_anywhere: Any = ByDtype(float32=_log_anywhere, float64=math.log)
 log: Any = ByDtype(float32=_log, float64=math.log)
 log1p: Any = ByDtype(float32=_log1p, float64=math.log1p)
 tanh: Any = ByDtype(float32=_tanh, float64=math.tanh)

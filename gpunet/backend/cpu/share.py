@@ -1,4 +1,4 @@
-"""Shares the rows of large arrays out over the threads, in pieces that stay in a cache.
+"""Shares the rows of large arrays out over the threads, in a few dozen pieces.
 
 Where the pieces begin depends on the shape alone, never on the number of threads, so neither do the
 results, to the last bit.
@@ -6,6 +6,7 @@ results, to the last bit.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -14,7 +15,9 @@ import numpy as np
 from gpunet.backend.base import Array
 from gpunet.backend.cpu import threads
 
-PIECE = 1 << 16  # elements a thread takes at a time
+PIECE = 1 << 16  # elements a thread takes at a time, or more of a large array,
+PIECES = 32  # which has no more pieces than this: each costs some microseconds of Python
+PLAIN = 1 << 17  # elements from which it pays to share out what NumPy does with them
 # Elements from which it pays to wake the other threads; in float64 one costs ten times as much.
 WORTHWHILE = {np.dtype("float32"): 1 << 17, np.dtype("float64"): 1 << 14}
 
@@ -35,7 +38,7 @@ def share(
     if rows * columns * cost < WORTHWHILE[dtype]:
         call(*arrays, 0, rows, *rest)
         return
-    piece = max(1, PIECE // (columns * cost))
+    piece = max(1, PIECE // (columns * cost), -(-rows // PIECES))
     tasks = [
         (call, (*arrays, start, min(start + piece, rows), *rest)) for start in range(0, rows, piece)
     ]
@@ -47,3 +50,36 @@ def as_rows(x: Array) -> Array:
     columns = x.shape[-1]
     # A first axis of -1 would need a column to be derived.
     return x.reshape(x.size // columns if columns else 0, columns)
+
+
+def cut(arrays: Sequence[Any], shape: tuple[int, ...]) -> list[tuple[Any, ...]]:
+    """Arrays that broadcast to `shape`, as views of the pieces that it is cut into.
+
+    Numbers are in every piece.
+    """
+    size = math.prod(shape)
+    if size < PLAIN:
+        return [tuple(arrays)]
+    if all([_ndim(x) == 0 or (x.shape == shape and x.flags.c_contiguous) for x in arrays]):
+        shape, arrays = (size,), [x.reshape(-1) if _ndim(x) else x for x in arrays]
+    pieces = min(PIECES, size // PIECE)
+    # What is cut along an early axis lies close together.
+    axis = next((i for i, n in enumerate(shape) if n >= pieces), shape.index(max(shape)))
+    several = -(-shape[axis] // pieces)
+    return [
+        tuple([_part(x, axis - len(shape), slice(start, start + several)) for x in arrays])
+        for start in range(0, shape[axis], several)
+    ]
+
+
+def _part(x: Any, axis: int, part: slice) -> Any:
+    """x cut along an axis counted from behind, or as it is where it would be broadcast."""
+    if _ndim(x) < -axis or x.shape[axis] == 1:
+        return x
+    behind = (slice(None),) * (-axis - 1)
+    key = (..., part, *behind)
+    return x[key]
+
+
+def _ndim(x: Any) -> int:
+    return x.ndim if isinstance(x, np.ndarray) else 0

@@ -15,7 +15,7 @@ from gpunet.backend.cpu.jit import Kernel, T, kernel
 from gpunet.backend.cpu.memory import cache
 from gpunet.backend.cpu.reduction import row_dot, row_max, row_sum
 from gpunet.backend.cpu.scalar import exp, log
-from gpunet.backend.cpu.share import as_rows, share
+from gpunet.backend.cpu.share import WORTHWHILE, as_rows, share
 from gpunet.errors import ArgumentError
 
 COST = 4  # of an element, see `share`
@@ -92,18 +92,21 @@ def _log_softmax_bwd(gy, y, gx, start, stop):
 
 
 @kernel
-def _cross_entropy_fwd(x, target, weight, ignore_index, smoothing, rows, totals, p):
+def _cross_entropy_fwd(
+    x, p, start, stop, target, weight, ignore_index, smoothing, rows, totals, finish
+):
+    """Losses of the rows from `start` to `stop`; to `finish`, the totals of all rows.
+
+    Returns the first row with a wrong label, when it finishes, or else -1.
+    """
     classes = x.shape[1]
-    loss_sum, weight_sum = 0.0, 0.0
     all_weights = T(classes) if weight.size == 0 else row_sum(weight)
-    for i in range(x.shape[0]):
+    for i in range(start, stop):
         label = target[i]
-        if label == ignore_index:
+        if label == ignore_index or label < 0 or label >= classes:
             rows[i] = 0.0
             p[i, :] = 0.0
             continue
-        if label < 0 or label >= classes:
-            return i
         top, total = _exp_row(x[i], p[i])
         log_total = log(total)
         scale = 1.0 / total
@@ -116,18 +119,26 @@ def _cross_entropy_fwd(x, target, weight, ignore_index, smoothing, rows, totals,
             below_top = weighted - all_weights * top
             loss += smoothing / T(classes) * (all_weights * log_total - below_top)
         rows[i] = loss
-        loss_sum += loss
-        weight_sum += label_weight
+    if not finish:
+        return -1
+    loss_sum, weight_sum = 0.0, 0.0
+    for i in range(x.shape[0]):
+        label = target[i]
+        if label != ignore_index:
+            if label < 0 or label >= classes:
+                return i
+            loss_sum += rows[i]
+            weight_sum += T(1.0) if weight.size == 0 else weight[label]
     totals[0], totals[1], totals[2] = loss_sum, weight_sum, loss_sum / weight_sum
     return -1
 
 
 @kernel
-def _cross_entropy_bwd(gy, p, target, weight, ignore_index, smoothing, gx):
+def _cross_entropy_bwd(gy, p, gx, start, stop, target, weight, ignore_index, smoothing):
     classes = p.shape[1]
     spread = smoothing / T(classes)
     all_weights = T(classes) if weight.size == 0 else row_sum(weight)
-    for i in range(p.shape[0]):
+    for i in range(start, stop):
         label = target[i]
         if label == ignore_index:
             gx[i, :] = 0.0
@@ -204,8 +215,12 @@ def cross_entropy_fwd(
     dtype = x.dtype
     rows, totals, p = np.empty(len(x), dtype), np.zeros(3, dtype), cache.empty(x.shape, dtype)
     w = np.empty(0, dtype) if weight is None else weight
-    arguments = (x, target, w, ignore_index, dtype.type(smoothing), rows, totals, p)
-    bad = _cross_entropy_fwd[dtype](*arguments)
+    rest = (target, w, ignore_index, dtype.type(smoothing), rows, totals)
+    call, done = _cross_entropy_fwd[dtype], 0
+    if x.size * COST >= WORTHWHILE[dtype]:
+        share(call, (x, p), *x.shape, dtype, *rest, False, cost=COST)
+        done = len(x)
+    bad = call(x, p, done, len(x), *rest, True)
     if bad >= 0:
         raise ArgumentError(
             "cross_entropy",
@@ -222,5 +237,6 @@ def cross_entropy_bwd(
     """Gradient of the rows' losses; gy is (n,), or (1,) for the same weight on each row."""
     gx = cache.empty(p.shape, p.dtype)
     w = np.empty(0, p.dtype) if weight is None else weight
-    _cross_entropy_bwd[p.dtype](gy, p, target, w, ignore_index, p.dtype.type(smoothing), gx)
+    rest = target, w, ignore_index, p.dtype.type(smoothing)
+    share(_cross_entropy_bwd[p.dtype], (gy, p, gx), *p.shape, p.dtype, *rest)
     return gx
