@@ -1,8 +1,8 @@
 """Activation functions and their derivatives.
 
 A step has no slope to learn by, and the sigmoid is a step made smooth: σ(1) is 0.731, σ(2) is
-0.881. Where a derivative, drawn in red, is near 0 the gradient ends; functions of the ReLU family
-keep it near 1 wherever they fire.
+0.881. Where a derivative, drawn in vermillion, is near 0 the gradient ends; functions of the ReLU
+family keep it near 1 wherever they fire.
 """
 
 from __future__ import annotations
