@@ -52,14 +52,14 @@ def lines(
 
     Raises:
         ArgumentError: there is no line, or more than 7 in a panel, or one without a finite value,
-            or `log` is none of these.
+            or `log` or `beneath` is none of these.
         ShapeError: a line has not a value for each of `x`.
     """
-    _check(panels, x, log)
+    _check(panels, x, log, beneath)
     return style.write(_draw(panels, x, (x_label, y_label), log, title, beneath), path)
 
 
-def _check(panels: Any, x: Values | None, log: str) -> None:
+def _check(panels: Any, x: Values | None, log: str, beneath: str) -> None:
     if log not in ("", "x", "y", "xy"):
         raise ArgumentError("lines", f'log must be "", "x", "y" or "xy", got {log!r}')
     for title, panel in panels.items():
@@ -75,6 +75,8 @@ def _check(panels: Any, x: Values | None, log: str) -> None:
                 raise ArgumentError("lines", problem)
     if not panels:
         raise ArgumentError("lines", "panels must hold at least one, got none")
+    if beneath and not any(beneath in panel for panel in panels.values()):
+        raise ArgumentError("lines", f"beneath must be the name of a line, got {beneath!r}")
 
 
 @style.look()
@@ -93,6 +95,9 @@ def _draw(
     rows = math.ceil(len(panels) / columns)
     width = 4.6 if single else 2.6
     across = LEFT + columns * (width + GAP) + (ends + 0.1 if single else 0.0)
+    if title:
+        legend = sum(style.width_of(name, style.NORMAL) + 0.25 for name in names)
+        across = max(across, 0.75 + 1.2 * style.width_of(title, style.LARGE) + legend)
     headed = bool(title) or (not single and len(names) > 1)
     figure = style.new_figure(across, rows * (HEIGHT + 0.6) + (0.95 if headed else 0.4))
     if title:
@@ -131,7 +136,9 @@ def _add_lines(
 ) -> None:
     for name, values in panel.items():
         at = np.arange(1, len(values) + 1) if x is None else np.asarray(x, float)
-        look = {"linewidth": 5.0, "alpha": 0.4} if name == beneath else {"linewidth": 1.6}
+        look: dict[str, Any] = {"linewidth": 1.6}
+        if name == beneath:
+            look = {"linewidth": 5.0, "alpha": 0.4}
         axes.plot(at, np.asarray(values, float), color=colours[name], label=name, **look)
     axes.grid(axis="y")
 

@@ -70,11 +70,14 @@ def tsne(x: Any, *, perplexity: float = 30.0, seed: int = 0) -> np.ndarray:
         raise ArgumentError("tsne", problem)
     try:
         from sklearn.manifold import TSNE
+        from threadpoolctl import threadpool_limits  # comes with scikit-learn
     except ImportError as error:
         how = "pip install 'gpunet[sklearn]'"
         problem = f"t-SNE needs scikit-learn, which is missing: {how}"
         raise MissingPackageError("tsne", problem) from error
-    flat: np.ndarray = TSNE(perplexity=perplexity, random_state=seed).fit_transform(points)
+    # Its threads wait for one another without rest: beside other programs that takes minutes.
+    with threadpool_limits(1):
+        flat: np.ndarray = TSNE(perplexity=perplexity, random_state=seed).fit_transform(points)
     return flat
 
 

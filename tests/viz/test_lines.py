@@ -69,6 +69,12 @@ def test_the_file(tmp_path) -> None:
         ({"a": {"b": [math.nan]}}, {}, ArgumentError, "a finite value, got none in 'b' of 'a'"),
         ({"a": {"b": [1.0]}}, {"x": [1, 2]}, ShapeError, "a value for each x, got 1 for 2"),
         ({"a": {"b": [1.0]}}, {"log": "z"}, ArgumentError, 'log must be "", "x", "y" or "xy"'),
+        (
+            {"a": {"b": [1.0]}},
+            {"beneath": "c"},
+            ArgumentError,
+            "beneath must be the name of a line",
+        ),
     ],
 )
 def test_refused(panels, options, error, message, tmp_path) -> None:
