@@ -98,10 +98,11 @@ class Quantile(Op):
         xp, last = be.xp, x.ndim - 1
         rows = xp.moveaxis(x, self.axis, last)
         self.top, low, high, weight = self.ranks(be, rows, q.reshape(-1))
-        low, high = (be.argsort(rows, last, ranks=ranks) for ranks in (low, high))
-        a, b = be.take_along(rows, low, last), be.take_along(rows, high, last)
+        places = be.argsort(rows, last, ranks=xp.concatenate([low, high], axis=last))
+        ends = be.take_along(rows, places, last)
+        a, b = ends[..., : q.size], ends[..., q.size :]
         self.rise, self.q_shape, self.shape = xp.subtract(b, a), q.shape, rows.shape
-        self.saved = low, high, weight
+        self.saved = places, weight
         below = xp.add(a, xp.multiply(weight, self.rise))
         above = xp.subtract(b, xp.multiply(xp.subtract(1, weight), self.rise))
         y = xp.moveaxis(xp.where(xp.less(weight, 0.5), below, above), last, 0)
@@ -126,18 +127,18 @@ class Quantile(Op):
         return top, low, high, xp.subtract(rank, xp.floor(rank))
 
     def backward(self, be: Backend, gy: Array) -> Any:
-        low, high, weight = self.saved
-        xp, last = be.xp, low.ndim - 1
-        g = xp.moveaxis(gy.reshape(low.shape[-1:] + low.shape[:-1]), 0, last)
+        places, weight = self.saved
+        xp, last = be.xp, weight.ndim - 1
+        g = xp.moveaxis(gy.reshape(weight.shape[-1:] + weight.shape[:-1]), 0, last)
         gx = gq = None
         if self.needs[0]:
             gx = be.full(self.shape, 0, g.dtype)
             above = xp.multiply(g, weight)
-            for places, share in ((low, xp.subtract(g, above)), (high, above)):
-                for i in range(g.shape[-1]):  # several quantiles may lie at one element
-                    place = places[..., i : i + 1]
-                    part = xp.add(xp.take_along_axis(gx, place, last), share[..., i : i + 1])
-                    xp.put_along_axis(gx, place, part, last)
+            shares = xp.concatenate([xp.subtract(g, above), above], axis=last)
+            for i in range(shares.shape[-1]):  # several quantiles may lie at one element
+                place, share = places[..., i : i + 1], shares[..., i : i + 1]
+                part = xp.add(xp.take_along_axis(gx, place, last), share)
+                xp.put_along_axis(gx, place, part, last)
             gx = xp.moveaxis(gx, last, self.axis)
         if self.needs[1]:
             slope = xp.multiply(self.rise, self.top)

@@ -56,7 +56,8 @@ def argsort(x: Array, axis: int, descending: bool, ranks: Array | None) -> Array
         at = ranks.ravel()
         if at.size != ranks.shape[axis]:
             at = np.unique(at)
-            per_row = np.searchsorted(at, ranks)
+            if not at.size == ranks.shape[axis] == 1:
+                per_row = np.searchsorted(at, ranks)
     order = cache.empty((*rows.shape[:-1], rows.shape[-1] if at is None else at.size), int64)
     if order.size:
         values = _in_32_bits(rows)

@@ -204,11 +204,11 @@ def _sweep_sums(function, x, y, sums, start, stop, parameters):
 
 
 def _total(loop: Kernel, x: Array, y: Array, parameters: tuple[float, ...]) -> Array:
-    dtype, blocks = x.dtype, -(-x.size // BLOCK)
+    dtype, blocks = x.dtype, -(-x.size // BLOCK) or 1
     sums = np.empty(blocks)
     arrays = loop[dtype].address, x.ravel(), y.ravel(), sums  # type: ignore[attr-defined]
     sharing.share(_sweep_sums[dtype], arrays, blocks, BLOCK, dtype, _array(dtype, parameters))
-    return np.asarray(sums.sum(), dtype)
+    return np.asarray(sums.sum() if blocks > 1 else sums[0], dtype)
 
 
 def _run(
