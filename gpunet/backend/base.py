@@ -135,6 +135,17 @@ class Backend(ABC):
         y = self.asarray(y, x.dtype)
         return self.contiguous(self.xp.flip(y, axis)) if backwards else y
 
+    def running_extrema(self, x: Array, axis: int, largest: bool) -> tuple[Array, Array]:
+        """Running maximum or minimum along an axis, and where it was met last; NaN wins."""
+        xp, name = self.xp, "maximum" if largest else "minimum"
+        y = self.accumulate(name, x, axis)
+        new = xp.equal(x, y)
+        if x.dtype.kind == "f":  # NaN stays the extremum, and is met anew where x is NaN
+            new = xp.logical_or(new, xp.isnan(x))
+        count = [-1 if i == axis else 1 for i in range(x.ndim)]
+        places = xp.arange(x.shape[axis], dtype="int64").reshape(count)
+        return y, self.accumulate("maximum", xp.where(new, places, 0), axis)
+
     def accumulate(self, name: str, x: Array, axis: int) -> Array:
         """Running result of an associative function of two (`"maximum"`, say) along an axis.
 

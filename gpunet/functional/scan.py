@@ -58,21 +58,13 @@ class CumProd(Scan):
 class CumExtremum(Scan):
     """Running maximum or minimum, and the last place where it was met."""
 
-    def __init__(self, name: str, axis: int):
+    def __init__(self, axis: int, largest: bool):
         super().__init__(axis)
-        self.reduce = name
+        self.largest = largest
 
     def forward(self, be: Backend, x: Array) -> tuple[Array, Array]:
-        xp = be.xp
-        y = be.accumulate(self.reduce, x, self.axis)
-        new = xp.equal(x, y)
-        if x.dtype.kind == "f":  # NaN stays the extremum, and is met anew where x is NaN
-            new = xp.logical_or(new, xp.isnan(x))
-        count = [-1 if i == self.axis else 1 for i in range(x.ndim)]
-        places = xp.arange(x.shape[self.axis], dtype="int64").reshape(count)
-        indices = be.accumulate("maximum", xp.where(new, places, 0), self.axis)
-        self.saved = indices
-        return y, indices
+        y, self.saved = be.running_extrema(x, self.axis, self.largest)
+        return y, self.saved
 
     def backward(self, be: Backend, gy: Array, _: None) -> Array:
         # An extremum that lasts gets all gradients meanwhile.
@@ -173,7 +165,7 @@ def cummax(x: Tensor, dim: int) -> Picked:
     >>> gpunet.cummax(gpunet.tensor([1, 3, 2, 3]), dim=0).indices
     tensor([0, 1, 1, 3])
     """
-    return Picked(*apply(CumExtremum("maximum", one_axis("cummax", x, dim)), x))
+    return Picked(*apply(CumExtremum(one_axis("cummax", x, dim), True), x))
 
 
 @method()
@@ -183,7 +175,7 @@ def cummin(x: Tensor, dim: int) -> Picked:
 
     Shapes: x any; the result is (values, indices), both of the same shape.
     """
-    return Picked(*apply(CumExtremum("minimum", one_axis("cummin", x, dim)), x))
+    return Picked(*apply(CumExtremum(one_axis("cummin", x, dim), False), x))
 
 
 @method()

@@ -75,3 +75,14 @@ def test_running_results_are_numpys_in_float64(name, dtype, axis, backwards) -> 
     for y in (x, x[:2, :3, :5], x[::-1].T):
         expected = Backend.running(be, name, y, axis, backwards)
         np.testing.assert_array_equal(be.running(name, y, axis, backwards), expected, strict=True)
+
+
+@pytest.mark.parametrize("largest", [False, True])
+@pytest.mark.parametrize("axis", [0, 1])
+@pytest.mark.parametrize("x", ARRAYS.values(), ids=ARRAYS)
+def test_running_extrema_are_those_of_accumulate(x, axis, largest) -> None:
+    for y in (x, x[:3, :5], np.asfortranarray(x)):
+        got = be.running_extrema(y, axis, largest)
+        expected = Backend.running_extrema(be, y, axis, largest)
+        for one, other in zip(got, expected, strict=True):
+            np.testing.assert_array_equal(one, other, strict=True)

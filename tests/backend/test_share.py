@@ -44,6 +44,8 @@ CALLS: dict[str, Callable[[Any], Any]] = {
     "element of a rank": lambda of: order.argsort(of(X), 1, False, np.array([[7]])),
     "elements in order": lambda of: order.take_along(of(X), X.argsort(1), 1),
     "running sum": lambda of: scan.running(of(X), "cumsum", 1, False),
+    "running maximum": lambda of: scan.extrema(of(X), 1, True)[1],
+    "running logarithm of a sum": lambda of: scan.accumulate(np.logaddexp, of(X), 1),
     "running sum of columns": lambda of: scan.running(of(WIDE), "cumsum", 0, True),
 }
 

@@ -93,8 +93,13 @@ class CPUBackend(Backend):
             return self.scan.running(x, name, axis, backwards)
         return super().running(name, x, axis, backwards)
 
+    def running_extrema(self, x: Array, axis: int, largest: bool) -> tuple[Array, Array]:
+        if x.dtype.kind in "fi" and x.itemsize >= 4:
+            return self.scan.extrema(x, axis, largest)
+        return super().running_extrema(x, axis, largest)
+
     def accumulate(self, name: str, x: Array, axis: int) -> Array:
-        return getattr(np, name).accumulate(x, axis)
+        return self.scan.accumulate(getattr(np, name), x, axis)
 
     def memory_in_use(self) -> int:
         return cache.allocated - cache.unused

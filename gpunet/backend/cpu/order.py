@@ -15,7 +15,7 @@ from gpunet.backend.cpu.jit import kernel
 from gpunet.backend.cpu.memory import cache
 from gpunet.backend.cpu.share import as_rows, share
 
-COST = 4  # an element that is sorted takes the time of several that are computed
+COST = 2  # of an element, see `share`; a piece costs some calls of NumPy's functions
 _PLACE = 0xFFFFFFFF  # the half of a key that it is in
 _FLOAT32, _INT32 = np.dtype("float32"), np.dtype("int32")
 _BITS = {n: np.dtype(f"int{8 * n}") for n in (1, 2, 4, 8)}  # to move what they mean unseen

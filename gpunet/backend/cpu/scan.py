@@ -1,4 +1,4 @@
-"""Running sums and products along an axis: in float64, and shared out over the threads."""
+"""Running sums, products and extrema along an axis, shared out over the threads."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from gpunet.backend.cpu.share import share
 
 float64 = np.float64
 _FLOAT32 = np.dtype("float32")
+COST = 4  # of an element of NumPy's own loops, see `share`
 TILE = 1 << 9  # columns whose results so far stay in the L1 cache
 
 
@@ -72,7 +73,7 @@ _NEUTRAL = {"cumsum": 0.0, "cumprod": 1.0}
 
 @half
 def running(x: Array, name: str, axis: int, backwards: bool) -> Array:
-    """See `Backend.running`; x is floating."""
+    """See `Backend.running`; x is floating, and what is added up or multiplied is float64."""
     x = np.ascontiguousarray(x)
     y = cache.empty(x.shape, x.dtype)
     if y.size:
@@ -89,4 +90,42 @@ def running(x: Array, name: str, axis: int, backwards: bool) -> Array:
         else:
             tiles = planes * -(-columns // TILE)
             share(by_columns[x.dtype], arrays, tiles, y.size // tiles, _FLOAT32, *rest)
+    return y
+
+
+@kernel
+def _extrema(x, y, indices, start, stop, largest):
+    for plane in range(start, stop):
+        for k in range(x.shape[1]):
+            for j in range(x.shape[2]):
+                v, best, place = x[plane, k, j], x[plane, k, j], k
+                if k > 0:
+                    best, place = y[plane, k - 1, j], indices[plane, k - 1, j]
+                if v != v or (v >= best if largest else v <= best):
+                    best, place = v, k
+                y[plane, k, j] = best
+                indices[plane, k, j] = place
+
+
+def extrema(x: Array, axis: int, largest: bool) -> tuple[Array, Array]:
+    """See `Backend.running_extrema`; x has a dtype that Numba compares."""
+    x = np.ascontiguousarray(x)
+    y, indices = cache.empty(x.shape, x.dtype), cache.empty(x.shape, np.int64)
+    if y.size:
+        planes, columns = math.prod(x.shape[:axis]), math.prod(x.shape[axis + 1 :])
+        arrays = [a.reshape(planes, -1, columns) for a in (x, y, indices)]
+        share(_extrema[x.dtype], arrays, planes, y.size // planes, _FLOAT32, largest)
+    return y, indices
+
+
+def accumulate(function: np.ufunc, x: Array, axis: int) -> Array:
+    """See `Backend.accumulate`."""
+    if not axis or not x.size:
+        return function.accumulate(x, axis)
+    y = cache.empty(x.shape, x.dtype)
+
+    def some(start: int, stop: int) -> None:
+        function.accumulate(x[start:stop], axis, out=y[start:stop])
+
+    share(some, (), len(x), x.size // len(x), _FLOAT32, cost=COST)
     return y
