@@ -36,31 +36,33 @@ from gpunet.functional.reduction import sum
 class _OfDifference(Loss):
     """A loss of d = x − target, whose slopes in the two are opposite."""
 
-    name: str
-    parameters: tuple[float, ...] = ()
-
     def losses(self, be: Backend, *operands: Array) -> Array:
-        return self._computed(be, operands, total=False)
+        self.saved = x, target = tuple([be.contiguous(x) for x in operands])
+        return self.fwd(be, x, target, False)
 
     def total(self, be: Backend, *operands: Array) -> Array:
-        self.count = operands[0].size or math.nan
-        return self._computed(be, operands, total=True)
-
-    def _computed(self, be: Backend, operands: tuple[Array, ...], total: bool) -> Array:
         self.saved = x, target = tuple([be.contiguous(x) for x in operands])
-        f = getattr(be.difference, self.name + "_fwd")
-        return f(x, target, *self.parameters, total=total)
+        self.count = x.size or math.nan
+        return self.fwd(be, x, target, True)
 
     def gradient(self, be: Backend, g: Array, i: int) -> Array:
-        return self.slope(be, g if i == 0 else -g, *self.saved)
+        return self.bwd(be, g if i == 0 else -g, *self.saved)
 
-    def slope(self, be: Backend, g: Array, x: Array, target: Array) -> Array:
+    def fwd(self, be: Backend, x: Array, target: Array, total: bool) -> Array:
+        """The losses, or their sum."""
+        raise NotImplementedError
+
+    def bwd(self, be: Backend, g: Array, x: Array, target: Array) -> Array:
         """g times the slope of the loss in d."""
-        return getattr(be.difference, self.name + "_bwd")(g, x, target)
+        raise NotImplementedError
 
 
 class MSE(_OfDifference):
-    name = "mse"
+    def fwd(self, be: Backend, x: Array, target: Array, total: bool) -> Array:
+        return be.difference.mse_fwd(x, target, total=total)
+
+    def bwd(self, be: Backend, g: Array, x: Array, target: Array) -> Array:
+        return be.difference.mse_bwd(g, x, target)
 
 
 @in_single
@@ -85,7 +87,11 @@ def mse_loss(
 
 
 class L1(_OfDifference):
-    name = "l1"
+    def fwd(self, be: Backend, x: Array, target: Array, total: bool) -> Array:
+        return be.difference.l1_fwd(x, target, total=total)
+
+    def bwd(self, be: Backend, g: Array, x: Array, target: Array) -> Array:
+        return be.difference.l1_bwd(g, x, target)
 
 
 @in_single
@@ -103,17 +109,17 @@ def l1_loss(
 
 
 class Huber(_OfDifference):
-    """Divided by `divisor`, which `smooth_l1_loss` does."""
-
-    name = "huber"
+    """Divided by `divisor`, as `smooth_l1_loss` is."""
 
     def __init__(self, delta: float, reduction: str, divisor: float = 1.0):
         super().__init__(reduction)
-        self.parameters = delta, divisor
+        self.delta, self.divisor = delta, divisor
 
-    def slope(self, be: Backend, g: Array, x: Array, target: Array) -> Array:
-        delta, divisor = self.parameters
-        return be.difference.huber_bwd(g / divisor, x, target, delta)
+    def fwd(self, be: Backend, x: Array, target: Array, total: bool) -> Array:
+        return be.difference.huber_fwd(x, target, self.delta, self.divisor, total=total)
+
+    def bwd(self, be: Backend, g: Array, x: Array, target: Array) -> Array:
+        return be.difference.huber_bwd(g / self.divisor, x, target, self.delta)
 
 
 @in_single
