@@ -1,4 +1,4 @@
-"""Shares the rows of large arrays out over the threads, in pieces that stay in a cache.
+"""Shares the rows of large arrays out over the threads, in a few pieces.
 
 Where the pieces begin depends on the shape alone, never on the number of threads, so neither do the
 results, to the last bit.
@@ -7,6 +7,7 @@ results, to the last bit.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -14,9 +15,9 @@ import numpy as np
 from gpunet.backend.base import Array
 from gpunet.backend.cpu import threads
 
-PIECE = 1 << 16  # elements a thread takes at a time
-# Elements from which it pays to wake the other threads; in float64 one costs ten times as much.
-WORTHWHILE = {np.dtype("float32"): 1 << 17, np.dtype("float64"): 1 << 14}
+# Elements of a simple formula that take about as long as `threads.WORTHWHILE` says; in float64 one
+# costs eight times as much.
+WORTHWHILE = {np.dtype("float32"): 1 << 19, np.dtype("float64"): 1 << 16}
 
 
 def share(
@@ -32,14 +33,14 @@ def share(
 
     `cost` is about how often as much time an element takes as one of a simple formula.
     """
-    if rows * columns * cost < WORTHWHILE[dtype]:
+    work = rows * columns * cost
+    if work < WORTHWHILE[dtype]:
         call(*arrays, 0, rows, *rest)
         return
-    piece = max(1, PIECE // (columns * cost))
-    tasks = [
-        (call, (*arrays, start, min(start + piece, rows), *rest)) for start in range(0, rows, piece)
-    ]
-    threads.run(tasks)
+    # A power of two of them, so that two threads or four end together.
+    pieces = min(rows, 1 << (2 * work // WORTHWHILE[dtype]).bit_length() - 1)
+    edges = [rows * piece // pieces for piece in range(pieces + 1)]
+    threads.run([(call, (*arrays, *cut, *rest)) for cut in pairwise(edges)])
 
 
 def as_rows(x: Array) -> Array:
