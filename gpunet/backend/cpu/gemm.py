@@ -50,7 +50,8 @@ from gpunet.backend.cpu.tile import (
     workspace,
 )
 
-ROWS = 192  # of A in a block: `DEPTH` steps of it fill half of an L2 cache of 512 KiB
+ROWS = 192  # of A in a block: `DEPTH` steps of it fill half of an L2 cache of 512 KiB; or more rows
+# of fewer steps, as long as every thread has a block, since each packs all of B
 COLUMNS = 48  # of B in a group
 DEPTH = 24 * 1024 // PANEL_BYTES  # steps of k at a time: a panel leaves 8 KiB of an L1 cache free
 CHUNK = 2048  # steps of k for which a thread packs a block of A at once
