@@ -176,13 +176,13 @@ def pair(formula: Callable[..., Any]) -> Callable[..., Array]:
 
     `x` and `y` are C-contiguous, alike, and float32 or float64.
     """
-    loop = _in_loop(_backward_loop, formula, 2)
+    loop, cost = _in_loop(_backward_loop, formula, 2), _cost(formula)
 
     def run(x: Array, y: Array, *parameters: float, total: bool = False) -> Array:
         if total:
             return _total(loop, x, y, parameters)
         out = cache.empty(x.shape, x.dtype)
-        _run(loop, x, y, None, out, parameters)
+        _run(loop, cost, x, y, None, out, parameters)
         return out
 
     return _named(run, formula)
