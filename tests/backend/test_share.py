@@ -21,7 +21,7 @@ from gpunet.backend.cpu import (
 )
 
 rng = np.random.default_rng(0)
-ROWS, COLUMNS = 411, 333  # neither whole pieces nor whole vectors, and enough to be shared
+ROWS, COLUMNS = 1611, 333  # neither whole pieces nor whole vectors, and enough to be shared
 X, GY = rng.normal(0, 2, (2, ROWS, COLUMNS))
 BIAS = rng.normal(0, 1, COLUMNS)
 WIDE = X.reshape(-1, 3 * COLUMNS)
@@ -159,11 +159,11 @@ def test_pieces_do_not_depend_on_the_threads(monkeypatch) -> None:
     monkeypatch.setattr(threads, "run", lambda tasks: seen.append([args for _, args in tasks]))
     for size in (1, 7):
         monkeypatch.setattr(threads, "count", lambda size=size: size)
-        share.share(lambda *_: None, ("x",), 70_000, 3, np.dtype("float32"), "more")
+        share.share(lambda *_: None, ("x",), 700_001, 3, np.dtype("float32"), "more")
     assert seen[0] == seen[1]
     edges = [(start, stop) for _, start, stop, _ in seen[0]]
     assert edges[0][0] == 0
-    assert edges[-1][1] == 70_000
+    assert edges[-1][1] == 700_001
     assert all(one[1] == other[0] for one, other in pairwise(edges))
     assert {args[0] for args in seen[0]} == {"x"}
     assert {args[3] for args in seen[0]} == {"more"}

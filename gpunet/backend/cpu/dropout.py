@@ -15,6 +15,7 @@ from gpunet.backend.cpu.jit import T, kernel
 from gpunet.backend.cpu.memory import cache
 from gpunet.backend.cpu.share import share
 
+COST = 4  # of an element, see `share`
 _MULTIPLIER_0 = np.uint64(0xD2511F53)
 _MULTIPLIER_1 = np.uint64(0xCD9E8D57)
 _WEYL_0 = np.uint64(0x9E3779B9)
@@ -85,7 +86,8 @@ def dropout(x: Array, p: float, seed: int, counter: int) -> Array:
     threshold = np.uint64(round(p * 2**32))
     scale = x.dtype.type(1.0 / (1.0 - p) if p < 1.0 else 0.0)
     blocks, numbers = (x.size + 3) // 4, (threshold, scale, np.uint64(seed), np.uint64(counter))
-    share(_dropout[x.dtype], (x.reshape(-1), y.reshape(-1)), blocks, 4, x.dtype, *numbers)
+    flat = x.reshape(-1), y.reshape(-1)
+    share(_dropout[x.dtype], flat, blocks, 4, x.dtype, *numbers, cost=COST)
     return y
 
 

@@ -40,15 +40,18 @@ from gpunet.backend.cpu.tile import (
     TILE_VECTORS,
     at,
     copy,
+    copy_pairs,
     lanes,
     multiply_tile,
     strip_vectors,
     take,
     transpose,
+    transpose_pairs,
     workspace,
 )
 
-ROWS = 192  # of A in a block: `DEPTH` steps of it fill half of an L2 cache of 512 KiB
+ROWS = 192  # of A in a block: `DEPTH` steps of it fill half of an L2 cache of 512 KiB; or more rows
+# of fewer steps, as long as every thread has a block, since each packs all of B
 COLUMNS = 48  # of B in a group
 DEPTH = 24 * 1024 // PANEL_BYTES  # steps of k at a time: a panel leaves 8 KiB of an L1 cache free
 CHUNK = 2048  # steps of k for which a thread packs a block of A at once
@@ -58,6 +61,7 @@ SHARED_WORK = 4_000_000  # multiply-adds from which it pays to wake the other th
 ITEM = ByDtype(float32=4, float64=8)
 LANES = ByDtype(float32=lanes(4), float64=lanes(8))
 PANEL = ByDtype(float32=TILE_VECTORS * lanes(4), float64=TILE_VECTORS * lanes(8))
+PAIR = ByDtype(float32=2 * lanes(4), float64=2 * lanes(8))
 STRIP = ByDtype(float32=strip_vectors(4) * lanes(4), float64=strip_vectors(8) * lanes(8))
 copy_panels, transpose_panels = copy[TILE_VECTORS], transpose[TILE_VECTORS]
 copy_strips = ByDtype(float32=copy[strip_vectors(4)], float64=copy[strip_vectors(8)])
@@ -89,17 +93,41 @@ def _next_item(taken, me, items):
     return -1
 
 
+@kernel(inline=True)
+def _panel_width(width):
+    """Columns in each panel of a group: 3 vectors, or 2 where that leaves no panel with only 1.
+
+    A tile with a single vector takes as long as one with two: its chains wait for themselves.
+    """
+    return PAIR if -(-width // LANES) % 6 == 4 else PANEL
+
+
+@kernel(inline=True)
+def _pack_group(b, start, left, depth, width, group, panel_bytes):
+    """Lays out a part of b that begins at [start, left], as panels `panel_bytes` apart."""
+    if b.strides[1] == ITEM:
+        if _panel_width(width) == PAIR:
+            copy_pairs(b, start, left, depth, width, group, panel_bytes)
+        else:
+            copy_panels(b, start, left, depth, width, group, panel_bytes)
+    elif _panel_width(width) == PAIR:
+        transpose_pairs(b.T, left, start, depth, width, group, panel_bytes)
+    else:
+        transpose_panels(b.T, left, start, depth, width, group, panel_bytes)
+
+
 @kernel(signature=_signature)
 def _multiply(a, b, c, add, taken, me):
     """Does its share of c = a·b or c += a·b, where a runs along one of its axes and b too."""
     m, k = a.shape
     n = b.shape[1]
-    rows, columns, step = even(m, ROWS, STRIP), even(n, COLUMNS, PANEL), even(k, DEPTH, LANES)
+    columns, step = even(n, COLUMNS, PANEL), even(k, DEPTH, LANES)
+    rows = even(m, max(ROWS, min(ROWS * DEPTH // step, -(-m // taken.size))), STRIP)
     groups = -(-n // columns)
     # Slabs a power of two apart would compete for the same few places in the cache.
     strip_bytes = step * STRIP * ITEM + CACHE_LINE
     panel_bytes = step * PANEL * ITEM + CACHE_LINE
-    block_bytes, group_bytes = rows // STRIP * strip_bytes, columns // PANEL * panel_bytes
+    block_bytes, group_bytes = rows // STRIP * strip_bytes, -(-columns // PAIR) * panel_bytes
     memory = np.empty(group_bytes + -(-k // step) * block_bytes + CACHE_LINE, np.uint8)
     packed = -1
     while True:
@@ -109,6 +137,7 @@ def _multiply(a, b, c, add, taken, me):
         group = workspace(memory)  # in the loop: memory lives until its name is last used
         top, left = item // groups * rows, item % groups * columns
         height, width = min(rows, m - top), min(columns, n - left)
+        in_panel = _panel_width(width)
         for start in range(0, k, step):
             depth = min(step, k - start)
             block = at(group, group_bytes + start // step * block_bytes)
@@ -117,15 +146,13 @@ def _multiply(a, b, c, add, taken, me):
                     transpose_strips(a, top, start, depth, height, block, strip_bytes)
                 else:
                     copy_strips(a.T, start, top, depth, height, block, strip_bytes)
-            if b.strides[1] == ITEM:
-                copy_panels(b, start, left, depth, width, group, panel_bytes)
-            else:
-                transpose_panels(b.T, left, start, depth, width, group, panel_bytes)
-            for j in range(0, width, PANEL):
-                panel = at(group, j // PANEL * panel_bytes)
+            _pack_group(b, start, left, depth, width, group, panel_bytes)
+            for j in range(0, width, in_panel):
+                panel = at(group, j // in_panel * panel_bytes)
                 for i in range(0, height, TILE_ROWS):
                     strip = at(block, i // STRIP * strip_bytes + i % STRIP * ITEM)
-                    multiply_tile(strip, panel, depth, c, top + i, left + j, add or start > 0)
+                    y, x, more = top + i, left + j, add or start > 0
+                    multiply_tile(strip, panel, depth, c, y, x, in_panel, more)
         packed = top
 
 

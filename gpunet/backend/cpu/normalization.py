@@ -18,7 +18,7 @@ from gpunet.backend.cpu import normalization_loops as loops
 from gpunet.backend.cpu import threads
 from gpunet.backend.cpu.half import half
 from gpunet.backend.cpu.memory import cache
-from gpunet.backend.cpu.share import PIECE, share
+from gpunet.backend.cpu.share import WORTHWHILE, share
 
 PARTS = 16  # at most: sums over rows that are made apart, then added
 COST = 4  # of an element of a row, see `share`
@@ -34,10 +34,10 @@ def _over_channels(blocks: Any, columns: Any, arrays: list[Array], *rest: Any) -
     if size == 1:
         flat = [a.reshape(samples, channels) for a in arrays]
         several = -(-channels // loops.COLUMNS)
-        share(columns[x.dtype], flat, several, samples * loops.COLUMNS, x.dtype, *rest)
+        share(columns[x.dtype], flat, several, samples * loops.COLUMNS, x.dtype, *rest, cost=COST)
     elif x.size:
         flat = [a.reshape(samples, channels, size) for a in arrays]
-        share(blocks[x.dtype], flat, channels, samples * size, x.dtype, *rest)
+        share(blocks[x.dtype], flat, channels, samples * size, x.dtype, *rest, cost=COST)
 
 
 @half
@@ -144,7 +144,7 @@ def row_norm_bwd(
     """
     gx = cache.empty(x.shape, x.dtype)
     rows = mean.size
-    parts = max(1, min(rows, x.size * COST // PIECE, PARTS))
+    parts = max(1, min(rows, 2 * x.size * COST // WORTHWHILE[x.dtype], PARTS))
     # Sums of parts apart, as many as the shapes say, whatever the number of threads.
     gw, gb = np.zeros((2, parts, channels if wanted else 0), x.dtype)
     if x.size:

@@ -32,11 +32,13 @@ from numba import types
 from numba.extending import intrinsic
 
 from gpunet.backend.base import Array
+from gpunet.backend.cpu import scalar
 from gpunet.backend.cpu import share as sharing
 from gpunet.backend.cpu.half import in_float32
 from gpunet.backend.cpu.jit import FAST_SUM, Kernel, T, kernel
 from gpunet.backend.cpu.memory import cache
 
+COST = 4  # of a formula with a function of `scalar`, see `share`
 RUN = 2048  # elements that go through the L1 cache together
 BLOCK = 8 * RUN  # elements in one partial sum
 float64 = np.float64
@@ -136,7 +138,7 @@ def forward(formula: Callable[..., Any]) -> Callable[..., Array]:
     `x` is C-contiguous, float32 or float64; `bias`, if given, has the length of the last axis.
     `out` may be `x` itself.
     """
-    loop = _in_loop(_forward_loop, formula, 1)
+    loop, cost = _in_loop(_forward_loop, formula, 1), _cost(formula)
 
     def run(
         x: Array, *parameters: float, bias: Array | None = None, out: Array | None = None
@@ -145,7 +147,7 @@ def forward(formula: Callable[..., Any]) -> Callable[..., Array]:
             return in_float32(run, x, *parameters, bias=bias, out=out)
         if out is None:
             out = cache.empty(x.shape, x.dtype)
-        _run(loop, x, x, bias, out, parameters)
+        _run(loop, cost, x, x, bias, out, parameters)
         return out
 
     return _named(run, formula)
@@ -157,13 +159,13 @@ def backward(formula: Callable[..., Any]) -> Callable[..., Array]:
     `kept` is what the forward pass kept, the input (then with the bias of the forward pass) or the
     output.
     """
-    loop = _in_loop(_backward_loop, formula, 2)
+    loop, cost = _in_loop(_backward_loop, formula, 2), _cost(formula)
 
     def run(gy: Array, kept: Array, *parameters: float, bias: Array | None = None) -> Array:
         if gy.dtype.char == "e":
             return in_float32(run, gy, kept, *parameters, bias=bias)
         gx = cache.empty(gy.shape, gy.dtype)
-        _run(loop, gy, kept, bias, gx, parameters)
+        _run(loop, cost, gy, kept, bias, gx, parameters)
         return gx
 
     return _named(run, formula)
@@ -174,13 +176,13 @@ def pair(formula: Callable[..., Any]) -> Callable[..., Array]:
 
     `x` and `y` are C-contiguous, alike, and float32 or float64.
     """
-    loop = _in_loop(_backward_loop, formula, 2)
+    loop, cost = _in_loop(_backward_loop, formula, 2), _cost(formula)
 
     def run(x: Array, y: Array, *parameters: float, total: bool = False) -> Array:
         if total:
             return _total(loop, x, y, parameters)
         out = cache.empty(x.shape, x.dtype)
-        _run(loop, x, y, None, out, parameters)
+        _run(loop, cost, x, y, None, out, parameters)
         return out
 
     return _named(run, formula)
@@ -212,7 +214,13 @@ def _total(loop: Kernel, x: Array, y: Array, parameters: tuple[float, ...]) -> A
 
 
 def _run(
-    loop: Kernel, gy: Array, x: Array, bias: Array | None, out: Array, parameters: tuple[float, ...]
+    loop: Kernel,
+    cost: int,
+    gy: Array,
+    x: Array,
+    bias: Array | None,
+    out: Array,
+    parameters: tuple[float, ...],
 ) -> None:
     dtype, size = out.dtype, out.size
     numbers = nothing = _array(dtype, ())
@@ -228,15 +236,20 @@ def _run(
     flat = x_flat if gy is x else gy.ravel(), x_flat, bias, out.ravel()
     arguments = loop[dtype].address, *flat, out is x, columns  # type: ignore[attr-defined]
     # What is shared out is told by `share`, too, which is a call more.
-    if size < sharing.WORTHWHILE[dtype]:
+    if size * cost < sharing.WORTHWHILE[dtype]:
         _sweep[dtype](*arguments, 0, rows, numbers)
     else:
-        sharing.share(_sweep[dtype], arguments, rows, columns, dtype, numbers)
+        sharing.share(_sweep[dtype], arguments, rows, columns, dtype, numbers, cost=cost)
 
 
 @functools.lru_cache(maxsize=256)
 def _array(dtype: Any, numbers: tuple[float, ...]) -> Array:
     return np.array(numbers, dtype)
+
+
+def _cost(formula: Any) -> int:
+    """About how often as much time as one of a simple formula, see `share`."""
+    return COST if set(formula.__code__.co_names) & vars(scalar).keys() else 1
 
 
 def _in_loop(loop: Callable[..., Any], formula: Any, arrays: int) -> Kernel:

@@ -21,6 +21,7 @@ from gpunet.backend.cpu.reduction import row_sum
 from gpunet.backend.cpu.share import share
 from gpunet.backend.windows import Axes
 
+COST = 4  # of an element, see `share`
 FEW = 8  # windows of a plane, below which comparing them all at once does not pay
 
 
@@ -252,7 +253,7 @@ def _run(kernel: Any, arrays: tuple[Array, ...], axes: Axes, *rest: Any) -> None
     dtype = arrays[0].dtype
     planes = [_planes(x, len(axes)) for x in arrays]
     size = max(x[:1].size for x in planes)
-    share(kernel[dtype], planes, len(planes[0]), max(1, size), dtype, *rest)
+    share(kernel[dtype], planes, len(planes[0]), max(1, size), dtype, *rest, cost=COST)
 
 
 def _run_whole(kernel: Any, planes: Array, means: Array, divisor: int) -> None:

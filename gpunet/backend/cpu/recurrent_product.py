@@ -66,7 +66,7 @@ def _by_tile(x, n, panels, strips, out, add):
             panel = at(workspace(panels), (first // step * count + j) * panel_bytes)
             for i in range(0, rows, TILE_ROWS):
                 strip = at(workspace(strips), i // STRIP * strip_bytes + i % STRIP * ITEM)
-                multiply_tile(strip, panel, depth, out, i, j * PANEL, add or first > 0)
+                multiply_tile(strip, panel, depth, out, i, j * PANEL, PANEL, add or first > 0)
 
 
 @kernel(inline=True, fastmath=FAST_SUM)

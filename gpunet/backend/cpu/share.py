@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -15,11 +16,12 @@ import numpy as np
 from gpunet.backend.base import Array
 from gpunet.backend.cpu import threads
 
-PIECE = 1 << 16  # elements a thread takes at a time, or more of a large array,
-PIECES = 32  # which has no more pieces than this: each costs some microseconds of Python
+PIECE = 1 << 16  # elements of what NumPy does that a thread takes at a time, or more,
+PIECES = 32  # since nothing has more pieces than this: each costs some microseconds of Python
 PLAIN = 1 << 17  # elements from which it pays to share out what NumPy does with them
-# Elements from which it pays to wake the other threads; in float64 one costs ten times as much.
-WORTHWHILE = {np.dtype("float32"): 1 << 17, np.dtype("float64"): 1 << 14}
+# Elements of a simple formula that take about as long as `threads.WORTHWHILE` says; in float64 one
+# costs eight times as much.
+WORTHWHILE = {np.dtype("float32"): 1 << 19, np.dtype("float64"): 1 << 16}
 
 
 def share(
@@ -35,14 +37,14 @@ def share(
 
     `cost` is about how often as much time an element takes as one of a simple formula.
     """
-    if rows * columns * cost < WORTHWHILE[dtype]:
+    work = rows * columns * cost
+    if work < WORTHWHILE[dtype]:
         call(*arrays, 0, rows, *rest)
         return
-    piece = max(1, PIECE // (columns * cost), -(-rows // PIECES))
-    tasks = [
-        (call, (*arrays, start, min(start + piece, rows), *rest)) for start in range(0, rows, piece)
-    ]
-    threads.run(tasks)
+    # A power of two of them, so that two threads or four end together.
+    pieces = min(rows, PIECES, 1 << (2 * work // WORTHWHILE[dtype]).bit_length() - 1)
+    edges = [rows * piece // pieces for piece in range(pieces + 1)]
+    threads.run([(call, (*arrays, *part, *rest)) for part in pairwise(edges)])
 
 
 def as_rows(x: Array) -> Array:

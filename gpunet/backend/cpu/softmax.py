@@ -18,7 +18,7 @@ from gpunet.backend.cpu.scalar import exp, log
 from gpunet.backend.cpu.share import WORTHWHILE, as_rows, share
 from gpunet.errors import ArgumentError
 
-COST = 4  # of an element, see `share`
+COST = 4  # of an element with its `exp`, see `share`
 
 
 @kernel(inline=True)
@@ -154,10 +154,10 @@ def _cross_entropy_bwd(gy, p, gx, start, stop, target, weight, ignore_index, smo
         gx[i, label] -= g * label_weight
 
 
-def _run(kernel: Kernel, *arrays: Array, rest: tuple[Any, ...] = ()) -> Array:
+def _run(kernel: Kernel, *arrays: Array, rest: tuple[Any, ...] = (), cost: int = COST) -> Array:
     """Calls the kernel on all rows; returns the last of the arrays, which is the result."""
     rows = [as_rows(x) for x in arrays]
-    share(kernel[rows[0].dtype], rows, *rows[0].shape, rows[0].dtype, *rest, cost=COST)
+    share(kernel[rows[0].dtype], rows, *rows[0].shape, rows[0].dtype, *rest, cost=cost)
     return arrays[-1]
 
 
@@ -170,7 +170,7 @@ def softmax_fwd(x: Array) -> Array:
 @half
 def softmax_bwd(gy: Array, y: Array) -> Array:
     """gx = y (gy − Σ gy·y); y is the softmax."""
-    return _run(_softmax_bwd, gy, y, cache.empty(y.shape, y.dtype))
+    return _run(_softmax_bwd, gy, y, cache.empty(y.shape, y.dtype), cost=1)
 
 
 @half
@@ -186,7 +186,7 @@ def weights_fwd(x: Array, scale: float, first: int) -> Array:
 @half
 def weights_bwd(gy: Array, y: Array, scale: float) -> Array:
     """gx = scale · y (gy − Σ gy·y); y are the weights. gy may be overwritten and returned."""
-    return _run(_weights_bwd, y, gy, rest=(y.dtype.type(scale),))
+    return _run(_weights_bwd, y, gy, rest=(y.dtype.type(scale),), cost=1)
 
 
 @half

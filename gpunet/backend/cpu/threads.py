@@ -3,9 +3,10 @@
 `run(tasks)` shares tasks out over the calling thread and its helpers, one helper fewer than there
 are cores this process may use. A task is a call of a compiled kernel, which releases Python's lock
 while it works. Everybody takes the next task when done with the last, so a core that other programs
-keep busy just does fewer of them. Helpers sleep between runs: threads that spin instead would slow
-down everybody else's, those of BLAS for one. Waking one takes about 10 µs, so work below
-`WORTHWHILE` stays serial.
+keep busy just does fewer of them. Between runs helpers look for the next one for some 50 µs, then
+sleep (`waiting.py`): threads that spin for longer would slow down everybody else's, those of BLAS
+for one. To begin and end a run takes 20 to 50 µs, and a task some more, as Python's lock goes from
+thread to thread; so tasks are few, and work below `WORTHWHILE` stays serial.
 
 The environment variable `GPUNET_NUM_THREADS` sets the number of threads, the calling one included;
 1 means none but the caller.
@@ -22,7 +23,7 @@ from typing import Any
 
 from gpunet.errors import ArgumentError
 
-WORTHWHILE = 60  # µs of work on one core, from which sharing it out is quicker
+WORTHWHILE = 100  # µs of work on one core, from which sharing it out is quicker
 
 Task = tuple[Callable[..., Any], tuple[Any, ...]]  # a function and its arguments
 
@@ -47,9 +48,14 @@ class _Run:
 
 
 class _Helper:
-    """A sleeping thread, woken for one run at a time."""
+    """A thread that sleeps but for one run at a time, and a moment after it."""
 
     def __init__(self) -> None:
+        from gpunet.backend.cpu import waiting  # and Numba, which `import gpunet` does without
+
+        self._number, self._board, self._begun = 0, waiting.new_board(), waiting.BEGUN
+        calls = waiting.for_end, waiting.for_next
+        self._wait_for_end, self._wait_for_next = (call[self._board.dtype] for call in calls)
         self._run: _Run | None = None
         self._start, self._finished = _locked(), _locked()
         threading.Thread(target=self._loop, name="gpunet", daemon=True).start()
@@ -57,15 +63,18 @@ class _Helper:
     def _loop(self) -> None:
         while True:
             self._start.acquire()
-            run, finished = self._run, self._finished
+            run, number, finished = self._run, self._number, self._finished
             assert run is not None
             run.work()
             self._run = None
             finished.release()
+            self._wait_for_next(self._board, number)
 
     def begin(self, run: _Run) -> None:
         self._finished = _locked()
         self._run = run
+        self._number += 1
+        self._board[self._begun] = self._number
         self._start.release()
 
     def end(self, run: _Run) -> None:
@@ -74,6 +83,7 @@ class _Helper:
             self._run = None  # it has not even woken up, and need not
         while self._run is run:
             try:
+                self._wait_for_end(self._board, self._number)
                 self._finished.acquire()
             except KeyboardInterrupt as interrupt:  # the run still writes into the caller's arrays
                 run.failures.append(interrupt)

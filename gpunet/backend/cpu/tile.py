@@ -225,22 +225,22 @@ def _store_ragged(
             f.masked_store(b.fadd(x, before), place, f.mask(exist))
 
 
-def _copy(f: _Vectors, arguments: list[Value], *, vectors: int) -> None:
-    """Copies a source that runs across the slabs, which are `vectors` vectors wide."""
+def _copy(f: _Vectors, arguments: list[Value], *, vectors: int, room: int) -> None:
+    """Copies a source that runs across the slabs, `vectors` vectors wide with room for `room`."""
     source, stride, depth, width, target, slab_bytes = arguments
-    b, pitch = f.builder, I64(vectors * VECTOR_BYTES)
+    b, slab_width, pitch = f.builder, I64(vectors * VECTOR_BYTES), I64(room * VECTOR_BYTES)
     whole, rest = (op(width, I64(vectors * f.lanes)) for op in (b.sdiv, b.srem))
     masks = [f.mask(b.sub(rest, I64(v * f.lanes))) for v in range(vectors)]
     ragged = b.icmp_signed(">", rest, I64(0))
     with cgutils.for_range(b, depth) as k:
         read, write = f.at(source, b.mul(k.index, stride)), f.at(target, b.mul(k.index, pitch))
         with cgutils.for_range(b, whole) as slab:
-            from_, to = b.mul(slab.index, pitch), b.mul(slab.index, slab_bytes)
+            from_, to = b.mul(slab.index, slab_width), b.mul(slab.index, slab_bytes)
             for v in range(vectors):
                 x = f.load(f.at(read, from_, v * VECTOR_BYTES))
                 f.store(x, f.at(write, to, v * VECTOR_BYTES))
         with b.if_then(ragged):
-            from_, to = b.mul(whole, pitch), b.mul(whole, slab_bytes)
+            from_, to = b.mul(whole, slab_width), b.mul(whole, slab_bytes)
             for v in range(vectors):
                 x = f.masked_load(f.at(read, from_, v * VECTOR_BYTES), masks[v])
                 f.store(x, f.at(write, to, v * VECTOR_BYTES))
@@ -251,7 +251,7 @@ def _copy(f: _Vectors, arguments: list[Value], *, vectors: int) -> None:
                 f.store(f.zero, f.at(write, b.mul(slab.index, slab_bytes), v * VECTOR_BYTES))
 
 
-def _transpose(f: _Vectors, arguments: list[Value], *, vectors: int) -> None:
+def _transpose(f: _Vectors, arguments: list[Value], *, vectors: int, room: int) -> None:
     """Copies a source that runs along k, in squares of lanes × lanes.
 
     Of a ragged square, the last row stands in for missing ones, and zeros for missing columns.
@@ -272,7 +272,7 @@ def _transpose(f: _Vectors, arguments: list[Value], *, vectors: int) -> None:
             mask = f.mask(b.sub(depth, k))
             square = [f.masked_load(f.at(row, b.mul(k, I64(f.itemsize))), mask) for row in rows]
             for j, column in enumerate(_transposed(f, square)):
-                f.store(column, f.at(write, b.mul(b.add(k, I64(j)), I64(vectors * VECTOR_BYTES))))
+                f.store(column, f.at(write, b.mul(b.add(k, I64(j)), I64(room * VECTOR_BYTES))))
 
 
 def _transposed(f: _Vectors, square: list[Value]) -> list[Value]:
@@ -341,7 +341,7 @@ def at(typing_context, place, nbytes):
     return pointer(pointer, i64), lambda _, builder, __, xs: builder.gep(xs[0], [xs[1]])
 
 
-def _packing(body: Callable[..., None], vectors: int) -> Any:
+def _packing(body: Callable[..., None], vectors: int, room: int) -> Any:
     @intrinsic
     def pack(typing_context, source, i, j, depth, width, target, slab_bytes):
         """Lays out a part of `source` that begins at [i, j], as slabs `slab_bytes` apart."""
@@ -351,7 +351,8 @@ def _packing(body: Callable[..., None], vectors: int) -> Any:
             ty = signature.args[0]
             place, stride, _, _ = _locate(context, builder, ty, source, i, j)
             values = [place, stride, *rest]
-            builder.call(_function(builder, body, ty, values, vectors=vectors), values)
+            function = _function(builder, body, ty, values, vectors=vectors, room=room)
+            builder.call(function, values)
             return context.get_dummy_value()
 
         return types.void(source, i64, i64, i64, i64, pointer, i64), generate
@@ -360,28 +361,33 @@ def _packing(body: Callable[..., None], vectors: int) -> Any:
 
 
 # By vectors in a slab: source[k, j] runs along j, source[j, k] along k.
-copy = {vectors: _packing(_copy, vectors) for vectors in (1, 2, 3)}
-transpose = {vectors: _packing(_transpose, vectors) for vectors in (1, 2, 3)}
+copy = {vectors: _packing(_copy, vectors, vectors) for vectors in (1, 2, 3)}
+transpose = {vectors: _packing(_transpose, vectors, vectors) for vectors in (1, 2, 3)}
+# Panels of 2 vectors that leave the place of the third empty.
+copy_pairs = _packing(_copy, 2, TILE_VECTORS)
+transpose_pairs = _packing(_transpose, 2, TILE_VECTORS)
 
 
 @intrinsic
-def multiply_tile(typing_context, strip, panel, depth, c, i, j, accumulate):
-    """C[i:, j:] = or += strip[:, :depth]·panel, as far as C and a tile reach."""
+def multiply_tile(typing_context, strip, panel, depth, c, i, j, width, accumulate):
+    """C[i:, j:] = or += strip[:, :depth]·panel, as far as C, a tile and `width` columns reach."""
 
     def generate(context, builder, signature, arguments):
-        strip, panel, depth, c, i, j, accumulate = arguments
+        strip, panel, depth, c, i, j, width, accumulate = arguments
         ty = signature.args[3]
-        values = [strip, panel, depth, *_locate(context, builder, ty, c, i, j), accumulate]
+        place, stride, rows, columns = _locate(context, builder, ty, c, i, j)
+        columns = builder.select(builder.icmp_signed("<", width, columns), width, columns)
+        values = [strip, panel, depth, place, stride, rows, columns, accumulate]
         multiply = None
         for vectors in range(1, TILE_VECTORS + 1):
             function = _function(builder, _tile, ty, values, vectors=vectors)
             before = I64((vectors - 1) * lanes(ty.dtype.bitwidth // 8))
-            needed = builder.icmp_signed(">", values[-2], before)
+            needed = builder.icmp_signed(">", columns, before)
             multiply = builder.select(needed, function, multiply) if multiply else function
         builder.call(multiply, values)
         return context.get_dummy_value()
 
-    arguments = (pointer, pointer, i64, c, i64, i64, boolean)
+    arguments = (pointer, pointer, i64, c, i64, i64, i64, boolean)
     return types.void(*arguments), generate
 
 
