@@ -68,6 +68,8 @@ class Broadcast(Op):
 
     def reduced(self, be: Backend, *gradients: Array | None) -> tuple[Array | None, ...]:
         """Gradients in the shape of the result, summed to those of the operands that need one."""
+        if self.before.count(self.before[0]) == len(self.before):
+            return gradients  # nothing was broadcast
         return tuple(
             [
                 unbroadcast(be, g, shape) if need else None
