@@ -68,7 +68,8 @@ class Broadcast(Op):
 
     def reduced(self, be: Backend, *gradients: Array | None) -> tuple[Array | None, ...]:
         """Gradients in the shape of the result, summed to those of the operands that need one."""
-        if self.before.count(self.before[0]) == len(self.before):
+        before = self.before
+        if False not in self.needs and before.count(before[0]) == len(before):
             return gradients  # nothing was broadcast
         return tuple(
             [
