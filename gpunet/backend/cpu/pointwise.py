@@ -162,7 +162,7 @@ def _run(
     # A view by `ravel` is quicker than one by `reshape`: small networks live on microseconds.
     x_flat = x.ravel()
     flat = x_flat if gy is x else gy.ravel(), x_flat, bias, out.ravel()
-    arguments = loop[dtype].address, *flat, out is x, columns  # type: ignore[attr-defined]
+    arguments = loop[dtype].address, *flat, out is x, columns
     # What is shared out is told by `share`, too, which is a call more.
     if size < sharing.WORTHWHILE[dtype]:
         _sweep[dtype](*arguments, 0, rows, numbers)
