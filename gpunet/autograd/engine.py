@@ -61,7 +61,8 @@ def _run(
             before = wanted[leaf]
             wanted[leaf] = g if before is None else leaf.backend.xp.add(before, g)
 
-    def send(op: Op, index: int, g: Array) -> None:
+    def send(edge: tuple[Op, int], g: Array) -> None:
+        op, index = edge
         slots = pending.get(op)
         if slots is None:
             slots = pending[op] = [None] * op.outputs
@@ -74,7 +75,7 @@ def _run(
 
     for root, gradient in roots:
         if root.origin:
-            send(*root.origin, gradient)
+            send(root.origin, gradient)
         else:  # a leaf keeps its gradient, and this one stays the caller's
             arrive(root, root.backend.copy(gradient))
     while heap:
@@ -102,7 +103,7 @@ def _run(
             if edge is None or g is None:
                 continue
             if type(edge) is tuple:
-                send(*edge, g)
+                send(edge, g)
             elif op.fresh or _owned(g, gys, gxs):
                 arrive(edge, g)
             else:  # a leaf keeps its gradient, so nobody else may hold it

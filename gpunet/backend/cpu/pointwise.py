@@ -116,9 +116,11 @@ def forward(formula: Callable[..., Any]) -> Callable[..., Array]:
         x: Array, *parameters: float, bias: Array | None = None, out: Array | None = None
     ) -> Array:
         if type(x) is tuple:
-            dtype = x[0].dtype
+            rows, w = x
+            dtype = w.dtype
             b = _array(dtype, ()) if bias is None else bias
-            return matrix_vector.pointwise(loop[dtype].address, *x, b, _array(dtype, parameters))
+            numbers = _array(dtype, parameters)
+            return matrix_vector.pointwise(loop[dtype].address, rows, w, b, numbers)
         if x.dtype.char == "e":
             return in_float32(run, x, *parameters, bias=bias, out=out)
         if out is None:
