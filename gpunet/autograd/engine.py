@@ -61,7 +61,7 @@ def _run(
             before = wanted[leaf]
             wanted[leaf] = g if before is None else leaf.backend.xp.add(before, g)
 
-    def send(edge: tuple[Op, int], g: Array) -> None:
+    def send(edge: Edge, g: Array) -> None:
         op, index = edge
         slots = pending.get(op)
         if slots is None:
