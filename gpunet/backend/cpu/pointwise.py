@@ -172,13 +172,13 @@ def pair(formula: Callable[..., Any]) -> Callable[..., Array]:
 @kernel(fastmath=FAST_SUM)
 def _sweep_sums(function, x, y, sums, start, stop, parameters):
     """sums[i] = Σ f(x, y) over block i; what is added up stays in the L1 cache."""
-    p = _at(parameters, 0)
+    p = at(parameters, 0)
     memory = np.empty(RUN, T)
     for block in range(start, stop):
         total = float64(0)
         for first in range(block * BLOCK, min(x.size, (block + 1) * BLOCK), RUN):
             n = min(RUN, x.size - first)
-            _call(function, _at(x, first), _at(y, first), _at(memory, 0), n, p)
+            call(function, at(x, first), at(y, first), at(memory, 0), n, p)
             part = float64(0)
             for i in range(n):
                 part += float64(memory[i])
