@@ -120,6 +120,8 @@ def figures_of(rounds: list[dict[str, Any]]) -> dict[str, Any]:
     for key in ("import_ms", "prepare_ms", "first_ms", "others", "transfer_ms"):
         if values := [found[key] for found in rounds if key in found]:
             figures[key] = statistics.median(values)
+    if parts := [found["parts"] for found in rounds if "parts" in found]:
+        figures["parts"] = {name: min(found[name] for found in parts) for name in parts[0]}
     if shares := [found["memory_share"] for found in rounds if "memory_share" in found]:
         figures["memory_share"] = max(shares)
     return figures

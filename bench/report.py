@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from bench import gpu, plan, plots, profiles, scaling
+from bench import gpu, overhead, plan, plots, profiles, scaling
 from bench.show import memory, milliseconds, noisy, rate, spread
 
 ROOT = Path(__file__).parent.parent
@@ -74,6 +74,15 @@ def _section(machine: dict[str, Any], workloads: dict[str, Any], name: str) -> s
                 "" if (goal := plan.goal_of(workload, framework)) is None else f"{goal}",
             )
             lines.append(f"| {' | '.join(cells)} |")
+    if parts := overhead.rows(workloads):
+        lines += [
+            "",
+            overhead.NOTE,
+            "",
+            f"| | {' | '.join(overhead.COLUMNS)} |",
+            "|---|---:|---:|---:|---:|",
+        ]
+        lines += [f"| **{row[0]}** | {' | '.join(row[1:])} |" for row in parts]
     return "\n".join([*lines, ""])
 
 

@@ -8,7 +8,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from bench import conv, plan
+from bench import conv, overhead, plan
 from bench.measure import NOISY
 
 # In a file or a pipe the table keeps its width.
@@ -84,6 +84,12 @@ def show(results: dict[str, Any], missing: list[str]) -> None:
         "In brackets, rate: of what a copy or a large matrix product reaches; memory of a "
         f"convolution: its peak over its inputs and outputs (goal: at most {conv.MEMORY_GOAL})[/]"
     )
+    if parts := overhead.rows(results):
+        table = _table("", *overhead.COLUMNS)
+        for row in parts:
+            table.add_row(*row)
+        console.print(table)
+        console.print(f"[dim]{overhead.NOTE}[/]")
     _show_beginnings(results)
     _tell_of_noise(results)
 

@@ -52,9 +52,11 @@ class Neighbours:
 
 def measure(framework: str, name: str, seconds: float, device: str) -> dict[str, Any]:
     """Figures of one workload or operation."""
-    from bench import conv, plan
+    from bench import conv, overhead, plan
 
     result: dict[str, Any] = {}
+    if framework == "gpunet" and name in overhead.WORKLOADS and device == "cpu" and seconds:
+        result["parts"] = overhead.parts(name)
     if name in conv.WORKLOADS and device == "cpu" and Path("/proc/self/clear_refs").exists():
         result["memory_share"] = conv.memory_share(framework, name)
     wait = waiting(framework, device)

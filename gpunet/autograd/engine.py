@@ -53,15 +53,15 @@ def _run(
     pending: dict[Op, list[Array | None]] = {}
     heap: list[tuple[int, Op]] = []
 
+    def arrive(leaf: Tensor, g: Array) -> None:
+        if wanted is None:
+            leaf.accumulate(g)
+        elif leaf in wanted:
+            g = leaf.hooked(g)
+            before = wanted[leaf]
+            wanted[leaf] = g if before is None else leaf.backend.xp.add(before, g)
+
     def send(edge: Edge, g: Array) -> None:
-        if type(edge) is not tuple:
-            if wanted is None:
-                edge.accumulate(g)
-            elif edge in wanted:
-                g = edge.hooked(g)
-                before = wanted[edge]
-                wanted[edge] = g if before is None else edge.backend.xp.add(before, g)
-            return
         op, index = edge
         slots = pending.get(op)
         if slots is None:
@@ -74,8 +74,10 @@ def _run(
         slots[index] = g
 
     for root, gradient in roots:
-        # A leaf keeps its gradient, and this one stays the caller's.
-        send(root.origin or root, gradient if root.origin else root.backend.copy(gradient))
+        if root.origin:
+            send(root.origin, gradient)
+        else:  # a leaf keeps its gradient, and this one stays the caller's
+            arrive(root, root.backend.copy(gradient))
     while heap:
         op = heappop(heap)[1]
         gys = pending.pop(op)
@@ -100,9 +102,12 @@ def _run(
         for edge, g in zip(op.edges, gxs, strict=True):
             if edge is None or g is None:
                 continue
-            if type(edge) is not tuple and not (op.fresh or _owned(g, gys, gxs)):
-                g = op.backend.copy(g)  # a leaf keeps its gradient, so nobody else may hold it
-            send(edge, g)
+            if type(edge) is tuple:
+                send(edge, g)
+            elif op.fresh or _owned(g, gys, gxs):
+                arrive(edge, g)
+            else:  # a leaf keeps its gradient, so nobody else may hold it
+                arrive(edge, op.backend.copy(g))
         if not retain_graph:
             op.saved, op.edges = None, ()
 

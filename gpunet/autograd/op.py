@@ -88,28 +88,25 @@ def apply(op: Op, *inputs: Any) -> Any:
     """
     arrays: list[Any] = []
     edges: list[Any] = []
-    wanted = False
+    recording, recorded = mode.recording, False
     be: Backend | None = None
     for x in inputs:
+        edge = None
         if isinstance(x, Tensor):
             if x.backend is not be:
                 if be is not None:
                     raise different_devices(op.name, be, x.backend)
                 be = x.backend
-            arrays.append(x.array)
-            if x.requires_grad:
-                wanted = True
-                edges.append(x.origin or x)
-            else:
-                edges.append(None)
-        else:
-            arrays.append(x)
-            edges.append(None)
+            if recording and x.requires_grad:
+                recorded = True
+                edge = x.origin or x
+            x = x.array
+        arrays.append(x)
+        edges.append(edge)
     if be is None:
         got = ", ".join(type(x).__name__ for x in inputs)
         raise DTypeError(_called(op.name), f"needs a gpunet.Tensor, got {got}")
 
-    recorded = wanted and mode.recording
     if recorded:
         op.needs = tuple([edge is not None for edge in edges])
     watcher = mode.watcher
@@ -120,8 +117,7 @@ def apply(op: Op, *inputs: Any) -> Any:
             return tuple([Tensor(y, home) for y in result])
         return Tensor(result, home)
 
-    op.backend, op.order = be, next(clock)
-    op.edges = tuple(edges)
+    op.backend, op.order, op.edges = be, next(clock), tuple(edges)
     if type(result) is tuple:
         op.outputs = len(result)
         return tuple([_output(y, op, i) for i, y in enumerate(result)])

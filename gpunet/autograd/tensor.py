@@ -388,12 +388,12 @@ def weights_of(operation: str, y: Tensor, gradient: Tensor | None) -> Array:
                 "reduce it first, e.g. with .sum() or .mean()",
             )
         return y.backend.full(y.shape, 1.0, y.dtype)
-    if not isinstance(gradient, Tensor) or gradient.dtype != y.dtype:
+    if not isinstance(gradient, Tensor) or gradient.array.dtype != y.array.dtype:
         got = gradient.dtype if isinstance(gradient, Tensor) else type(gradient).__name__
         raise DTypeError(operation, f"gradient must be a gpunet.Tensor of {y.dtype}, got {got}")
     if gradient.backend is not y.backend:
         raise DeviceError(operation, f"gradient must be on {y.device}, got {gradient.device}")
-    if gradient.shape != y.shape:
+    if gradient.array.shape != y.array.shape:
         raise ShapeError(operation, f"gradient must have shape {y.shape}, got {gradient.shape}")
     return gradient.array
 

@@ -94,6 +94,14 @@ class Backend(ABC):
         written into `out` if given, which has its shape and dtype, and any strides.
         """
 
+    def product(self, x: Array, w: Array) -> Any:
+        """x·wᵀ for a forward kernel of `activation`, as both its `x` and its `out`.
+
+        The pair (x, w) itself where that kernel forms the product in the same sweep.
+        Shapes: x (N, in), w (out, in).
+        """
+        return self.matmul(x, w.T)
+
     @abstractmethod
     def full(self, shape: Shape, value: float, dtype: DType) -> Array:
         """C-contiguous array filled with `value`."""

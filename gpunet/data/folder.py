@@ -15,7 +15,7 @@ SUFFIXES = (".bmp", ".gif", ".jpeg", ".jpg", ".png", ".pgm", ".ppm", ".tif", ".t
 
 
 def image_folder(
-    path: str | os.PathLike[str], shape: tuple[int, int, int], framing: Framing | None = None
+    path: str | os.PathLike[str], shape: tuple[int, ...], framing: Framing | None = None
 ) -> Dataset:
     """The pictures in the folders `path/CLASS/`, in the order of their names.
 

@@ -50,6 +50,15 @@ class Activation(Op):
         self.saved = y, None
         return y
 
+    def forward_of_product(self, be: Backend, x: Array, w: Array, bias: Array | None) -> Array:
+        """`forward` on x·wᵀ, which only exists as an array where backward reads it."""
+        if self.keeps == "x":
+            return self.forward(be, be.matmul(x, w.T), bias)
+        z = be.product(x, w)
+        y = self.fwd(be, z, bias, z)
+        self.saved = y, None
+        return y
+
     def on(self, operation: str, x: Tensor, inplace: bool = False) -> Tensor:
         """f(x), for the function or layer of that name; written into x itself if `inplace`."""
         floating(operation, "x", x)

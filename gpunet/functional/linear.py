@@ -234,17 +234,21 @@ class Linear(Op):
     With z = x·Wᵀ + b: gz = f'(z) ⊙ gy, gx = gz·W, gW = gzᵀ·x, gb = Σ gz over the rows.
     """
 
+    fresh = True
+
     def __init__(self, activation: Activation | None):
         self.activation = activation
 
     def forward(self, be: Backend, x: Array, w: Array, b: Array | None) -> Array:
         rows = x if x.ndim == 2 else x.reshape(math.prod(x.shape[:-1]), x.shape[-1])
-        y = be.matmul(rows, w.T)
         b = None if b is None else be.contiguous(b)
         if self.activation is not None:
-            y = self.activation.forward_in_place(be, y, b)
+            y = self.activation.forward_of_product(be, rows, w, b)
         elif b is not None:
-            be.activation.identity_fwd(y, bias=b, out=y)
+            z = be.product(rows, w)
+            y = be.activation.identity_fwd(z, bias=b, out=z)
+        else:
+            y = be.matmul(rows, w.T)
         # What the activation kept goes when this does.
         self.saved, self.activation = (rows, w, self.activation), None
         self.shape = x.shape

@@ -68,6 +68,9 @@ class Broadcast(Op):
 
     def reduced(self, be: Backend, *gradients: Array | None) -> tuple[Array | None, ...]:
         """Gradients in the shape of the result, summed to those of the operands that need one."""
+        before = self.before
+        if False not in self.needs and before.count(before[0]) == len(before):
+            return gradients  # nothing was broadcast
         return tuple(
             [
                 unbroadcast(be, g, shape) if need else None

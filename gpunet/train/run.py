@@ -142,8 +142,8 @@ class Run(Callback):
             return data.describe(self.config.data.set)
         path = self.folder / DESCRIPTION
         try:
-            found = json.loads(path.read_text("utf-8"))
-            tuples = {name: tuple(x) if type(x) is list else x for name, x in found.items()}
+            found: Any = json.loads(path.read_text("utf-8"))
+            tuples: Any = {name: tuple(x) if type(x) is list else x for name, x in found.items()}
             return Description(**tuples)
         except (OSError, TypeError, ValueError) as error:
             raise CheckpointError("run", f"{path} must be as it was written: {error}") from error

@@ -49,6 +49,25 @@ def test_operations_compute_what_numpy_does(name, monkeypatch) -> None:
     np.testing.assert_allclose(ours.numpy(), theirs, atol=1e-4 * scale)
 
 
+@pytest.mark.parametrize("name", overhead.WORKLOADS)
+def test_parts_of_an_operation_do_what_the_whole_does(name) -> None:
+    """The kernels that are timed alone give the result of the step, and need fewer calls."""
+    step, kernels = (overhead.prepare(framework, name) for framework in ("gpunet", "kernels"))
+    found = kernels()
+    if name not in overhead.FORWARD and isinstance(found, tuple):
+        found, gradients = found
+        assert len(gradients) == len(overhead.BOTH[name][1])
+    if name != "overhead-relu":
+        np.testing.assert_array_equal(found, step().detach().numpy())
+    assert overhead._calls(step) > overhead._calls(kernels) > 0
+
+
+def test_rows_of_parts_add_up() -> None:
+    parts = {"step": 9.0, "kernels": 4.0, "calls": 2.0}
+    results = {"overhead-add": {"gpunet": {"parts": parts}}, "W1": {"gpunet": {}}}
+    assert overhead.rows(results) == [("overhead-add", "9.0", "4.0", "2.0", "3.0")]
+
+
 def test_networks_by_hand_learn_as_ours_do() -> None:
     """The same first step: NumPy's by hand, gpunet's by autograd."""
     from bench import workloads

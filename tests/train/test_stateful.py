@@ -208,6 +208,6 @@ def test_refused(config) -> None:
     held_out = replace(good, data=replace(good.data, validation=0.1))
     with pytest.raises(ConfigError, match=r"train\.stateful needs data\.validation = 0"):
         build_task(held_out)
-    model = nn.Sequential(nn.Embedding(6, 6))
+    model = nn.Sequential(nn.Embedding(6, 4))
     with pytest.raises(ConfigError, match=r"needs a model with read\(tokens, state\), got Seque"):
         build_trainer(good, model, text(9), ("test", text(9)))

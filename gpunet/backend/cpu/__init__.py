@@ -16,6 +16,9 @@ from gpunet.backend.cpu.memory import SMALL, cache
 from gpunet.backend.cpu.moving import assign, write
 from gpunet.backend.cpu.share import PLAIN
 
+# A product of up to so many rows with up to so many weights is formed in the kernel that takes it.
+# Of more rows gemm's packing pays; more weights are read quicker by both cores, as BLAS does.
+FEW, ONE_CORE = 6, 1 << 19
 LONG = 1 << 14  # elements; NumPy's sums of more lose digits, and time
 
 
@@ -40,7 +43,7 @@ class CPUBackend(Backend):
 
     def copy(self, array: Array) -> Array:
         if array.nbytes < SMALL:
-            return np.array(array, order="C")
+            return array.copy()
         return self.cast(array, array.dtype)
 
     def cast(self, array: Array, dtype: DType) -> Array:
@@ -72,6 +75,12 @@ class CPUBackend(Backend):
         if lead != b.shape[:-2]:
             lead = np.broadcast_shapes(lead, b.shape[:-2])
         return self.gemm.batch(a, b, self.empty((*lead, a.shape[-2], b.shape[-1]), a.dtype))
+
+    def product(self, x: Array, w: Array) -> Any:
+        few = x.shape[0] <= FEW and w.size <= ONE_CORE and x.dtype.char != "e"
+        if few and x.flags.c_contiguous and w.flags.c_contiguous:
+            return x, w
+        return self.matmul(x, w.T)
 
     def full(self, shape: Shape, value: float, dtype: DType) -> Array:
         out = self.empty(shape, dtype)

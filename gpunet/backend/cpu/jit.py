@@ -118,12 +118,13 @@ compiler = _Compiler()
 _one_at_a_time = threading.RLock()  # threads that compile; Numba's folder is one for all
 
 
-class Kernel:
+class Kernel(dict[Any, Any]):
     """A function of arrays or scalars, compiled for a dtype when that dtype is first seen.
 
-    `kernel[dtype]` is the compiled variant. `bindings` give further names their meaning in the
-    body; the families of pointwise kernels use them to put a scalar formula into a loop. A kernel
-    with `pointer` is a C function, for other kernels to call: its variants have an `address`.
+    `kernel[dtype]` is the compiled variant; every call looks one up, so this is a dictionary.
+    `bindings` give further names their meaning in the body; the families of pointwise kernels use
+    them to put a scalar formula into a loop. A kernel with `pointer` is a C function, for other
+    kernels to call: its variants have an `address`.
     """
 
     def __init__(
@@ -142,17 +143,13 @@ class Kernel:
         self.name = name or function.__name__
         self.bindings = bindings or {}
         self.signature, self.pointer = signature, pointer
-        self.variants: dict[np.dtype[Any], Callable[..., Any]] = {}
         self.__doc__ = function.__doc__
 
-    def __getitem__(self, dtype: np.dtype[Any]) -> Callable[..., Any]:
-        variant = self.variants.get(dtype)
-        if variant is None:
-            with _one_at_a_time:
-                if dtype not in self.variants:
-                    self.variants[dtype] = self._compile(dtype)
-                variant = self.variants[dtype]
-        return variant
+    def __missing__(self, dtype: np.dtype[Any]) -> Callable[..., Any]:
+        with _one_at_a_time:
+            if dtype not in self:
+                self[dtype] = self._compile(dtype)
+        return self[dtype]
 
     def _compile(self, dtype: np.dtype[Any]) -> Callable[..., Any]:
         code, names = self.function.__code__, {**self.function.__globals__, **self.bindings}

@@ -27,16 +27,15 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from llvmlite import ir
 from numba import types
-from numba.extending import intrinsic
 
 from gpunet.backend.base import Array
-from gpunet.backend.cpu import scalar
+from gpunet.backend.cpu import matrix_vector, scalar
 from gpunet.backend.cpu import share as sharing
 from gpunet.backend.cpu.half import in_float32
 from gpunet.backend.cpu.jit import FAST_SUM, Kernel, T, kernel
 from gpunet.backend.cpu.memory import cache
+from gpunet.backend.cpu.pointers import at, call
 
 COST = 4  # of a formula with a function of `scalar`, see `share`
 RUN = 2048  # elements that go through the L1 cache together
@@ -44,44 +43,21 @@ BLOCK = 8 * RUN  # elements in one partial sum
 float64 = np.float64
 
 
-def _write_pointer(typing_context, array, i):
-    def write(context: Any, builder: Any, signature: Any, values: Any) -> Any:
-        data = context.make_array(array)(context, builder, values[0]).data
-        return builder.gep(data, [values[1]])
-
-    return types.CPointer(array.dtype)(array, i), write
-
-
-def _write_call(typing_context, function, gy, x, out, n, parameters):
-    def write(context: Any, builder: Any, signature: Any, values: Any) -> Any:
-        kind = ir.FunctionType(ir.VoidType(), [value.type for value in values[1:]])
-        builder.call(builder.inttoptr(values[0], kind.as_pointer()), values[1:])
-        return context.get_dummy_value()
-
-    return types.void(function, gy, x, out, n, parameters), write
-
-
-# `_at(array, i)` points to element i; loops over pointers take less time to compile than over
-# slices. `_call(function, ...)` calls a formula's loop by its address.
-_at: Any = intrinsic(_write_pointer)
-_call: Any = intrinsic(_write_call)
-
-
 @kernel
 def _sweep(function, gy, x, bias, out, in_place, columns, start, stop, parameters):
     """out = f(gy, x + bias) for the rows from `start` to `stop`, of `columns` elements each."""
     start, stop = start * columns, stop * columns
-    b, p = _at(bias, 0), _at(parameters, 0)
+    b, p = at(bias, 0), at(parameters, 0)
     if bias.size == 0 and not in_place:
-        _call(function, _at(gy, start), _at(x, start), _at(out, start), stop - start, p)
+        call(function, at(gy, start), at(x, start), at(out, start), stop - start, p)
         return
     run = columns * max(1, RUN // columns)
     memory = np.empty(run, T)
     for first in range(start, stop, run):
         # Asked for anew each time: Numba frees an array after its last use by name.
-        prepared = _at(memory, 0)
+        prepared = at(memory, 0)
         n = min(run, stop - first)
-        x_run = _at(x, first)
+        x_run = at(x, first)
         if bias.size == 0:
             for j in range(n):
                 prepared[j] = x_run[j]
@@ -89,7 +65,7 @@ def _sweep(function, gy, x, bias, out, in_place, columns, start, stop, parameter
             for row in range(0, n, columns):
                 for j in range(columns):
                     prepared[row + j] = x_run[row + j] + b[j]
-        _call(function, _at(gy, first), prepared, _at(out, first), n, p)
+        call(function, at(gy, first), prepared, at(out, first), n, p)
 
 
 def _forward_loop(gy, x, y, n, p):
@@ -136,13 +112,19 @@ def forward(formula: Callable[..., Any]) -> Callable[..., Array]:
     """Makes `name(x, *parameters, bias=None, out=None)`: y = f(x + bias) over arrays.
 
     `x` is C-contiguous, float32 or float64; `bias`, if given, has the length of the last axis.
-    `out` may be `x` itself.
+    `out` may be `x` itself. A pair (x, w) for `x` stands for x·wᵀ, and `out` is made then.
     """
     loop, cost = _in_loop(_forward_loop, formula, 1), _cost(formula)
 
     def run(
         x: Array, *parameters: float, bias: Array | None = None, out: Array | None = None
     ) -> Array:
+        if type(x) is tuple:
+            rows, w = x
+            dtype = w.dtype
+            b = _array(dtype, ()) if bias is None else bias
+            numbers = _array(dtype, parameters)
+            return matrix_vector.pointwise(loop[dtype].address, rows, w, b, numbers)
         if x.dtype.char == "e":
             return in_float32(run, x, *parameters, bias=bias, out=out)
         if out is None:
@@ -191,13 +173,13 @@ def pair(formula: Callable[..., Any]) -> Callable[..., Array]:
 @kernel(fastmath=FAST_SUM)
 def _sweep_sums(function, x, y, sums, start, stop, parameters):
     """sums[i] = Σ f(x, y) over block i; what is added up stays in the L1 cache."""
-    p = _at(parameters, 0)
+    p = at(parameters, 0)
     memory = np.empty(RUN, T)
     for block in range(start, stop):
         total = float64(0)
         for first in range(block * BLOCK, min(x.size, (block + 1) * BLOCK), RUN):
             n = min(RUN, x.size - first)
-            _call(function, _at(x, first), _at(y, first), _at(memory, 0), n, p)
+            call(function, at(x, first), at(y, first), at(memory, 0), n, p)
             part = float64(0)
             for i in range(n):
                 part += float64(memory[i])
@@ -208,7 +190,7 @@ def _sweep_sums(function, x, y, sums, start, stop, parameters):
 def _total(loop: Kernel, x: Array, y: Array, parameters: tuple[float, ...]) -> Array:
     dtype, blocks = x.dtype, -(-x.size // BLOCK) or 1
     sums = np.empty(blocks)
-    arrays = loop[dtype].address, x.ravel(), y.ravel(), sums  # type: ignore[attr-defined]
+    arrays = loop[dtype].address, x.ravel(), y.ravel(), sums
     sharing.share(_sweep_sums[dtype], arrays, blocks, BLOCK, dtype, _array(dtype, parameters))
     return np.asarray(sums.sum() if blocks > 1 else sums[0], dtype)
 
@@ -234,7 +216,7 @@ def _run(
     # A view by `ravel` is quicker than one by `reshape`: small networks live on microseconds.
     x_flat = x.ravel()
     flat = x_flat if gy is x else gy.ravel(), x_flat, bias, out.ravel()
-    arguments = loop[dtype].address, *flat, out is x, columns  # type: ignore[attr-defined]
+    arguments = loop[dtype].address, *flat, out is x, columns
     # What is shared out is told by `share`, too, which is a call more.
     if size * cost < sharing.WORTHWHILE[dtype]:
         _sweep[dtype](*arguments, 0, rows, numbers)

@@ -23,7 +23,8 @@ from gpunet.backend.cpu.gemm import (
     transpose_panels,
     transpose_strips,
 )
-from gpunet.backend.cpu.jit import FAST_SUM, T, kernel
+from gpunet.backend.cpu.jit import kernel
+from gpunet.backend.cpu.matrix_vector import rows_times, times_rows
 from gpunet.backend.cpu.tile import CACHE_LINE, TILE_ROWS, at, multiply_tile, workspace
 
 FEW = 2  # rows that do without the tile
@@ -69,58 +70,6 @@ def _by_tile(x, n, panels, strips, out, add):
                 multiply_tile(strip, panel, depth, out, i, j * PANEL, PANEL, add or first > 0)
 
 
-@kernel(inline=True, fastmath=FAST_SUM)
-def _dots(w0, w1, w2, w3, x):
-    """Four rows times x: x is loaded once for all of them."""
-    s0, s1, s2, s3 = T(0.0), T(0.0), T(0.0), T(0.0)
-    for k in range(x.size):
-        s0 += w0[k] * x[k]
-        s1 += w1[k] * x[k]
-        s2 += w2[k] * x[k]
-        s3 += w3[k] * x[k]
-    return s0, s1, s2, s3
-
-
-@kernel(inline=True, fastmath=FAST_SUM)
-def _dot(w, x):
-    total = T(0.0)
-    for k in range(x.size):
-        total += w[k] * x[k]
-    return total
-
-
-@kernel(inline=True)
-def _rows_times(w, x, out):
-    """out += w·x, where w lies as the product with its transpose needs it."""
-    whole = w.shape[0] // 4 * 4
-    for j in range(0, whole, 4):
-        s0, s1, s2, s3 = _dots(w[j], w[j + 1], w[j + 2], w[j + 3], x)
-        out[j] += s0
-        out[j + 1] += s1
-        out[j + 2] += s2
-        out[j + 3] += s3
-    for j in range(whole, w.shape[0]):
-        out[j] += _dot(w[j], x)
-
-
-@kernel(inline=True)
-def _add_scaled(a0, a1, a2, a3, w0, w1, w2, w3, out):
-    for k in range(out.size):
-        out[k] += a0 * w0[k] + a1 * w1[k] + a2 * w2[k] + a3 * w3[k]
-
-
-@kernel(inline=True)
-def _times_rows(x, w, out):
-    """out += x·w, row by row of w."""
-    whole = w.shape[0] // 4 * 4
-    for j in range(0, whole, 4):
-        w0, w1, w2, w3 = w[j], w[j + 1], w[j + 2], w[j + 3]
-        _add_scaled(x[j], x[j + 1], x[j + 2], x[j + 3], w0, w1, w2, w3, out)
-    for j in range(whole, w.shape[0]):
-        for k in range(out.size):
-            out[k] += x[j] * w[j, k]
-
-
 def _product_signature(dtype):
     numbers, count = types.CPointer(dtype), types.int64
     packed = types.CPointer(types.uint8)
@@ -144,9 +93,9 @@ def product(x, x_step, rows, k, w, panels, strips, out, out_step, n, transposed,
             for j in range(n):
                 out_row[j] = 0.0
         if transposed:
-            _rows_times(carray(w, (n, k)), x_row, out_row)
+            rows_times(carray(w, (n, k)), x_row, out_row)
         else:
-            _times_rows(x_row, carray(w, (k, n)), out_row)
+            times_rows(x_row, carray(w, (k, n)), out_row)
 
 
 @intrinsic

@@ -49,6 +49,8 @@ def share(
 
 def as_rows(x: Array) -> Array:
     """x, C-contiguous, in two axes: all but the last one, and the last."""
+    if x.ndim == 2:
+        return x
     columns = x.shape[-1]
     # A first axis of -1 would need a column to be derived.
     return x.reshape(x.size // columns if columns else 0, columns)
