@@ -13,10 +13,16 @@ from typing import Any
 
 import numpy as np
 
+from gpunet.backend import dtypes
 from tests.cases.case import Array, Case, Edge
 
-EPS = {"float16": 2.0**-10, "float32": 2.0**-23, "float64": 2.0**-52}
-SMALLEST = {"float16": 2.0**-24, "float32": 2.0**-149, "float64": 2.0**-1074}  # above 0
+EPS = {"bfloat16": 2.0**-7, "float16": 2.0**-10, "float32": 2.0**-23, "float64": 2.0**-52}
+SMALLEST = {  # above 0
+    "bfloat16": 2.0**-133,
+    "float16": 2.0**-24,
+    "float32": 2.0**-149,
+    "float64": 2.0**-1074,
+}
 
 
 def bound(amplified: Any, scale: Any, dtype: str) -> Any:
@@ -32,7 +38,7 @@ def of_results(case: Case, dtype: str) -> list[Any]:
 
 
 def _of_result(case: Case, exact: Array, single: Array, dtype: str) -> Any:
-    if exact.dtype.kind != "f":
+    if not dtypes.floating(exact.dtype):
         return 0
     with np.errstate(invalid="ignore"):
         error = np.abs(single - exact)

@@ -11,7 +11,7 @@ from typing import Any
 
 from gpunet import backend
 from gpunet.autograd.tensor import Tensor, check_differentiable
-from gpunet.backend import Array, Backend, DType, random
+from gpunet.backend import Array, Backend, DType, dtypes, random
 from gpunet.errors import ArgumentError, DTypeError, ShapeError
 
 __all__ = [
@@ -62,6 +62,7 @@ def tensor(
             [3., 4.]], dtype=float32)
     """
     be = backend.resolve(device)[0]
+    dtype = None if dtype is None else backend.dtype(dtype)
     if isinstance(values, Tensor):
         values = values.array if values.backend is be else values.backend.to_host(values.array)
     typed = hasattr(values, "dtype")
@@ -75,7 +76,7 @@ def tensor(
         ) from None
     if dtype is None and not typed and (array.dtype.kind == "f" or not array.size):
         array = array.astype("float32")
-    if array.dtype.kind not in "fiub":
+    if not dtypes.numeric(array.dtype):
         raise ArgumentError("tensor", f"values must be numbers, got dtype {array.dtype}")
     return _made(be.copy(array), be, requires_grad)
 
@@ -110,7 +111,7 @@ def from_numpy(array: Any) -> Tensor:
     Raises:
         DTypeError: no NumPy array, or of a dtype that is no number.
     """
-    if not backend.cpu.owns(array) or array.dtype.kind not in "fiub":
+    if not backend.cpu.owns(array) or not dtypes.numeric(array.dtype):
         got = getattr(array, "dtype", type(array).__name__)
         raise DTypeError("from_numpy", f"array must be a NumPy array of numbers, got {got}")
     return Tensor(array, backend.cpu)
@@ -259,7 +260,7 @@ def rand(
     draw = random.host.random(_shape("rand", size))
     kind = backend.dtype(dtype)
     # Rounding may not reach 1.
-    below_one = draw.clip(None, 1 - 2.0 ** -{"e": 11, "f": 24}.get(kind.char, 53))
+    below_one = draw.clip(None, 1 - 2.0 ** -{"E": 8, "e": 11, "f": 24}.get(kind.char, 53))
     return tensor(below_one, kind, device, requires_grad)
 
 

@@ -17,10 +17,12 @@ import importlib
 from abc import ABC, abstractmethod
 from typing import Any
 
+from gpunet.backend.dtypes import HALVES
+
 Array = Any  # numpy.ndarray or cupy.ndarray, C or strided, of the backend's own device
 DType = Any  # anything numpy.dtype() takes
 Shape = tuple[int, ...]
-WIDE = {"e": "float32"}  # in what sums of a dtype are added up, if not in itself
+WIDE = {"e": "float32", "E": "float32"}  # in what sums of a dtype are added up, if not in itself
 
 
 class Backend(ABC):
@@ -103,7 +105,7 @@ class Backend(ABC):
     def sum(self, x: Array, axis: tuple[int, ...], keepdims: bool = False) -> Array:
         """Sum over axes, as an array; halves are added up in float32. Integers give int64."""
         total = self.xp.sum(x, axis=axis, keepdims=keepdims, dtype=WIDE.get(x.dtype.char))
-        return self.xp.asarray(total, x.dtype if x.dtype.char == "e" else None)
+        return self.xp.asarray(total, x.dtype if x.dtype.char in HALVES else None)
 
     def accumulate(self, name: str, x: Array, axis: int) -> Array:
         """Running result of an associative function of two (`"maximum"`, say) along an axis.

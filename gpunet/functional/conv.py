@@ -26,6 +26,8 @@ class Conv(Op):
     correlations of gz with w and x.
     """
 
+    takes_bfloat16 = True
+
     fresh = True
 
     def __init__(self, moves: Geometry, groups: int, activation: Activation | None = None):
@@ -71,6 +73,8 @@ def _in_place(be: Backend, activation: Activation) -> Any:
 class ConvTranspose(Op):
     """y = what `Conv` would give as the gradient of its input, for x as that of its output; + b."""
 
+    takes_bfloat16 = True
+
     fresh = True
 
     def __init__(self, moves: Geometry, groups: int, shape: Three):
@@ -101,6 +105,8 @@ class ConvTranspose(Op):
 class ImageToColumns(Op):
     """The patches of a picture as columns; the gradient adds them up where they come from."""
 
+    takes_bfloat16 = True
+
     def __init__(self, kernel: Three, moves: Geometry):
         self.kernel, self.moves = kernel, moves
 
@@ -116,6 +122,8 @@ class ImageToColumns(Op):
 
 class ColumnsToImage(Op):
     """The sums of overlapping patches; the gradient takes them out again."""
+
+    takes_bfloat16 = True
 
     def __init__(self, shape: Shape, kernel: Three, moves: Geometry):
         self.shape, self.unfold = shape, ImageToColumns(kernel, moves)

@@ -15,7 +15,7 @@ from gpunet.functional.precision import in_single
 from gpunet.functional.promotion import cast, wide
 
 # A running sum has as many roundings behind it as elements: it is kept in a wider type.
-_WIDER = {"e": "float32", "f": "float64"}
+_WIDER = {"e": "float32", "E": "float32", "f": "float64"}
 
 
 class Scan(Op):
@@ -79,7 +79,7 @@ class CumExtremum(Scan):
         xp = be.xp
         y = be.accumulate(self.reduce, x, self.axis)
         new = xp.equal(x, y)
-        if x.dtype.kind == "f":  # NaN stays the extremum, and is met anew where x is NaN
+        if dtypes.floating(x.dtype):  # NaN stays the extremum, and is met anew where x is NaN
             new = xp.logical_or(new, xp.isnan(x))
         count = [-1 if i == self.axis else 1 for i in range(x.ndim)]
         places = xp.arange(x.shape[self.axis], dtype="int64").reshape(count)
@@ -139,7 +139,7 @@ def _running(operation: str, kind: type[Scan], x: Tensor, dim: int, dtype: DType
     along = one_axis(operation, x, dim)
     if dtype is not None:
         x = cast(x, known_dtype(dtype))
-    elif x.dtype.kind != "f":
+    elif not dtypes.floating(x.dtype):
         x = cast(x, dtypes.int64)
     return apply(kind(along), x)
 

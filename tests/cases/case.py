@@ -13,6 +13,7 @@ from zlib import crc32
 
 import numpy as np
 
+from gpunet.backend import dtypes
 from gpunet.errors import GpunetError
 
 Array = Any  # numpy.ndarray
@@ -36,7 +37,7 @@ class Draw:
     def array(self, rng: np.random.Generator, dtype: str) -> Array:
         """Floating values in `dtype`, integers and booleans as they are."""
         drawn = np.asarray(self.make(rng))
-        return drawn.astype("float32").astype(dtype) if drawn.dtype.kind == "f" else drawn
+        return drawn.astype("float32").astype(dtype) if dtypes.floating(drawn.dtype) else drawn
 
 
 def normal(*shape: int) -> Draw:
@@ -84,7 +85,7 @@ def exactly(values: Any) -> Draw:
     """These values: floating, integers or booleans."""
     array = np.asarray(values)
     text = str(array.tolist()) if array.size <= 8 else f"exactly{_text(array.shape)}"
-    return Draw(text, lambda _: array, array.dtype.kind == "f")
+    return Draw(text, lambda _: array, dtypes.floating(array.dtype))
 
 
 def constant(draw: Draw) -> Draw:
@@ -170,7 +171,7 @@ class Case(Row):
     def expected(self, dtype: str, computed: str) -> tuple[Array, ...]:
         """What the oracle says of the inputs in `dtype`, computed in another one."""
         inputs = self.arrays(dtype)
-        return self.answer([x.astype(computed) if x.dtype.kind == "f" else x for x in inputs])
+        return self.answer([x.astype(computed) if dtypes.floating(x.dtype) else x for x in inputs])
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ from numpy import asarray, ndarray
 
 from gpunet.backend.base import Array, Backend, DType, Shape
 from gpunet.backend.cpu.memory import SMALL, cache
+from gpunet.backend.dtypes import HALVES, floating
 
 LONG = 1 << 14  # elements; NumPy's sums of more lose digits, and time
 
@@ -44,7 +45,7 @@ class CPUBackend(Backend):
 
     def cast(self, array: Array, dtype: DType) -> Array:
         out = self.empty(array.shape, dtype)
-        with np.errstate(over="ignore", invalid="ignore"):  # NaN to integer; beyond float16
+        with np.errstate(over="ignore", invalid="ignore"):  # NaN to integer; beyond a half
             np.copyto(out, array, casting="unsafe")
         return out
 
@@ -60,7 +61,7 @@ class CPUBackend(Backend):
                 return self.gemm.batch(a, b, out)
             out[...] = self.matmul(a, b)
             return out
-        if a.dtype.char == "e":
+        if a.dtype.char in HALVES:
             product = self.matmul(self.cast(a, np.float32), self.cast(b, np.float32))
             return self.cast(product, a.dtype)
         if a.ndim == 2 and b.ndim == 2:
@@ -76,7 +77,7 @@ class CPUBackend(Backend):
         return out
 
     def sum(self, x: Array, axis: tuple[int, ...], keepdims: bool = False) -> Array:
-        if x.dtype.kind == "f" and x.size >= LONG and axis:
+        if floating(x.dtype) and x.size >= LONG and axis:
             return self.sums.total(x, axis, keepdims)
         return super().sum(x, axis, keepdims)
 

@@ -35,6 +35,7 @@ from gpunet.backend.cpu import share as sharing
 from gpunet.backend.cpu.half import in_float32
 from gpunet.backend.cpu.jit import Kernel, T, kernel
 from gpunet.backend.cpu.memory import cache
+from gpunet.backend.dtypes import HALVES
 
 RUN = 2048  # elements that go through the L1 cache together
 
@@ -138,7 +139,7 @@ def forward(formula: Callable[..., Any]) -> Callable[..., Array]:
     def run(
         x: Array, *parameters: float, bias: Array | None = None, out: Array | None = None
     ) -> Array:
-        if x.dtype.char == "e":
+        if x.dtype.char in HALVES:
             return in_float32(run, x, *parameters, bias=bias, out=out)
         if out is None:
             out = cache.empty(x.shape, x.dtype)
@@ -157,7 +158,7 @@ def backward(formula: Callable[..., Any]) -> Callable[..., Array]:
     loop = _in_loop(_backward_loop, formula, 2)
 
     def run(gy: Array, kept: Array, *parameters: float, bias: Array | None = None) -> Array:
-        if gy.dtype.char == "e":
+        if gy.dtype.char in HALVES:
             return in_float32(run, gy, kept, *parameters, bias=bias)
         gx = cache.empty(gy.shape, gy.dtype)
         _run(loop, gy, kept, bias, gx, parameters)

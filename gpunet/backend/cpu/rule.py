@@ -23,6 +23,7 @@ import numpy as np
 from gpunet.backend.base import Array
 from gpunet.backend.cpu import threads
 from gpunet.backend.cpu.jit import Kernel
+from gpunet.backend.dtypes import HALVES, float32
 
 SHARED_SIZE = 1 << 17  # elements of all parameters from which it pays to wake the other threads
 PIECES = 2  # of large parameters for each thread: a core that other programs slow down takes fewer
@@ -30,7 +31,6 @@ SMALLEST_PIECE = 1 << 15  # elements; the call of a loop costs some microseconds
 
 _ABSENT = {np.dtype(name): np.empty(0, name) for name in ("float32", "float64")}
 _UNCOUNTED = np.zeros(1)
-_HALF, _SINGLE = np.dtype("float16"), np.dtype("float32")
 
 
 def rule(loop: Callable[..., Any]) -> Callable[..., None]:
@@ -61,8 +61,8 @@ def _run(kernel: Kernel, lists: list[list[Array]], steps: list[Array], *rest: An
     tasks: list[threads.Task] = []
     small: list[threads.Task] = []  # one task together: to begin one costs as much as all of them
     for i, p in enumerate(lists[0]):
-        half = p.dtype == _HALF
-        dtype = _SINGLE if half else p.dtype
+        half = p.dtype.char in HALVES
+        dtype = float32 if half else p.dtype
         loop = kernel[dtype]
         arrays = [_flat(each[i]) if each else _ABSENT[dtype] for each in lists]
         count = steps[i] if steps else _UNCOUNTED
@@ -89,8 +89,8 @@ def _flat(a: Array) -> Array:
 
 
 def _in_single(loop: Callable[..., None], arrays: list[Array], *rest: Any) -> None:
-    """A loop over arrays of float16: computed in float32, only what is kept is rounded."""
-    wide = [a.astype(_SINGLE) if a.dtype == _HALF else a for a in arrays]
+    """A loop over arrays of halves: computed in float32, only what is kept is rounded."""
+    wide = [a.astype(float32) if a.dtype.char in HALVES else a for a in arrays]
     loop(*wide, *rest)
     for a, w in zip(arrays, wide, strict=True):
         if a is not w:
