@@ -122,12 +122,16 @@ def from_dlpack(values: Any) -> Tensor:
 
     Raises:
         DeviceError: it lies on a device that gpunet cannot use here.
-        DTypeError: it speaks no DLPack.
+        DTypeError: it speaks no DLPack, or is of bfloat16, which NumPy does not take from others.
     """
     if not hasattr(values, "__dlpack__"):
         got = type(values).__name__
         raise DTypeError("from_dlpack", f"values must have __dlpack__, got {got}")
-    array = backend.from_dlpack(values)
+    try:
+        array = backend.from_dlpack(values)
+    except (BufferError, RuntimeError) as error:
+        rule = f"values must be of a dtype that arrays are shared in, got: {error}"
+        raise DTypeError("from_dlpack", rule) from None
     return Tensor(array, backend.of(array))
 
 

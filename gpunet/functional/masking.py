@@ -118,6 +118,8 @@ def masked_fill(x: Tensor, mask: Tensor, value: Tensor | float) -> Tensor:
     is_tensor("masked_fill", "x", x)
     _boolean("masked_fill", "mask", mask)
     number = fitting("masked_fill", "value", value, x)
+    if not isinstance(number, Tensor):
+        number = Tensor(number, x.backend)
     _common_shape("masked_fill", x=x, mask=mask)
     return apply(Where(), mask, number, x)
 

@@ -370,6 +370,8 @@ class Module:
             if name in state:
                 value = state[name]
                 array = value.backend.to_host(value.array) if isinstance(value, Tensor) else value
+                if str(array.dtype) == "torch.bfloat16":  # which NumPy cannot read
+                    array = array.float()
                 x.array[...] = x.backend.asarray(array, x.dtype)
         written([x.array for x in own.values()])
         return IncompatibleKeys(missing, unexpected)
