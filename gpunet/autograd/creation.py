@@ -62,14 +62,13 @@ def tensor(
             [3., 4.]], dtype=float32)
     """
     be = backend.resolve(device)[0]
-    dtype = None if dtype is None else backend.dtype(dtype)
     if isinstance(values, Tensor):
         values = values.array if values.backend is be else values.backend.to_host(values.array)
     typed = hasattr(values, "dtype")
     if isinstance(values, (list, tuple)):
         values = _plain(values)
     try:
-        array = be.asarray(values, dtype)
+        array = be.asarray(values, None if dtype is None else backend.dtype(dtype))
     except (TypeError, ValueError) as error:
         raise ArgumentError(
             "tensor", f"values must be numbers, or nested lists of one shape, got: {error}"

@@ -27,7 +27,6 @@ class Conv(Op):
     """
 
     takes_bfloat16 = True
-
     fresh = True
 
     def __init__(self, moves: Geometry, groups: int, activation: Activation | None = None):
@@ -74,7 +73,6 @@ class ConvTranspose(Op):
     """y = what `Conv` would give as the gradient of its input, for x as that of its output; + b."""
 
     takes_bfloat16 = True
-
     fresh = True
 
     def __init__(self, moves: Geometry, groups: int, shape: Three):
@@ -105,8 +103,6 @@ class ConvTranspose(Op):
 class ImageToColumns(Op):
     """The patches of a picture as columns; the gradient adds them up where they come from."""
 
-    takes_bfloat16 = True
-
     def __init__(self, kernel: Three, moves: Geometry):
         self.kernel, self.moves = kernel, moves
 
@@ -122,8 +118,6 @@ class ImageToColumns(Op):
 
 class ColumnsToImage(Op):
     """The sums of overlapping patches; the gradient takes them out again."""
-
-    takes_bfloat16 = True
 
     def __init__(self, shape: Shape, kernel: Three, moves: Geometry):
         self.shape, self.unfold = shape, ImageToColumns(kernel, moves)

@@ -191,7 +191,9 @@ class LBFGS(Optimizer):
         xp = parameters[0].backend.xp
         return xp.concatenate(
             [
-                xp.zeros(x.numel(), x.dtype) if x.grad is None else self._gradient(x).reshape(-1)
+                xp.zeros(x.numel(), x.dtype)
+                if x.grad is None
+                else self._gradients([x])[0].reshape(-1)
                 for x in parameters
             ]
         )

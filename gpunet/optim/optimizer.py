@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from operator import attrgetter
 from typing import Any, ClassVar
 
 from gpunet.autograd.memory import written
@@ -17,6 +18,7 @@ _AT_LEAST_0 = frozenset(
 )
 _FRACTIONS = frozenset(("alpha", "rho"))
 _COUNTS = frozenset(("step", "mu_product"))  # state that is one float64, whatever the parameter
+_kind = attrgetter("shape", "dtype")
 _OF_SCHEDULES = frozenset(("initial_lr",))  # what a schedule notes in a group
 
 
@@ -142,22 +144,46 @@ class Optimizer:
             changed = [x for x in group["params"] if x.grad is not None]
             if not changed:
                 continue
-            fresh = self.fresh(group)
-            states = [self._state(x, fresh) for x in changed]
-            parameters = [x.array for x in changed]
-            gradients = [self._gradient(x) for x in changed]
-            lists = [
-                [state[name] for state in states] if name in fresh else []
-                for name in (*self.state_names, "step")
-            ]
-            be = changed[0].backend
-            self.update(be, group, [parameters, gradients, *lists], self._rate(index, group["lr"]))
-            written(parameters)
+            arrays = [[x.array for x in changed], self._gradients(changed)]
+            arrays += self._states(changed, self.fresh(group))
+            self.update(changed[0].backend, group, arrays, self._rate(index, group["lr"]))
+            written(arrays[0])
         return loss
 
-    def _state(self, x: Tensor, fresh: dict[str, float]) -> dict[str, Any]:
-        """What is remembered of `x`; what the options have come to need is made."""
-        state = self.state[x]
+    def _gradients(self, changed: list[Tensor]) -> list[Any]:
+        """Their gradients, C-contiguous."""
+        contiguous = changed[0].backend.contiguous
+        gradients = [contiguous(x.grad.array) for x in changed if x.grad is not None]
+        if list(map(_kind, gradients)) != [_kind(x.array) for x in changed]:
+            for g, x in zip(gradients, changed, strict=True):
+                self._check_gradient(g, x.array)
+        return gradients
+
+    def _check_gradient(self, g: Any, p: Any) -> None:
+        if g.shape != p.shape:
+            raise ShapeError(
+                "step", f"a gradient must have its parameter's shape {p.shape}, got {g.shape}"
+            )
+        if g.dtype != p.dtype:
+            raise DTypeError(
+                "step", f"a gradient must have its parameter's dtype {p.dtype}, got {g.dtype}"
+            )
+
+    def _states(self, changed: list[Tensor], fresh: dict[str, float]) -> list[list[Any]]:
+        """What is remembered of each: a list for each of `state_names` and one of the steps.
+
+        A list is empty if the options do not need it. What they do and is not there yet is made.
+        """
+        states = [self.state[x] for x in changed] if fresh else []
+        names = (*self.state_names, "step")
+        try:
+            return [[state[name] for state in states] if name in fresh else [] for name in names]
+        except KeyError:  # a first step, or options have come to need more
+            for x, state in zip(changed, states, strict=True):
+                self._start(x, state, fresh)
+            return self._states(changed, fresh)
+
+    def _start(self, x: Tensor, state: dict[str, Any], fresh: dict[str, float]) -> None:
         for name, value in fresh.items():
             if name not in state:
                 state[name] = (
@@ -165,25 +191,11 @@ class Optimizer:
                     if name in _COUNTS
                     else x.backend.full(x.shape, value, x.dtype)
                 )
-        return state
 
     def state_nbytes(self, group: dict[str, Any], x: Tensor) -> int:
         """Bytes of what is remembered of `x`, a parameter of `group`, from its first step on."""
         fresh = self.fresh(group)
         return sum(8 if name in _COUNTS else x.array.nbytes for name in fresh)
-
-    def _gradient(self, x: Tensor) -> Any:
-        assert x.grad is not None
-        g = x.grad.array
-        if g.shape != x.array.shape:
-            raise ShapeError(
-                "step", f"a gradient must have its parameter's shape {x.shape}, got {g.shape}"
-            )
-        if g.dtype != x.array.dtype:
-            raise DTypeError(
-                "step", f"a gradient must have its parameter's dtype {x.dtype}, got {g.dtype}"
-            )
-        return x.backend.contiguous(g)
 
     def _rate(self, index: int, lr: float) -> Any:
         """The learning rate of a group as a device array, written anew only when it changed."""

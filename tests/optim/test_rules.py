@@ -89,9 +89,26 @@ def test_half_precision(rule, options, dtype) -> None:
 
 
 @every_rule
-def test_large_parameters(rule, options) -> None:
-    """Cut into pieces for several threads, the same bits: the elements do not know each other."""
-    start, *gradients = drawn((3, 70_001), 4)
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_cut_into_pieces(rule, options, dtype, monkeypatch) -> None:
+    """Wherever the cuts fall, the same bits: the elements do not know each other."""
+    shapes = [(3, 5), (1000,), (0,), (7,), (33, 101)]
+    starts = [drawn(shape, 1)[0] for shape in shapes]
+    gradients = [drawn(shape, 4)[1:] for shape in shapes]
+    whole = walked(rule, options, starts, gradients, [0.1] * 3, dtype)
+    monkeypatch.setattr("gpunet.backend.cpu.rule.SHARED_BYTES", 0)
+    for pieces in (1, 7):
+        monkeypatch.setattr("gpunet.backend.cpu.rule.PIECES", pieces)
+        cut = walked(rule, options, starts, gradients, [0.1] * 3, dtype)
+        for expected, got in zip(whole, cut, strict=True):
+            for p, q in zip(expected, got, strict=True):
+                np.testing.assert_array_equal(p, q)
+
+
+@every_rule
+def test_rows_alone(rule, options) -> None:
+    """The same bits in a vector as at the end of an array, where elements come one by one."""
+    start, *gradients = drawn((3, 71), 4)
     whole = walked(rule, options, [start], [gradients], [0.1] * 3, "float32")
     rows = [
         walked(rule, options, [row], [list(its)], [0.1] * 3, "float32")

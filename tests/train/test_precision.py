@@ -165,4 +165,4 @@ def test_on_the_pretended_gpu(build, half) -> None:
         assert after["test_loss"] == pytest.approx(
             before["test_loss"], rel=20 * 2.0 ** -DIGITS[half]
         )
-        assert after["skipped_steps"] == 0
+        assert after.get("skipped_steps", 0) == 0

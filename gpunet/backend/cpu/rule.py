@@ -10,6 +10,9 @@ is a loop over one parameter, its gradient and what the rule remembers of it. It
 over lists of C-contiguous arrays, in place. A list is empty if the options need no such state; the
 loop then gets an array without elements. Learning rate and step counts are arrays of one float64,
 which the device reads: on a GPU a step can then be recorded once and replayed.
+
+The compiled step goes through all parameters by a table of their addresses, as if they lay one
+behind the other. Large ones together are cut into pieces of one size, wherever that falls.
 """
 
 from __future__ import annotations
@@ -18,80 +21,137 @@ from collections.abc import Callable
 from functools import wraps
 from typing import Any
 
-import numpy as np
-
 from gpunet.backend.base import Array
 from gpunet.backend.cpu import threads
-from gpunet.backend.cpu.jit import Kernel
-from gpunet.backend.dtypes import HALVES, float32
+from gpunet.backend.cpu.jit import Kernel, kernel
+from gpunet.backend.cpu.table import array_at, begin, count_at
+from gpunet.backend.dtypes import float32, half
+from gpunet.errors import ArgumentError
 
-SHARED_SIZE = 1 << 17  # elements of all parameters from which it pays to wake the other threads
-PIECES = 2  # of large parameters for each thread: a core that other programs slow down takes fewer
-SMALLEST_PIECE = 1 << 15  # elements; the call of a loop costs some microseconds
-
-_ABSENT = {np.dtype(name): np.empty(0, name) for name in ("float32", "float64")}
-_UNCOUNTED = np.zeros(1)
+# Bytes that a step writes, from which it pays to wake the other threads. On two busy cores of a
+# virtual machine waking took the caller 20 µs, and the other began after 40. With 670k parameters
+# the bare loop of SGD (2.7 MB) took one thread 70 µs, two at best 80; with momentum (5.4 MB) it was
+# 115 and 100 at best, but whole steps 180 and 235 while the other core had work to do; Adam's loop
+# (8 MB) took 245 and 170.
+SHARED_BYTES = 6 << 20
+PIECES = 2  # for each thread: a core that wakes late, or that others slow down, takes fewer
+COUNTS = ("mu_product", "step")  # what is one float64 for a parameter of any size
 
 
 def rule(loop: Callable[..., Any]) -> Callable[..., None]:
     """Makes a step over lists of arrays from a loop over one parameter."""
-    kernel = Kernel(loop)
     names = loop.__code__.co_varnames[: loop.__code__.co_argcount]
-    options = names[names.index("lr") + 1 :]
+    members, options = names[: names.index("lr")], names[names.index("lr") + 1 :]
+    counts = len([name for name in members if name in COUNTS])
+    states = len(members) - counts - 2
+    bindings = {
+        "f": Kernel(loop, inline=True),
+        "states": _STATES[states],
+        "counts": _COUNTS[counts],
+    }
+    sweep = Kernel(_sweep, name=loop.__name__, bindings=bindings)
 
     @wraps(loop)
-    def step(parameters: list[Array], gradients: list[Array], *rest: Any, **given: Any) -> None:
-        *states, steps, lr = rest
-        values = [given.pop(name) for name in options]
-        assert not given, f"{loop.__name__} has the options {options}, got also {sorted(given)}"
-        scalars = [v if type(v) is bool else float(v) for v in values]
-        for count in steps:
-            count[0] += 1
-        _run(kernel, [parameters, gradients, *states], steps, lr, *scalars)
+    def step(*arguments: Any, **given: Any) -> None:
+        *lists, lr = arguments
+        assert given.keys() == set(options), f"{loop.__name__} has the options {options}"
+        values = [given[name] for name in options]
+        rest = [lr, *[v if type(v) is bool else float(v) for v in values]]
+        dtypes = {p.dtype for p in lists[0]}
+        for dtype in dtypes:
+            chosen = lists
+            if len(dtypes) > 1:
+                indices = [i for i, p in enumerate(lists[0]) if p.dtype == dtype]
+                chosen = [each and [each[i] for i in indices] for each in lists]
+            (_run_in_single if half(dtype) else _run)(sweep, chosen, counts, rest)
 
     return step
 
 
-def _run(kernel: Kernel, lists: list[list[Array]], steps: list[Array], *rest: Any) -> None:
-    """Calls the loop for every parameter; large work is cut into pieces for all threads."""
-    total = sum([p.size for p in lists[0]])
-    piece = total or 1
-    if total >= SHARED_SIZE:
-        piece = max(SMALLEST_PIECE, total // (PIECES * threads.count()) // 16 * 16)
-    tasks: list[threads.Task] = []
-    small: list[threads.Task] = []  # one task together: to begin one costs as much as all of them
-    for i, p in enumerate(lists[0]):
-        half = p.dtype.char in HALVES
-        dtype = float32 if half else p.dtype
-        loop = kernel[dtype]
-        arrays = [_flat(each[i]) if each else _ABSENT[dtype] for each in lists]
-        count = steps[i] if steps else _UNCOUNTED
-        for start in range(0, p.size, piece):
-            cut = arrays
-            if p.size > piece:  # what has another size, an absent state say, stays whole
-                part = slice(start, start + piece)
-                cut = [a[part] if a.size == p.size else a for a in arrays]
-            task = (_in_single, (loop, cut, count, *rest)) if half else (loop, (*cut, count, *rest))
-            (small if p.size < SMALLEST_PIECE else tasks).append(task)
-    if total >= SHARED_SIZE:
-        threads.run([*tasks, (_one_by_one, (small,))] if small else tasks)
-    else:
-        _one_by_one([*tasks, *small])
+def _run(sweep: Kernel, lists: list[list[Array]], counts: int, rest: list[Any]) -> None:
+    """A step over parameters of one dtype."""
+    table, total = begin(lists, counts)
+    if total < 0:
+        raise ArgumentError(
+            sweep.name,
+            "arrays must be C-contiguous, of their parameter's size and dtype, "
+            f"got another in list {-1 - total}",
+        )
+    dtype = lists[0][0].dtype
+    compiled = sweep[dtype]
+    written = len([each for each in lists[: len(lists) - counts] if each]) - 1  # all but gradients
+    if total * dtype.itemsize * written < SHARED_BYTES:
+        compiled(table, 0, total, *rest)
+        return
+    pieces = PIECES * threads.count()
+    edges = [total * i // pieces for i in range(pieces + 1)]
+    threads.run([(compiled, (table, edges[i], edges[i + 1], *rest)) for i in range(pieces)])
 
 
-def _one_by_one(tasks: list[threads.Task]) -> None:
-    for function, arguments in tasks:
-        function(*arguments)
+def _run_in_single(sweep: Kernel, lists: list[list[Array]], counts: int, rest: list[Any]) -> None:
+    """Parameters of a half: computed in float32, only what is kept is rounded."""
+    for i in range(len(lists[0])):
+        arrays = [each[i : i + 1] for each in lists]
+        wide = [[a.astype(float32) if half(a.dtype) else a for a in each] for each in arrays]
+        _run(sweep, wide, counts, rest)
+        for narrow, computed in zip(arrays, wide, strict=True):
+            for a, w in zip(narrow, computed, strict=True):
+                if a is not w:
+                    a[...] = w
 
 
-def _flat(a: Array) -> Array:
-    return a if a.ndim == 1 else a.reshape(-1)
+def _sweep(table, start, stop, lr, *options):
+    """Calls the loop for the elements from `start` to `stop`, counted through all parameters."""
+    sizes, before = table[-1], 0
+    for i in range(sizes.size):
+        first, last = _edge(start - before, sizes[i]), _edge(stop - before, sizes[i])
+        before += sizes[i]
+        if first < last:
+            p, g = array_at(table[0, i], first, last), array_at(table[1, i], first, last)
+            f(  # type: ignore[name-defined]  # noqa: F821
+                p,
+                g,
+                *states(table, i, first, last),  # type: ignore[name-defined]  # noqa: F821
+                *counts(table, i),  # type: ignore[name-defined]  # noqa: F821
+                lr,
+                *options,
+            )
 
 
-def _in_single(loop: Callable[..., None], arrays: list[Array], *rest: Any) -> None:
-    """A loop over arrays of halves: computed in float32, only what is kept is rounded."""
-    wide = [a.astype(float32) if a.dtype.char in HALVES else a for a in arrays]
-    loop(*wide, *rest)
-    for a, w in zip(arrays, wide, strict=True):
-        if a is not w:
-            a[...] = w
+@kernel(inline=True)
+def _edge(place, size):
+    """Where a piece begins or ends in a parameter: at a whole line of the cache, or its end."""
+    return size if place >= size else max(place, 0) // 16 * 16
+
+
+@kernel(inline=True)
+def _states_1(table, i, first, last):
+    return (array_at(table[2, i], first, last),)
+
+
+@kernel(inline=True)
+def _states_2(table, i, first, last):
+    return array_at(table[2, i], first, last), array_at(table[3, i], first, last)
+
+
+@kernel(inline=True)
+def _states_3(table, i, first, last):
+    return (
+        array_at(table[2, i], first, last),
+        array_at(table[3, i], first, last),
+        array_at(table[4, i], first, last),
+    )
+
+
+@kernel(inline=True)
+def _counts_1(table, i):
+    return (count_at(table[-2, i]),)
+
+
+@kernel(inline=True)
+def _counts_2(table, i):
+    return count_at(table[-3, i]), count_at(table[-2, i])
+
+
+_STATES = {1: _states_1, 2: _states_2, 3: _states_3}
+_COUNTS = {1: _counts_1, 2: _counts_2}
