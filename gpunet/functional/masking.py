@@ -100,7 +100,10 @@ def where(condition: Tensor, x: Any = None, y: Any = None) -> Any:
     tensors = [v for v in promoted(x, y) if isinstance(v, Tensor)]
     dtype = tensors[0].dtype if tensors else dtypes.promote((type(x), False), (type(y), False))
     be = condition.backend
-    x, y = (v if isinstance(v, Tensor) else be.cast(be.asarray(v), dtype) for v in promoted(x, y))
+    x, y = (
+        v if isinstance(v, Tensor) else Tensor(be.cast(be.asarray(v), dtype), be)
+        for v in promoted(x, y)
+    )
     return apply(Where(), condition, x, y)
 
 
