@@ -17,12 +17,13 @@ import importlib
 from abc import ABC, abstractmethod
 from typing import Any
 
-from gpunet.backend.dtypes import HALVES
+from gpunet.backend.dtypes import HALVES, floating
 
 Array = Any  # numpy.ndarray or cupy.ndarray, C or strided, of the backend's own device
 DType = Any  # anything numpy.dtype() takes
 Shape = tuple[int, ...]
 WIDE = {"e": "float32", "E": "float32"}  # in what sums of a dtype are added up, if not in itself
+WIDER = {**WIDE, "f": "float64"}  # in what running sums are
 
 
 class Backend(ABC):
@@ -107,6 +108,46 @@ class Backend(ABC):
         total = self.xp.sum(x, axis=axis, keepdims=keepdims, dtype=WIDE.get(x.dtype.char))
         return self.xp.asarray(total, x.dtype if x.dtype.char in HALVES else None)
 
+    def argsort(
+        self, x: Array, axis: int, descending: bool = False, ranks: Array | None = None
+    ) -> Array:
+        """Positions of the elements in order along an axis; equal ones keep theirs, NaN is largest.
+
+        With `ranks`, only of the elements at these places of the order. They are as many along the
+        axis as are wanted; where they are the same for all rows, the other axes may have length 1.
+        """
+        order = in_order(self.xp, x, axis, descending)
+        if ranks is None:
+            return order
+        shape = list(x.shape)
+        shape[axis] = ranks.shape[axis]
+        return self.xp.take_along_axis(order, self.xp.broadcast_to(ranks, shape), axis)
+
+    def take_along(self, x: Array, indices: Array, axis: int) -> Array:
+        """The elements of x at positions along an axis; other axes are as long as x's."""
+        return self.xp.take_along_axis(x, indices, axis)
+
+    def running(self, name: str, x: Array, axis: int, backwards: bool = False) -> Array:
+        """`"cumsum"` or `"cumprod"` along an axis; where `backwards`, from its end on.
+
+        As many roundings are behind a result as elements: floats are computed in the wider type.
+        """
+        x = self.xp.flip(x, axis) if backwards else x
+        y = getattr(self.xp, name)(x, axis=axis, dtype=WIDER.get(x.dtype.char, x.dtype))
+        y = self.asarray(y, x.dtype)
+        return self.contiguous(self.xp.flip(y, axis)) if backwards else y
+
+    def running_extrema(self, x: Array, axis: int, largest: bool) -> tuple[Array, Array]:
+        """Running maximum or minimum along an axis, and where it was met last; NaN wins."""
+        xp, name = self.xp, "maximum" if largest else "minimum"
+        y = self.accumulate(name, x, axis)
+        new = xp.equal(x, y)
+        if floating(x.dtype):  # NaN stays the extremum, and is met anew where x is NaN
+            new = xp.logical_or(new, xp.isnan(x))
+        count = [-1 if i == axis else 1 for i in range(x.ndim)]
+        places = xp.arange(x.shape[axis], dtype="int64").reshape(count)
+        return y, self.accumulate("maximum", xp.where(new, places, 0), axis)
+
     def accumulate(self, name: str, x: Array, axis: int) -> Array:
         """Running result of an associative function of two (`"maximum"`, say) along an axis.
 
@@ -128,3 +169,11 @@ class Backend(ABC):
     @abstractmethod
     def synchronize(self) -> None:
         """Waits until all work given to the device is done."""
+
+
+def in_order(xp: Any, x: Array, axis: int, descending: bool) -> Array:
+    """Positions of the elements in order, by the functions of an array module."""
+    if not descending:
+        return xp.argsort(x, axis=axis, kind="stable")
+    flipped = xp.flip(xp.argsort(xp.flip(x, axis), axis=axis, kind="stable"), axis)
+    return xp.subtract(x.shape[axis] - 1, flipped)

@@ -39,6 +39,13 @@ class Loss(Op):
         """The loss of each element or row."""
         raise NotImplementedError
 
+    def total(self, be: Backend, *operands: Any) -> Array:
+        """The sum of all losses; sets `count`."""
+        y = be.xp.asarray(self.losses(be, *operands))
+        if self.count is None:
+            self.count = y.size or math.nan  # the mean of nothing is NaN
+        return be.sum(y, tuple(range(y.ndim)))
+
     def gradient(self, be: Backend, g: Array, i: int) -> Array:
         """g times the slope of the losses in operand `i`; g has their shape, or () for all."""
         raise NotImplementedError
@@ -46,11 +53,11 @@ class Loss(Op):
     def forward(self, be: Backend, *operands: Any) -> Array:
         self.dtype = operands[0].dtype
         self.shapes = [getattr(x, "shape", ()) for x in operands]
-        y = be.xp.asarray(self.losses(be, *[widened(be, x) for x in operands]))
-        if self.count is None:
-            self.count = y.size or math.nan  # the mean of nothing is NaN
-        if self.reduction != "none":
-            y = be.sum(y, tuple(range(y.ndim)))
+        operands = tuple([widened(be, x) for x in operands])
+        if self.reduction == "none":
+            y = be.xp.asarray(self.losses(be, *operands))
+        else:
+            y = self.total(be, *operands)
         if self.reduction == "mean":
             y = be.xp.divide(y, self.count)
         return y if y.dtype == self.dtype else be.cast(y, self.dtype)

@@ -86,14 +86,6 @@ def not_empty(operation: str, x: Tensor, along: tuple[int, ...]) -> None:
             shape_error(operation, f"axis {i} of x must not be empty, got length 0", x=x)
 
 
-def ranked(be: Backend, x: Array, axis: int, descending: bool = False) -> Array:
-    """Positions of the elements in ascending or descending order; equal ones keep theirs."""
-    if not descending:
-        return be.xp.argsort(x, axis=axis, kind="stable")
-    flipped = be.xp.flip(be.xp.argsort(be.xp.flip(x, axis), axis=axis, kind="stable"), axis)
-    return be.xp.subtract(x.shape[axis] - 1, flipped)
-
-
 def nans(be: Backend, x: Array, axis: int) -> Array:
     """How many elements along an axis are NaN; the axis keeps length 1."""
     return be.sum(be.xp.not_equal(x, x), (axis,), True)
@@ -150,5 +142,5 @@ class Pick(Reduction):
     def picked(self, be: Backend, x: Array, indices: Array) -> tuple[Array, Array]:
         """The results of `forward`: the elements at `indices`, which have an axis of their own."""
         self.shape, self.saved = x.shape, indices
-        values = be.xp.take_along_axis(x, indices, self.axis)
+        values = be.take_along(x, indices, self.axis)
         return self.dropped(be, values), self.dropped(be, indices)

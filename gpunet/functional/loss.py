@@ -36,28 +36,33 @@ from gpunet.functional.reduction import sum
 class _OfDifference(Loss):
     """A loss of d = x − target, whose slopes in the two are opposite."""
 
-    def losses(self, be: Backend, x: Array, target: Array) -> Array:
-        losses, self.saved = self.of(be, be.xp.subtract(x, target))
-        return losses
+    def losses(self, be: Backend, *operands: Array) -> Array:
+        self.saved = x, target = tuple([be.contiguous(x) for x in operands])
+        return self.fwd(be, x, target, False)
+
+    def total(self, be: Backend, *operands: Array) -> Array:
+        self.saved = x, target = tuple([be.contiguous(x) for x in operands])
+        self.count = x.size or math.nan
+        return self.fwd(be, x, target, True)
 
     def gradient(self, be: Backend, g: Array, i: int) -> Array:
-        return self.sloped(be, self.saved, g if i == 0 else -g)
+        return self.bwd(be, g if i == 0 else -g, *self.saved)
 
-    def of(self, be: Backend, d: Array) -> tuple[Array, Array]:
-        """The loss of each difference, and what `sloped` reads."""
+    def fwd(self, be: Backend, x: Array, target: Array, total: bool) -> Array:
+        """The losses, or their sum."""
         raise NotImplementedError
 
-    def sloped(self, be: Backend, kept: Array, g: Array) -> Array:
+    def bwd(self, be: Backend, g: Array, x: Array, target: Array) -> Array:
         """g times the slope of the loss in d."""
         raise NotImplementedError
 
 
 class MSE(_OfDifference):
-    def of(self, be: Backend, d: Array) -> tuple[Array, Array]:
-        return be.xp.multiply(d, d), d
+    def fwd(self, be: Backend, x: Array, target: Array, total: bool) -> Array:
+        return be.difference.mse_fwd(x, target, total=total)
 
-    def sloped(self, be: Backend, d: Array, g: Array) -> Array:
-        return be.xp.multiply(d, 2 * g)
+    def bwd(self, be: Backend, g: Array, x: Array, target: Array) -> Array:
+        return be.difference.mse_bwd(g, x, target)
 
 
 @in_single
@@ -82,12 +87,11 @@ def mse_loss(
 
 
 class L1(_OfDifference):
-    def of(self, be: Backend, d: Array) -> tuple[Array, Array]:
-        return be.xp.absolute(d), d
+    def fwd(self, be: Backend, x: Array, target: Array, total: bool) -> Array:
+        return be.difference.l1_fwd(x, target, total=total)
 
-    def sloped(self, be: Backend, d: Array, g: Array) -> Array:
-        sign = be.xp.where(be.xp.isnan(d), 0, be.xp.sign(d))
-        return be.xp.multiply(sign, g)
+    def bwd(self, be: Backend, g: Array, x: Array, target: Array) -> Array:
+        return be.difference.l1_bwd(g, x, target)
 
 
 @in_single
@@ -104,17 +108,18 @@ def l1_loss(
     return _weighted("l1_loss", L1, x, target, reduction, weight)
 
 
-class SmoothL1(_OfDifference):
-    def __init__(self, beta: float, reduction: str):
+class Huber(_OfDifference):
+    """Divided by `divisor`, as `smooth_l1_loss` is."""
+
+    def __init__(self, delta: float, reduction: str, divisor: float = 1.0):
         super().__init__(reduction)
-        self.beta = beta
+        self.delta, self.divisor = delta, divisor
 
-    def of(self, be: Backend, d: Array) -> tuple[Array, Array]:
-        losses, near = _huber(be, d, self.beta)
-        return losses if self.beta == 1 else be.xp.divide(losses, self.beta), near
+    def fwd(self, be: Backend, x: Array, target: Array, total: bool) -> Array:
+        return be.difference.huber_fwd(x, target, self.delta, self.divisor, total=total)
 
-    def sloped(self, be: Backend, near: Array, g: Array) -> Array:
-        return be.xp.multiply(near, g / self.beta)
+    def bwd(self, be: Backend, g: Array, x: Array, target: Array) -> Array:
+        return be.difference.huber_bwd(g / self.divisor, x, target, self.delta)
 
 
 @in_single
@@ -133,19 +138,7 @@ def smooth_l1_loss(x: Tensor, target: Tensor, reduction: str = "mean", beta: flo
         raise ArgumentError(operation, f"beta must be at least 0, got {beta}")
     x, target = real_operands(operation, x, target)
     same_shape(operation, x, target=target)
-    return apply(SmoothL1(beta, reduction) if beta else L1(reduction), x, target)
-
-
-class Huber(_OfDifference):
-    def __init__(self, delta: float, reduction: str):
-        super().__init__(reduction)
-        self.delta = delta
-
-    def of(self, be: Backend, d: Array) -> tuple[Array, Array]:
-        return _huber(be, d, self.delta)
-
-    def sloped(self, be: Backend, near: Array, g: Array) -> Array:
-        return be.xp.multiply(near, g)
+    return apply(Huber(beta, reduction, beta) if beta else L1(reduction), x, target)
 
 
 @in_single
@@ -174,13 +167,6 @@ def huber_loss(
         return apply(Huber(delta, reduction), x, target)
     same_shape(operation, x, weight=weight)
     return reduced(mul(apply(Huber(delta, "none"), x, target), weight), reduction)
-
-
-def _huber(be: Backend, d: Array, delta: float) -> tuple[Array, Array]:
-    """The loss and its slope c, d clipped at ±delta: c · (d − c / 2) holds on both sides."""
-    xp = be.xp
-    near = xp.minimum(xp.maximum(d, -delta), delta)
-    return xp.multiply(near, xp.subtract(d, xp.multiply(near, 0.5))), near
 
 
 def _weighted(

@@ -17,7 +17,6 @@ from gpunet.functional.dims import (
     not_empty,
     one_axis,
     over_axes,
-    ranked,
 )
 from gpunet.functional.shape import reshape
 
@@ -28,20 +27,15 @@ class KthValue(Pick):
         self.k = k
 
     def forward(self, be: Backend, x: Array) -> tuple[Array, Array]:
-        place = be.xp.full_like(nans(be, x, self.axis), self.k - 1)
-        return self.at(be, x, place)
-
-    def at(self, be: Backend, x: Array, place: Array) -> tuple[Array, Array]:
-        """The results for the element at a place of each sorted row."""
-        order = ranked(be, x, self.axis)
-        return self.picked(be, x, be.xp.take_along_axis(order, place, self.axis))
+        rank = be.full((1,) * x.ndim, self.k - 1, "int64")
+        return self.picked(be, x, be.argsort(x, self.axis, ranks=rank))
 
 
-class Median(KthValue):
+class Median(Pick):
     """The lower of the two in the middle; the first NaN if there is one, unless it is skipped."""
 
     def __init__(self, skip: bool, axis: int, keepdim: bool):
-        Pick.__init__(self, axis, keepdim)
+        super().__init__(axis, keepdim)
         self.skip = skip
 
     def forward(self, be: Backend, x: Array) -> tuple[Array, Array]:
@@ -50,7 +44,7 @@ class Median(KthValue):
         middle = xp.maximum(xp.floor_divide(xp.subtract(numbers, 1), 2), 0)
         if not self.skip:
             middle = xp.where(xp.greater(missing, 0), numbers, middle)
-        return self.at(be, x, middle)
+        return self.picked(be, x, be.argsort(x, self.axis, ranks=middle))
 
 
 class MedianOfAll(Op):
@@ -77,8 +71,9 @@ class MedianOfAll(Op):
 class Mode(Pick):
     def forward(self, be: Backend, x: Array) -> tuple[Array, Array]:
         xp, last = be.xp, x.ndim - 1
-        order = ranked(be, xp.moveaxis(x, self.axis, -1), last)
-        row = xp.take_along_axis(xp.moveaxis(x, self.axis, -1), order, last)
+        row = xp.moveaxis(x, self.axis, -1)
+        order = be.argsort(row, last)
+        row = be.take_along(row, order, last)
         place = xp.broadcast_to(xp.arange(row.shape[-1]), row.shape)
         start = be.full(row.shape, 0, "int64")
         start[..., 1:] = xp.where(row[..., 1:] != row[..., :-1], place[..., 1:], 0)
@@ -102,12 +97,12 @@ class Quantile(Op):
     def forward(self, be: Backend, x: Array, q: Array) -> Array:
         xp, last = be.xp, x.ndim - 1
         rows = xp.moveaxis(x, self.axis, last)
-        order = ranked(be, rows, last)
-        rows = xp.take_along_axis(rows, order, last)
-        self.top, low, high, weight = self.places(be, rows, q.reshape(-1))
-        a, b = xp.take_along_axis(rows, low, last), xp.take_along_axis(rows, high, last)
-        self.rise, self.q_shape = xp.subtract(b, a), q.shape
-        self.saved = order, low, high, weight
+        self.top, low, high, weight = self.ranks(be, rows, q.reshape(-1))
+        places = be.argsort(rows, last, ranks=xp.concatenate([low, high], axis=last))
+        ends = be.take_along(rows, places, last)
+        a, b = ends[..., : q.size], ends[..., q.size :]
+        self.rise, self.q_shape, self.shape = xp.subtract(b, a), q.shape, rows.shape
+        self.saved = places, weight
         below = xp.add(a, xp.multiply(weight, self.rise))
         above = xp.subtract(b, xp.multiply(xp.subtract(1, weight), self.rise))
         y = xp.moveaxis(xp.where(xp.less(weight, 0.5), below, above), last, 0)
@@ -116,8 +111,8 @@ class Quantile(Op):
             shape.insert(self.axis, 1)
         return be.copy(y).reshape((*q.shape, *shape))
 
-    def places(self, be: Backend, rows: Array, q: Array) -> tuple[Array, Array, Array, Array]:
-        """Rank of the last number, places of the two elements, and how near it is to the second."""
+    def ranks(self, be: Backend, rows: Array, q: Array) -> tuple[Array, Array, Array, Array]:
+        """Those of the last number and of the two elements, and how near it is to the second."""
         xp, n, missing = be.xp, rows.shape[-1], nans(be, rows, rows.ndim - 1)
         top = be.asarray(xp.maximum(xp.subtract(n - 1, missing), 0), rows.dtype)
         rank = xp.multiply(top, q)
@@ -132,18 +127,18 @@ class Quantile(Op):
         return top, low, high, xp.subtract(rank, xp.floor(rank))
 
     def backward(self, be: Backend, gy: Array) -> Any:
-        order, low, high, weight = self.saved
-        xp, last = be.xp, order.ndim - 1
-        g = xp.moveaxis(gy.reshape(low.shape[-1:] + low.shape[:-1]), 0, last)
+        places, weight = self.saved
+        xp, last = be.xp, weight.ndim - 1
+        g = xp.moveaxis(gy.reshape(weight.shape[-1:] + weight.shape[:-1]), 0, last)
         gx = gq = None
         if self.needs[0]:
-            gx = be.full(order.shape, 0, g.dtype)
+            gx = be.full(self.shape, 0, g.dtype)
             above = xp.multiply(g, weight)
-            for places, share in ((low, xp.subtract(g, above)), (high, above)):
-                for i in range(g.shape[-1]):  # several quantiles may lie at one element
-                    place = xp.take_along_axis(order, places[..., i : i + 1], last)
-                    part = xp.add(xp.take_along_axis(gx, place, last), share[..., i : i + 1])
-                    xp.put_along_axis(gx, place, part, last)
+            shares = xp.concatenate([xp.subtract(g, above), above], axis=last)
+            for i in range(shares.shape[-1]):  # several quantiles may lie at one element
+                place, share = places[..., i : i + 1], shares[..., i : i + 1]
+                part = xp.add(xp.take_along_axis(gx, place, last), share)
+                xp.put_along_axis(gx, place, part, last)
             gx = xp.moveaxis(gx, last, self.axis)
         if self.needs[1]:
             slope = xp.multiply(self.rise, self.top)

@@ -14,9 +14,6 @@ from gpunet.functional.positions import along, sum_at
 from gpunet.functional.precision import in_single
 from gpunet.functional.promotion import cast, wide
 
-# A running sum has as many roundings behind it as elements: it is kept in a wider type.
-_WIDER = {"e": "float32", "E": "float32", "f": "float64"}
-
 
 class Scan(Op):
     """Base of operations whose results depend on all elements before, along one axis."""
@@ -24,23 +21,13 @@ class Scan(Op):
     def __init__(self, axis: int):
         self.axis = axis
 
-    def running(self, be: Backend, name: str, x: Array) -> Array:
-        """`"cumsum"` or `"cumprod"`, computed in the wider type."""
-        dtype = _WIDER.get(x.dtype.char, x.dtype)
-        return be.asarray(getattr(be.xp, name)(x, axis=self.axis, dtype=dtype), x.dtype)
-
-    def backwards(self, be: Backend, x: Array) -> Array:
-        """The sum over the elements from each one on."""
-        flipped = be.xp.flip(x, self.axis)
-        return be.contiguous(be.xp.flip(self.running(be, "cumsum", flipped), self.axis))
-
 
 class CumSum(Scan):
     def forward(self, be: Backend, x: Array) -> Array:
-        return self.running(be, "cumsum", x)
+        return be.running("cumsum", x, self.axis)
 
     def backward(self, be: Backend, gy: Array) -> Array:
-        return self.backwards(be, gy)
+        return be.running("cumsum", gy, self.axis, True)
 
 
 class CumProd(Scan):
@@ -50,7 +37,7 @@ class CumProd(Scan):
     """
 
     def forward(self, be: Backend, x: Array) -> Array:
-        y = self.running(be, "cumprod", x)
+        y = be.running("cumprod", x, self.axis)
         self.saved = x, y
         return y
 
@@ -61,31 +48,23 @@ class CumProd(Scan):
         zeros = xp.cumsum(zero, axis=self.axis)
         first = xp.logical_and(zero, xp.equal(zeros, 1))
         one = xp.ones_like(x)
-        gx = xp.divide(self.backwards(be, xp.multiply(gy, y)), xp.where(zero, one, x))
-        factors = xp.where(first, one, x)
-        others = xp.multiply(gy, self.running(be, "cumprod", factors))
+        risen = be.running("cumsum", xp.multiply(gy, y), self.axis, True)
+        gx = xp.divide(risen, xp.where(zero, one, x))
         gx = xp.where(xp.equal(zeros, 0), gx, xp.zeros_like(gx))
-        return xp.where(first, self.backwards(be, others), gx)
+        others = xp.multiply(gy, be.running("cumprod", xp.where(first, one, x), self.axis))
+        return xp.where(first, be.running("cumsum", others, self.axis, True), gx)
 
 
 class CumExtremum(Scan):
     """Running maximum or minimum, and the last place where it was met."""
 
-    def __init__(self, name: str, axis: int):
+    def __init__(self, axis: int, largest: bool):
         super().__init__(axis)
-        self.reduce = name
+        self.largest = largest
 
     def forward(self, be: Backend, x: Array) -> tuple[Array, Array]:
-        xp = be.xp
-        y = be.accumulate(self.reduce, x, self.axis)
-        new = xp.equal(x, y)
-        if dtypes.floating(x.dtype):  # NaN stays the extremum, and is met anew where x is NaN
-            new = xp.logical_or(new, xp.isnan(x))
-        count = [-1 if i == self.axis else 1 for i in range(x.ndim)]
-        places = xp.arange(x.shape[self.axis], dtype="int64").reshape(count)
-        indices = be.accumulate("maximum", xp.where(new, places, 0), self.axis)
-        self.saved = indices
-        return y, indices
+        y, self.saved = be.running_extrema(x, self.axis, self.largest)
+        return y, self.saved
 
     def backward(self, be: Backend, gy: Array, _: None) -> Array:
         # An extremum that lasts gets all gradients meanwhile.
@@ -186,7 +165,7 @@ def cummax(x: Tensor, dim: int) -> Picked:
     >>> gpunet.cummax(gpunet.tensor([1, 3, 2, 3]), dim=0).indices
     tensor([0, 1, 1, 3])
     """
-    return Picked(*apply(CumExtremum("maximum", one_axis("cummax", x, dim)), x))
+    return Picked(*apply(CumExtremum(one_axis("cummax", x, dim), True), x))
 
 
 @method()
@@ -196,7 +175,7 @@ def cummin(x: Tensor, dim: int) -> Picked:
 
     Shapes: x any; the result is (values, indices), both of the same shape.
     """
-    return Picked(*apply(CumExtremum("minimum", one_axis("cummin", x, dim)), x))
+    return Picked(*apply(CumExtremum(one_axis("cummin", x, dim), False), x))
 
 
 @method()

@@ -10,7 +10,7 @@ from gpunet.autograd.tensor import Tensor, method
 from gpunet.backend import Array, Backend, dtypes
 from gpunet.errors import ArgumentError, DTypeError, GradError
 from gpunet.functional.check import describe, floating, is_tensor, one_device, one_of, shape_error
-from gpunet.functional.dims import Pick, Picked, one_axis, over_axes, ranked
+from gpunet.functional.dims import Pick, Picked, one_axis, over_axes
 from gpunet.functional.promotion import cast, promoted, wide
 
 
@@ -20,30 +20,18 @@ class Sort(Pick):
         self.descending = descending
 
     def forward(self, be: Backend, x: Array) -> tuple[Array, Array]:
-        return self.picked(be, x, ranked(be, x, self.axis, self.descending))
+        return self.picked(be, x, be.argsort(x, self.axis, self.descending))
 
 
 class TopK(Pick):
-    """The k largest or smallest: the axis is divided at the k-th, and only they are sorted."""
-
-    def __init__(self, k: int, axis: int, largest: bool, order: bool):
+    def __init__(self, k: int, axis: int, largest: bool):
         super().__init__(axis)
-        self.k, self.largest, self.order = k, largest, order
+        self.k, self.largest = k, largest
 
     def forward(self, be: Backend, x: Array) -> tuple[Array, Array]:
-        xp, k, n = be.xp, self.k, x.shape[self.axis]
-        cut = [slice(None)] * x.ndim
-        cut[self.axis] = slice(n - k, None) if self.largest else slice(k)
-        if 0 < k < n:
-            border = n - k if self.largest else k - 1
-            indices = xp.argpartition(x, border, axis=self.axis)[tuple(cut)]
-        else:
-            indices = ranked(be, x, self.axis)[tuple(cut)]
-        if self.order:
-            values = xp.take_along_axis(x, indices, self.axis)
-            order = ranked(be, values, self.axis, self.largest)
-            indices = xp.take_along_axis(indices, order, self.axis)
-        return self.picked(be, x, be.contiguous(indices))
+        along = [-1 if i == self.axis else 1 for i in range(x.ndim)]
+        ranks = be.xp.arange(self.k).reshape(along)
+        return self.picked(be, x, be.argsort(x, self.axis, self.largest, ranks))
 
 
 class Distinct(Op):
@@ -60,7 +48,7 @@ class Distinct(Op):
             rows = rows.reshape(n, math.prod(rest))
         order = xp.arange(n)
         if self.order:
-            order = ranked(be, rows, 0) if axis is None else xp.lexsort(rows.T[::-1])
+            order = be.argsort(rows, 0) if axis is None else xp.lexsort(rows.T[::-1])
         rows = rows[order]
         first = xp.ones(n, dtype=bool)
         differs = xp.not_equal(rows[1:], rows[:-1])
@@ -93,7 +81,7 @@ class Search(Op):
         # tells how many of the row are before it.
         m, n = x.shape[-1], sequence.shape[-1]
         parts = [sequence, x] if self.right else [x, sequence]
-        order = ranked(be, xp.concatenate(parts, axis=-1), -1)
+        order = be.argsort(xp.concatenate(parts, axis=-1), x.ndim - 1)
         of_row = xp.less(order, n) if self.right else xp.greater_equal(order, m)
         before = xp.empty_like(order)
         xp.put_along_axis(before, order, xp.cumsum(of_row, axis=-1), -1)
@@ -176,12 +164,13 @@ def msort(x: Tensor) -> Tensor:
 def topk(x: Tensor, k: int, dim: int = -1, largest: bool = True, sorted: bool = True) -> Picked:
     """The k largest elements along the axis `dim`, and where they are; NaN counts as largest.
 
-    Of elements equal to the last one taken, any are taken.
+    Of elements equal to the last one taken, the first are taken.
     Shapes: x (..., L, ...) with L ≥ k; the result is (values, indices), both (..., k, ...).
     Args:
         k: from 0 to L.
         largest: False takes the smallest.
-        sorted: in descending order (ascending for the smallest); otherwise in any.
+        sorted: in descending order (ascending for the smallest). False allows another order, but
+            there is no quicker one.
 
     >>> import gpunet
     >>> gpunet.topk(gpunet.tensor([1, 4, 2, 3]), 2).values
@@ -191,7 +180,7 @@ def topk(x: Tensor, k: int, dim: int = -1, largest: bool = True, sorted: bool = 
     if not 0 <= k <= x.shape[along]:
         rule = f"k must be in [0, {x.shape[along]}], the length of axis {along}, got {k}"
         shape_error("topk", rule, x=x)
-    return Picked(*apply(TopK(k, along, largest, sorted), x))
+    return Picked(*apply(TopK(k, along, largest), x))
 
 
 def _distinct(

@@ -1,8 +1,8 @@
 """Activation functions and their derivatives.
 
 A step has no slope to learn by, and the sigmoid is a step made smooth: σ(1) is 0.731, σ(2) is
-0.881. Where a derivative, drawn in red, is near 0 the gradient ends; functions of the ReLU family
-keep it near 1 wherever they fire.
+0.881. Where a derivative, drawn in vermillion, is near 0 the gradient ends; functions of the ReLU
+family keep it near 1 wherever they fire.
 """
 
 from __future__ import annotations
@@ -42,9 +42,11 @@ def draw_step_and_sigmoid(show):
     axes.plot(x, curve(F.step, x)[0], "--", color=style.VERMILLION, linewidth=1.6)
     axes.plot(x, curve(F.sigmoid, x)[0], color=style.BLUE, linewidth=1.8)
     axes.text(-0.3, 0.93, show.text("step"), color=style.VERMILLION, ha="right")
-    axes.text(1.3, 0.62, "σ(x) = 1 / (1 + exp(−x))", color=style.BLUE)
+    axes.text(1.3, 0.4, "σ(x) = 1 / (1 + exp(−x))", color=style.BLUE)
     for place in (1.0, 2.0):
-        axes.plot(place, curve(F.sigmoid, [place])[0], "o", color=style.BLUE, markersize=5)
+        y = curve(F.sigmoid, [place])[0].item()
+        axes.plot(place, y, "o", color=style.BLUE, markersize=5)
+        axes.text(place + 0.15, y - 0.08, f"σ({place:g}) ≈ {y:.3f}", color=style.BLUE)
     axes.set(xlabel="x", xlim=(-5, 5), yticks=[0, 0.5, 1])
     axes.grid(axis="y")
     return show.figure("sigmoid.png", figure)

@@ -53,8 +53,15 @@ def run(show: Show) -> Results:
     columns = ["function", "ε", "largest error", "neurons, layer 1", "neurons, layer 2"]
     show.table("Built, not trained", columns, rows)
 
-    axes = {"x_label": "x", "y_label": "y"}
-    viz.lines(panels, show.path("built.png"), x=np.linspace(0, 1, 1001), **axes)
+    viz.lines(
+        panels,
+        show.path("built.png"),
+        x=np.linspace(0, 1, 1001),
+        x_label="x",
+        y_label="y",
+        title=show.text("Networks built for an error below ε"),
+        beneath="f(x)",
+    )
     counts = {show.text(name): [neurons[name, eps] for eps in EPSILONS[::-1]] for name in FUNCTIONS}
     viz.lines(
         {show.text("Neurons for an error below ε"): counts},

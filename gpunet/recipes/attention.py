@@ -94,7 +94,7 @@ def draw(show):
     """Left what is added at each position, right the weights of a head without and with a mask."""
     figure = style.new_figure(9.8, 3.2)
     left = style.add_axes(figure, 0.7, 0.6, 3.4, 2.0)
-    left.imshow(positions(64, 48).T, cmap="RdBu", aspect="auto", vmin=-1, vmax=1)
+    left.imshow(positions(64, 48).T, cmap=style.signed_shades(), aspect="auto", vmin=-1, vmax=1)
     left.set(title=show.text("Positional encoding"), xlabel=show.text("position"))
     left.set_ylabel(show.text("feature"))
     place = nn.SinusoidalPositionalEncoding(48)
@@ -103,7 +103,8 @@ def draw(show):
     ahead = gpunet.tensor(np.triu(np.ones((16, 16), bool), 1))
     for at, (title, mask) in enumerate((("Attention to all", None), ("Causal attention", ahead))):
         axes = style.add_axes(figure, 5.0 + 2.5 * at, 0.6, 2.0, 2.0)
-        axes.imshow(head(x, x, x, attn_mask=mask)[1].numpy(), cmap="Blues", vmin=0, vmax=0.3)
+        weights = head(x, x, x, attn_mask=mask)[1].numpy()
+        axes.imshow(weights, cmap=style.shades(style.BLUE), vmin=0, vmax=0.3)
         axes.set(title=show.text(title), xlabel=show.text("looks at position"))
         if at == 0:
             axes.set_ylabel(show.text("position"))

@@ -113,7 +113,7 @@ def run(show: Show) -> Results:
         for name, (one, two) in pairs.items():
             rows.append((show.text(part), name, f"{abs(one - two).max():.0e}"))
     show.table("By autograd and by hand", ("part", "gradient", "largest difference"), rows)
-    loss = show.text("loss")
-    panels = {show.text(f"SGD by {how}"): {loss: losses[:, i]} for i, how in enumerate(HOW)}
-    viz.lines(panels, show.path("board.png"), x_label=show.text("step"))
+    curves = {show.text(f"SGD by {how}"): losses[:, i] for i, how in enumerate(HOW)}
+    names = {"x_label": show.text("step"), "beneath": next(iter(curves))}
+    viz.lines({show.text("Loss at the board"): curves}, show.path("board.png"), **names)
     return {**found, "losses": losses}

@@ -74,7 +74,7 @@ def draw(show, panels):
     from matplotlib.colors import to_rgb
 
     figure = style.new_figure(8.9, 3.9)
-    grid = np.stack(np.meshgrid(*[np.linspace(-4, 5, 300)] * 2), -1)
+    grid = np.stack(np.meshgrid(*[np.linspace(-4, 6, 300)] * 2), -1)
     colours = [style.VERMILLION, style.BLUE, style.GREEN]
     tints = [style.toward(to_rgb(colour), 0.22) for colour in colours]
     for place, (title, X, classes, answers) in enumerate(panels):
@@ -84,7 +84,7 @@ def draw(show, panels):
         axes.contourf(grid[..., 0], grid[..., 1], parts, levels=levels, colors=tints[:K])
         for k in range(K):
             axes.plot(*X[classes == k].T, "os^"[k], color=colours[k], markersize=3, alpha=0.8)
-        axes.set(title=show.text(title), xlim=(-4, 5), ylim=(-4, 5), xlabel="x1")
+        axes.set(title=show.text(title), xlim=(-4, 6), ylim=(-4, 6), xlabel="x1")
         axes.set(xticks=[-3, 0, 3], yticks=[-3, 0, 3], ylabel="x2")
     return show.figure("classes.png", figure)
 

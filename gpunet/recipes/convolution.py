@@ -98,6 +98,6 @@ def run(show: Show) -> Results:
     train(model, clothes)
     share = accuracy(model, test)
     show.say("After 300 steps on pictures of clothes, {:.1%} of the test set are right.", share)
-    viz.filters(model[0].weight.detach().numpy(), show.path("filters.png"))
-    viz.feature_maps(model, test.inputs[0], show.path("feature_maps.png"))
+    viz.filters(model[0].weight.detach().numpy(), show.path("filters.png"), text=show.text)
+    viz.feature_maps(model, test.inputs[0], show.path("feature_maps.png"), text=show.text)
     return {"differences": errors, "flat": flat, "accuracy": share}

@@ -96,6 +96,7 @@ def run(show: Show) -> Results:
         x_label=show.text("Epoch"),
         y_label=show.text("Cross entropy"),
         log="y",
+        beneath=show.text("full batch"),
     )
     keys = ("full", "accumulated", "mini", "single")
     return {"losses": dict(zip(keys, losses.values(), strict=True)), "gradients": (whole, blocks)}

@@ -64,7 +64,9 @@ def run(show: Show) -> Results:
         probabilities,
         test_set.classes,
         show.path("digits.png"),
-        sections=viz.choose(truth, probabilities, 32, seed=1),
+        sections=viz.choose(truth, probabilities, 32, seed=1, text=show.text),
+        text=show.text,
     )
-    viz.confusion_matrix(truth, answers, test_set.classes, show.path("confusion.png"))
+    path = show.path("confusion.png")
+    viz.confusion_matrix(truth, answers, test_set.classes, path, text=show.text)
     return {"accuracy": accuracy, "probabilities": probabilities, "answers": answers}

@@ -67,6 +67,8 @@ def draw(show, outputs):
     """Circles are neurons with their outputs; a line is as wide as its weight."""
     figure = style.new_figure(8.4, 4.4)
     style.add_title(figure, show.text("A forward pass, layer by layer"))
+    note = show.text("in circles: outputs of neurons; a line is as wide as its weight is large")
+    style.add_note(figure, 0.25, 0.65, note)
     axes = style.add_axes(figure, 0.2, 0.2, 8.0, 3.6)
     axes.set(xlim=(-0.5, 3.5), ylim=(-1.6, 1.55))
     axes.axis("off")
@@ -79,7 +81,7 @@ def draw(show, outputs):
     for i, (column, z) in enumerate(zip(places, outputs, strict=True)):
         colour = style.GREY if i == 0 else style.GREEN if i == 3 else style.BLUE
         for (x, y), value in zip(column, z.tolist(), strict=True):
-            axes.scatter(x, y, s=1900, color="white", edgecolor=colour, linewidth=2, zorder=2)
+            axes.scatter(x, y, s=1900, color=style.PAPER, edgecolor=colour, linewidth=2, zorder=2)
             axes.text(x, y, f"{value:.3g}", ha="center", va="center", zorder=3)
         axes.text(i, -1.5, show.text(names[i]), ha="center", color=style.GREY)
     return show.figure("forward.png", figure)
@@ -101,7 +103,10 @@ def run(show: Show) -> Results:
     sizes = [nn.Linear(100 * 100, 300), nn.Linear(300, 300), nn.Linear(300, CLASSES)]
     lines = summarize(nn.Sequential(nn.Flatten(), *sizes), gpunet.zeros(1, 1, 100, 100))
     counts = [(line.name, line.kind, line.weights, line.biases) for line in lines[1:]]
-    cells = [(name, kind, f"{weights:,}", f"{biases}") for name, kind, weights, biases in counts]
+    cells = [
+        (name, kind, show.text("{:,}").format(weights), biases)
+        for name, kind, weights, biases in counts
+    ]
     show.table("Parameters", ("layer", "kind", "weights", "biases"), cells)
     return {
         "products": (AB, xW), "outputs": outputs, "network": network()(x).detach().numpy(),

@@ -71,15 +71,16 @@ def train(model, epochs=2000):
 @style.look()
 def draw(show, planes):
     """The half planes of each gate: blue where it answers 1, red where it answers 0."""
-    from matplotlib.colors import ListedColormap
+    from matplotlib.colors import to_rgb
 
+    tints = [style.toward(to_rgb(colour), 0.25) for colour in (style.VERMILLION, style.BLUE)]
     grid = np.stack(np.meshgrid(*[np.linspace(-0.5, 1.5, 201)] * 2), -1)
-    figure = style.new_figure(9.6, 3.0)
+    figure = style.new_figure(9.6, 3.15)
+    style.add_note(figure, 0.5, 2.95, show.text("blue circles: 1; vermillion squares: 0"))
     for place, (name, answer) in enumerate(planes.items()):
-        axes = style.add_axes(figure, 0.5 + 2.3 * place, 0.6, 1.9, 1.9)
+        axes = style.add_axes(figure, 0.5 + 2.3 * place, 0.8, 1.9, 1.9)
         inside = answer(grid.reshape(-1, 2)).reshape(201, 201)
-        colours = ListedColormap(["#F6D5C0", "#C5DEEE"])
-        axes.contourf(grid[..., 0], grid[..., 1], inside, levels=[-0.5, 0.5, 1.5], cmap=colours)
+        axes.contourf(grid[..., 0], grid[..., 1], inside, levels=[-0.5, 0.5, 1.5], colors=tints)
         for (x1, x2), t in zip(X.numpy(), TRUTH[name], strict=True):
             colour, marker = (style.BLUE, "o") if t else (style.VERMILLION, "s")
             axes.plot(x1, x2, marker, color=colour, markersize=8)

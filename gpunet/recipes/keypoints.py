@@ -17,7 +17,7 @@ from gpunet.recipes.show import Results, Show
 from gpunet.viz import style
 
 ROWS = ("K3",)
-MINUTES = 2
+MINUTES = 1
 INPUTS = "training.csv of Kaggle's facial-keypoints-detection"
 
 BONES = ((0, 1), (1, 2), (1, 3), (3, 4), (1, 5), (5, 6), (2, 7), (7, 8), (2, 9), (9, 10))

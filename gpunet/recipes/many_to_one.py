@@ -63,13 +63,13 @@ def run(show: Show) -> Results:
 @style.look()
 def draw(show, test_set, p):
     """Pictures, and beside each line the probabilities of the digits once it is read."""
-    figure = style.new_figure(9.6, 3.1)
+    figure = style.new_figure(9.6, 2.9)
     for place, which in enumerate(SHOWN):
         left = 0.4 + 2.3 * place
         picture = style.add_axes(figure, left, 0.6, 0.6, 1.6)
         picture.imshow(1 - test_set.inputs[which, 0], cmap="gray", aspect="auto", vmin=0, vmax=1)
         belief = style.add_axes(figure, left + 0.65, 0.6, 1.35, 1.6)
-        belief.imshow(p[which], cmap="Blues", aspect="auto", vmin=0, vmax=1)
+        belief.imshow(p[which], cmap=style.shades(style.BLUE), aspect="auto", vmin=0, vmax=1)
         picture.set(xticks=[], yticks=range(8), yticklabels=range(1, 9))
         belief.set(xticks=range(10), yticks=[])
         belief.set_xlabel(show.text("digit"))

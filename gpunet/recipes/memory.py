@@ -11,14 +11,12 @@ import numpy as np
 
 import gpunet
 from gpunet import functional as F
-from gpunet import nn, optim
+from gpunet import nn, optim, viz
 from gpunet.recipes.show import Results, Show
-from gpunet.viz import style
 
 ROWS = ("I3",)
 
 KINDS = {"RNN": nn.RNN, "LSTM": nn.LSTM, "GRU": nn.GRU}
-COLOURS = {"RNN": style.VERMILLION, "LSTM": style.BLUE, "GRU": style.GREEN}
 SYMBOLS, HIDDEN = 8, 32
 
 
@@ -102,18 +100,12 @@ def run(show: Show, lengths=(50, 100), steps=1000, steps_rnn=300) -> Results:
         "changes by a factor of {:.0e}, that of the LSTM by {:.0e}, that of the GRU by {:.0e}.",
         *(max(lengths), *ratio.values()),
     )
-    draw(show, norms)
+    viz.lines(
+        {show.text("Gradient of the loss by the input of each step"): norms},
+        show.path("gradient_through_time.png"),
+        x=range(max(lengths) + 2),
+        x_label=show.text("step t"),
+        y_label="‖∂L/∂xₜ‖",
+        log="y",
+    )
     return {"accuracy": accuracy, "norms": norms, "ratio": ratio}
-
-
-@style.look()
-def draw(show, norms):
-    axes = style.add_axes(figure := style.new_figure(6.3, 3.4), 0.9, 0.6, 5.0, 2.2)
-    for name, each in norms.items():
-        axes.semilogy(np.maximum(each, 1e-50), color=COLOURS[name], label=name)
-    axes.set_title(show.text("Gradient of the loss by the input of each step"))
-    axes.set(xlabel=show.text("step t"), ylabel="|∂L/∂x_t|")
-    axes.yaxis.set_major_formatter("{x:g}")
-    axes.grid(axis="y")
-    axes.legend(frameon=False)
-    show.figure("gradient_through_time.png", figure)

@@ -89,7 +89,7 @@ def run(show: Show) -> Results:
 
 @style.look()
 def draw(show, pictures, written, right):
-    """A page of pictures with what was written for them; mistakes in red."""
+    """A page of pictures with what was written for them; mistakes in vermillion."""
     chosen = [*np.flatnonzero(right)[:20], *np.flatnonzero(~right)[:4]]
     figure = style.new_figure(9.2, 3.9)
     for place, which in enumerate(chosen):
@@ -99,5 +99,5 @@ def draw(show, pictures, written, right):
         axes.axis("off")
         colour = style.INK if right[which] else style.VERMILLION
         axes.set_title(written[which], color=colour, loc="center", pad=3, fontweight="normal")
-    style.add_title(figure, show.text("Names written from pictures; mistakes in red"))
+    style.add_title(figure, show.text("Names written from pictures; mistakes in vermillion"))
     show.figure("names.png", figure)

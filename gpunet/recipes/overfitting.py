@@ -97,7 +97,7 @@ def run(show: Show) -> Results:
     runs = {name: train(sets, **options) for name, options in ways.items()}
     history, _ = runs[show.text("nothing")]
     point = viz.overfitting_point(history)
-    viz.learning_curve(history, show.path("overfitting.png"))
+    viz.learning_curve(history, show.path("overfitting.png"), text=show.text)
     show.say("Without regularisation the network overfits after epoch {}.", point)
 
     rows = []

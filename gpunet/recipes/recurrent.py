@@ -100,10 +100,10 @@ def draw(show):
     """How long each kind remembers, untrained: the states after a single impulse at step 5."""
     impulse = np.zeros((1, 40, 1))
     impulse[0, 5] = 3
-    figure = style.new_figure(9.4, 3.4)
+    figure = style.new_figure(9.8, 3.4)
     for place, (name, (kind, _)) in enumerate(KINDS.items()):
         layer = kind(1, 8, batch_first=True, bias=False, dtype="float64")
-        axes = style.add_axes(figure, 0.65 + 2.95 * place, 0.6, 2.55, 1.75)
+        axes = style.add_axes(figure, 0.7 + 3.1 * place, 0.6, 2.5, 1.85)
         axes.axhline(0, color=style.LIGHT, linewidth=0.8)
         axes.plot(layer(gpunet.tensor(impulse))[0].numpy()[0], color=style.BLUE, linewidth=1.2)
         axes.set(title=name, xlabel=show.text("step"), xlim=(0, 39))

@@ -7,6 +7,8 @@ the classes part.
 
 from __future__ import annotations
 
+from importlib.util import find_spec
+
 import numpy as np
 
 import gpunet
@@ -62,12 +64,11 @@ def run(show: Show) -> Results:
     columns = ["space", "same digit", "different digits"]
     show.table("Mean cosine between pictures of the test set", columns, rows)
     show.say("The network has {:.1%} of them right.", (scores.argmax(1) == labels).mean())
-    viz.projection(
-        spaces,
-        labels,
-        test.classes,
-        show.path("projection.png"),
-        title=show.text("600 digits of the test set, two principal components"),
-    )
+    title = show.text("600 digits of the test set, two principal components")
+    viz.projection(spaces, labels, test.classes, show.path("projection.png"), title=title)
+    title = show.text("The same digits by t-SNE: who is near to whom")
+    if find_spec("sklearn"):  # an extra of gpunet
+        flat = {name: viz.tsne(vectors) for name, vectors in spaces.items()}
+        viz.projection(flat, labels, test.classes, show.path("neighbours.png"), title=title)
     keys = ("pixels", "hidden")
     return dict(zip(keys, figures.values(), strict=True))

@@ -60,7 +60,9 @@ def run(show: Show) -> Results:
         shares[name] = accuracy(model, test_set)
         weights = sum(p.numel() for p in model.parameters())
         last = np.mean(losses[name][-20:])
-        rows.append([show.text(name), DEPTH, f"{weights:,}", last, f"{shares[name]:.1%}"])
+        rows.append(
+            [show.text(name), DEPTH, show.text("{:,}").format(weights), last, f"{shares[name]:.1%}"]
+        )
     columns = ["network", "layers", "parameters", "loss of the last 20 batches", "test accuracy"]
     show.table("The same layers, with and without shortcuts", columns, rows)
     show.say(
@@ -80,11 +82,11 @@ def draw(show, losses, norms):
     right = style.add_axes(figure, 5.5, 0.6, 3.9, 2.2)
     for name, colour in COLOURS.items():
         smooth = np.convolve(losses[name], np.ones(5) / 5, "valid")
-        left.plot(range(5, len(smooth) + 5), smooth, color=colour, label=show.text(name))
+        left.plot(range(5, len(smooth) + 5), smooth, color=colour)
+        left.text(len(smooth), smooth[-1] + 0.15, show.text(name), color=colour, ha="right")
         right.semilogy(range(1, len(norms[name]) + 1), norms[name], ".-", color=colour)
     left.set(title=show.text("Loss (mean of 5 batches)"), xlabel=show.text("batch"), ylim=0)
     right.set(title=show.text("Norm of the first gradient"), xlabel=show.text("convolution"))
-    left.legend(frameon=False)
     right.yaxis.set_major_formatter("{x:g}")
     for axes in (left, right):
         axes.grid(axis="y")

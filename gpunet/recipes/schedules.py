@@ -83,6 +83,7 @@ def run(show: Show) -> Results:
         show.path("schedules.png"),
         x_label=show.text("Step"),
         y_label=show.text("Learning rate"),
+        title=show.text("Learning rates over 200 steps"),
     )
     return {
         "rates": {name: rates for name, (rates, _) in runs.items()},

@@ -10,10 +10,9 @@ from __future__ import annotations
 import numpy as np
 
 import gpunet
-from gpunet import data, nn, optim, text
+from gpunet import data, nn, optim, text, viz
 from gpunet import functional as F
 from gpunet.recipes.show import Results, Show
-from gpunet.viz import style
 
 ROWS = ("I2",)
 
@@ -100,20 +99,11 @@ def run(show: Show) -> Results:
     columns = "German", "greedy", "beam of 5", "a translator's"
     show.table("Test sentences", columns, zip(german, *said, english, strict=False))
     show.say("Test loss {:.2f} nats a word, {:.0f} guesses for each.", loss, np.exp(loss))
-    weights = draw(show, model, text.trim(source[1:2]), found[5][1][0], vocabularies)
-    return {"loss": loss, "greedy": found[1], "beam": found[5], "weights": weights}
-
-
-@style.look()
-def draw(show, model, source, words, vocabularies):
+    words, asked = found[5][1][0], text.trim(source[1:2])
     spoken = gpunet.tensor([[text.START, *words[:-1]]])
-    weights = model.decode(spoken, *model.encode(gpunet.tensor(source)))[1].numpy()[0]
-    axes = style.add_axes(figure := style.new_figure(5.2, 4.1), 1.3, 1.0, 3.5, 2.5)
-    axes.imshow(weights, cmap="Blues", vmin=0, vmax=1, aspect="auto")
-    seen = zip((axes.xaxis, axes.yaxis), vocabularies, (source[0], words), strict=True)
-    for axis, vocabulary, row in seen:
-        axis.set_ticks(range(len(row)), [vocabulary.tokens[i] for i in row])
-    axes.tick_params("x", rotation=45)
-    axes.set_title(show.text("Where each English word looks"))
-    show.figure("attention.png", figure)
-    return weights
+    weights = model.decode(spoken, *model.encode(gpunet.tensor(asked)))[1].numpy()[0]
+    both = zip(vocabularies, (asked[0], words), strict=True)
+    read, written = ([vocabulary.tokens[i] for i in row] for vocabulary, row in both)
+    page = [viz.Looked(read, written, weights)]
+    viz.attention_page(page, show.path("attention.png"), text=show.text)
+    return {"loss": loss, "greedy": found[1], "beam": found[5], "weights": weights}

@@ -9,10 +9,9 @@ from __future__ import annotations
 import numpy as np
 
 import gpunet
-from gpunet import data, models, nn, optim, text
+from gpunet import data, models, nn, optim, text, viz
 from gpunet import functional as F
 from gpunet.recipes.show import Results, Show
-from gpunet.viz import style
 
 ROWS = ("J1",)
 
@@ -63,19 +62,17 @@ def run(show: Show) -> Results:
     written = text.generate(model.step, prompt, 300, temperature=0.8)[0]
     sample = vocabulary.decode(written)
     show.say("What it writes after ROMEO:\n\n{}", sample)
-    draw(show, losses, pairs)
-    return {"test loss": test_loss, "pairs": pairs, "losses": losses, "sample": sample}
-
-
-@style.look()
-def draw(show, losses, pairs):
-    figure = style.new_figure(6.4, 3.4)
-    axes = style.add_axes(figure, 0.7, 0.6, 5.4, 2.2)
     smooth = np.convolve(losses, np.ones(20) / 20, "valid")
-    axes.plot(range(20, len(losses) + 1), smooth, color=style.BLUE)
-    axes.axhline(pairs, color=style.VERMILLION, linestyle="--")
-    caption = show.text("pairs of letters, counted")
-    axes.text(len(losses), pairs + 0.04, caption, color=style.VERMILLION, ha="right")
-    axes.set(title=show.text("Loss (nats a letter, mean of 20 batches)"), xlabel=show.text("batch"))
-    axes.grid(axis="y")
-    show.figure("loss.png", figure)
+    counted = np.full_like(smooth, pairs)
+    viz.lines(
+        {
+            show.text("Loss (nats a letter, mean of 20 batches)"): {
+                show.text("transformer"): smooth,
+                show.text("pairs of letters, counted"): counted,
+            }
+        },
+        show.path("loss.png"),
+        x=range(20, len(losses) + 1),
+        x_label=show.text("batch"),
+    )
+    return {"test loss": test_loss, "pairs": pairs, "losses": losses, "sample": sample}

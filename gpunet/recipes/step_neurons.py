@@ -65,6 +65,14 @@ def run(show: Show) -> Results:
         y = values(staircase(count), x)
         errors[count] = float(abs(y - f(x)).max())
         panels[show.text("neurons: {}").format(count)] = {"f(x)": f(x), network: y}
-    viz.lines(panels, show.path("staircase.png"), x=x, x_label="x", y_label="y")
+    viz.lines(
+        panels,
+        show.path("staircase.png"),
+        x=x,
+        x_label="x",
+        y_label="y",
+        title=show.text("Step neurons, those of the lecture and stairs of equal width"),
+        beneath="f(x)",
+    )
     show.table("Stairs of equal width", ["neurons", "largest error"], errors.items())
     return {"stairs": values(LECTURE, stairs), "errors": errors}

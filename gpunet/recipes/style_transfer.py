@@ -16,7 +16,7 @@ from gpunet.recipes.show import Results, Show
 from gpunet.viz import style
 
 ROWS = ("K5",)
-MINUTES = 2
+MINUTES = 1
 INPUTS = "a photograph, and a picture whose style it takes"
 
 

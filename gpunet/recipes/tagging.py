@@ -10,10 +10,9 @@ from __future__ import annotations
 import numpy as np
 
 import gpunet
-from gpunet import data, nn, optim
+from gpunet import data, nn, optim, viz
 from gpunet import functional as F
 from gpunet.recipes.show import Results, Show
-from gpunet.viz import style
 
 ROWS = ("I2",)
 
@@ -86,21 +85,12 @@ def run(show: Show) -> Results:
     answer = found["GRU, both directions"][:6].reshape(-1)
     restored = "".join(np.where(answer, np.char.upper(small), small))
     show.say("In goes\n\n{}\n\nand out comes\n\n{}", "".join(small), restored)
-    draw(show, losses)
+    smooth = {show.text(k): np.convolve(v, np.ones(20) / 20, "valid") for k, v in losses.items()}
+    viz.lines(
+        {show.text("Loss (nats a letter, mean of 20 batches)"): smooth},
+        show.path("tagging.png"),
+        x=range(20, len(next(iter(losses.values()))) + 1),
+        x_label=show.text("batch"),
+        log="y",
+    )
     return {"f1": scores, "restored": restored, "losses": losses}
-
-
-@style.look()
-def draw(show, losses):
-    figure = style.new_figure(6.4, 3.4)
-    axes = style.add_axes(figure, 0.75, 0.6, 5.3, 2.2)
-    for (name, values), colour in zip(losses.items(), (style.VERMILLION, style.BLUE), strict=True):
-        smooth = np.convolve(values, np.ones(20) / 20, "valid")
-        axes.semilogy(range(20, len(values) + 1), smooth, color=colour, label=show.text(name))
-    axes.set(title=show.text("Loss (nats a letter, mean of 20 batches)"), xlabel=show.text("batch"))
-    axes.grid(axis="y")
-    ticks = (0.02, 0.05, 0.1, 0.2, 0.4)
-    axes.set_yticks(ticks, map(str, ticks))
-    axes.minorticks_off()
-    axes.legend(frameon=False)
-    show.figure("tagging.png", figure)

@@ -64,7 +64,8 @@ def run(show: Show) -> Results:
     columns = ["neurons", "root mean square error", "largest error"]
     show.table("The lecture's function, one hidden layer", columns, rows)
     axes = {"x_label": "x", "y_label": "y"}
-    viz.lines(panels, show.path("trained.png"), x=x, **axes)
+    title = show.text("The lecture's function, learned")
+    viz.lines(panels, show.path("trained.png"), x=x, title=title, beneath="f(x)", **axes)
 
     x = np.linspace(-np.pi, np.pi, 201)
     line = np.polyval(np.polyfit(x, np.sin(x), 1), x)
@@ -73,5 +74,5 @@ def run(show: Show) -> Results:
     show.say("sin x: the best line is off by {:.2g}, ten neurons by {:.1g}.", *sine.values())
     curves = {"sin x": np.sin(x), show.text("best line"): line, show.text("ten neurons"): ten}
     title = show.text("sin x, by a line and by a network")
-    viz.lines({title: curves}, show.path("sine.png"), x=x, **axes)
+    viz.lines({title: curves}, show.path("sine.png"), x=x, beneath="sin x", **axes)
     return {"errors": errors, "sine": sine}

@@ -16,7 +16,7 @@ from gpunet.viz.lines import lines
 from gpunet.viz.maps import feature_maps, filters
 from gpunet.viz.overlays import choose_overlays, overlay_page
 from gpunet.viz.predictions import choose, prediction_page
-from gpunet.viz.projection import pca, projection
+from gpunet.viz.projection import pca, projection, tsne
 from gpunet.viz.rates import learning_rates
 from gpunet.viz.sentences import Sentence, sentence_page
 from gpunet.viz.spread import activation_spread
@@ -50,4 +50,5 @@ __all__ = [
     "projection",
     "sentence_page",
     "style",
+    "tsne",
 ]

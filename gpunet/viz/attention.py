@@ -32,7 +32,11 @@ class Looked(NamedTuple):
 
 
 def attention_page(
-    pairs: Sequence[Looked], path: str | os.PathLike[str], *, columns: int = 2
+    pairs: Sequence[Looked],
+    path: str | os.PathLike[str],
+    *,
+    columns: int = 2,
+    text: style.Words = str,
 ) -> Path:
     """Draw the attention of translations, a matrix each; returns `path`.
 
@@ -41,6 +45,7 @@ def attention_page(
     Args:
         path: the PNG file to write.
         columns: matrices in a row.
+        text: gives what is shown in place of each English text; the same by default.
 
     Raises:
         ShapeError: there are no pairs, or weights that do not fit their words.
@@ -51,22 +56,22 @@ def attention_page(
         if weights.shape != (len(translation), len(source)) or not weights.size:
             rule = f"weights must have shape {(len(translation), len(source))}, none of them 0"
             raise ShapeError("attention_page", f"{rule}, got {weights.shape}")
-    return style.write(_draw(pairs, columns), path)
+    return style.write(_draw(pairs, columns, text), path)
 
 
 @style.look()
-def _draw(pairs: Sequence[Looked], columns: int) -> Figure:
+def _draw(pairs: Sequence[Looked], columns: int, text: style.Words = str) -> Figure:
     """The figure: a grid whose rows are as high and columns as wide as the largest in them."""
     columns = min(columns, len(pairs))
     grid = [pairs[i : i + columns] for i in range(0, len(pairs), columns)]
     widths = [max(map(_width, pairs[i::columns])) for i in range(columns)]
     heights = [max(map(_height, row)) for row in grid]
     height = TITLE + sum(heights) + GAP * (len(grid) - 1) + LEGEND
-    note = "columns: the source; rows: its translation; empty: 0, blue: all attention"
+    note = text("columns: the source; rows: its translation; empty: 0, blue: all attention")
     least = style.width_of(note, style.SMALL)
     width = max(least, sum(widths) + GAP * (columns - 1))
     figure = style.new_figure(2 * MARGIN + width, height)
-    style.add_title(figure, "Where the translation looks")
+    style.add_title(figure, text("Where the translation looks"))
     top = TITLE
     for row, down in zip(grid, heights, strict=True):
         left = MARGIN

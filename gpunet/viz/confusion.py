@@ -28,6 +28,8 @@ def confusion_matrix(
     predictions: Sequence[int] | np.ndarray,
     classes: Sequence[str],
     path: str | os.PathLike[str],
+    *,
+    text: style.Words = str,
 ) -> Path:
     """Draw how often each class (row) was taken for each class (column); returns `path`.
 
@@ -39,13 +41,14 @@ def confusion_matrix(
         predictions: (N,) the predicted classes, 0..K-1.
         classes: the K names.
         path: the PNG file to write.
+        text: gives what is shown in place of each English text; the same by default.
 
     Raises:
         ShapeError: the two are empty, or differ in shape.
         DTypeError: they are no integers.
         ArgumentError: a label is not in 0..K-1.
     """
-    return style.write(_draw(targets, predictions, classes), path)
+    return style.write(_draw(targets, predictions, classes, text), path)
 
 
 @style.look()
@@ -53,11 +56,14 @@ def _draw(
     targets: Sequence[int] | np.ndarray,
     predictions: Sequence[int] | np.ndarray,
     classes: Sequence[str],
+    text: style.Words = str,
 ) -> Figure:
     """The figure: the matrix, the names left and below, the recalls right, the accuracy above."""
     counts = _count(np.asarray(targets), np.asarray(predictions), len(classes))
     right, total = np.trace(counts), counts.sum()
-    title = f"Accuracy {style.percent(right / total, 2)}  ({right:,} of {total:,})"
+    title = text("Accuracy {}  ({:,} of {:,})").format(
+        style.percent(right / total, 2), right, total
+    )
     cell = min(0.5, 12 / len(classes))  # inches
     points = min(style.NORMAL, 72 * 0.7 * cell)
     longest = max(style.width_of(name, points) for name in classes)
@@ -71,17 +77,17 @@ def _draw(
     figure = style.new_figure(width, below + side + 0.9)
     axes = style.add_axes(figure, left, below, side, side)
     style.add_title(figure, title)
-    _fill(axes, counts, points)
+    _fill(axes, counts, points, text)
     for axis, word in ((axes.xaxis, "Predicted class"), (axes.yaxis, "True class")):
         axis.set_ticks(range(len(classes)), classes, fontsize=points, color=style.INK)
-        axis.set_label_text(word)
+        axis.set_label_text(text(word))
     if slanted:
         for label in axes.get_xticklabels():
             label.set(rotation=45, horizontalalignment="right", rotation_mode="anchor")
     return figure
 
 
-def _fill(axes: Axes, counts: np.ndarray, points: float) -> None:
+def _fill(axes: Axes, counts: np.ndarray, points: float, text: style.Words) -> None:
     """The coloured cells with their counts, and the recalls beside them."""
     size, totals = len(counts), counts.sum(1)
     share = counts / np.maximum(totals, 1)[:, None]
@@ -92,15 +98,21 @@ def _fill(axes: Axes, counts: np.ndarray, points: float) -> None:
     axes.vlines(edges, -0.5, size - 0.5, color=style.FAINT, linewidth=0.8)
     if size > MOST_WITH_NUMBERS:
         return
+    number = text("{:,}")
     for row, column in np.argwhere(counts):
         colour = style.PAPER if row == column and share[row, row] > 0.6 else style.INK
         axes.text(
-            column, row, f"{counts[row, column]:,}", fontsize=points - 1, color=colour, **CENTRE
+            column,
+            row,
+            number.format(counts[row, column]),
+            fontsize=points - 1,
+            color=colour,
+            **CENTRE,
         )
     for row in range(size):
         recall = style.percent(share[row, row], 1) if totals[row] else "–"
         axes.text(size + 0.5, row, recall, fontsize=points, **CENTRE)
-    axes.text(size + 0.5, -0.9, "Recall", fontsize=points, color=style.GREY, **CENTRE)
+    axes.text(size + 0.5, -0.9, text("Recall"), fontsize=points, color=style.GREY, **CENTRE)
 
 
 def _colours(share: np.ndarray) -> np.ndarray:

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 PARTS = ("train", "validation", "test")
+BEST = {part: f"○ best on {part}: {{}}, epoch {{}}" for part in PARTS[1:]}
 RING: dict[str, Any] = {"markersize": 10, "markerfacecolor": "none", "clip_on": False}
 
 SHARES = {"accuracy": "Error (%)", "dice": "1 − Dice (%)"}  # what is 1 at best, and its panel
@@ -25,7 +26,12 @@ RUNS = 4  # that one picture compares at most
 Points = list[tuple[int, float]]  # (epoch, value), in the order of the history
 
 
-def learning_curve(history: Sequence[Mapping[str, Any]], path: str | os.PathLike[str]) -> Path:
+def learning_curve(
+    history: Sequence[Mapping[str, Any]],
+    path: str | os.PathLike[str],
+    *,
+    text: style.Words = str,
+) -> Path:
     """Draw loss and error over the epochs of a run, with the best epoch marked; returns `path`.
 
     The best epoch is the first with the least error (the least loss where there is no accuracy) on
@@ -38,11 +44,12 @@ def learning_curve(history: Sequence[Mapping[str, Any]], path: str | os.PathLike
             regression has none, and then only the loss is drawn). The same with "validation_" is
             drawn too.
         path: the PNG file to write.
+        text: gives what is shown in place of each English text; the same by default.
 
     Raises:
         ArgumentError: the history holds no loss.
     """
-    return style.write(_draw(history), path)
+    return style.write(_draw(history, text), path)
 
 
 def overfitting_point(history: Sequence[Mapping[str, Any]]) -> int:
@@ -63,7 +70,7 @@ def overfitting_point(history: Sequence[Mapping[str, Any]]) -> int:
 
 
 @style.look()
-def _draw(history: Sequence[Mapping[str, Any]]) -> Figure:
+def _draw(history: Sequence[Mapping[str, Any]], text: style.Words = str) -> Figure:
     """The figure: one panel, or two side by side where accuracies were measured."""
     panels = _panels("learning_curve", history)
     judge, best, least = _best(panels[-1][-1])
@@ -71,9 +78,12 @@ def _draw(history: Sequence[Mapping[str, Any]]) -> Figure:
     colours = dict(zip(PARTS, (style.BLUE, style.GREEN, style.VERMILLION), strict=True))
     for column, (title, text_of, lines) in enumerate(panels):
         axes = style.add_axes(figure, 0.65 + 5.35 * column, 0.55, 3.1, 2.35)
-        axes.set_title(title)
+        axes.set_title(text(title))
         _plot(axes, lines, colours)
-        name_ends(axes, lines, colours, text_of)
+        axes.set_xlabel(text("Epoch"))
+        names = {part: text(part) for part in lines}
+        ends = {names[part]: points for part, points in lines.items()}
+        name_ends(axes, ends, {names[part]: colours[part] for part in lines}, text_of)
         values = dict(lines.get(judge, []))
         if best in values:
             axes.plot(best, values[best], "o", color=style.INK, label="best", **RING)
@@ -81,11 +91,11 @@ def _draw(history: Sequence[Mapping[str, Any]]) -> Figure:
         loss = figure.axes[0]
         loss.axvspan(point, loss.get_xlim()[1], color=style.FAINT, linewidth=0, zorder=0)
         if len(panels) > 1:
-            text = f"overfitting after epoch {point}"
-            loss.set_title(text, loc="right", x=1.4, fontweight="normal", color=style.GREY)
+            told = text("overfitting after epoch {}").format(point)
+            loss.set_title(told, loc="right", x=1.4, fontweight="normal", color=style.GREY)
     if judge:
-        text = f"○ best on {judge}: {text_of(least)}, epoch {best}"
-        axes.set_title(text, loc="right", x=1.4, fontweight="normal")
+        told = text(BEST[judge]).format(text_of(least), best)
+        axes.set_title(told, loc="right", x=1.4, fontweight="normal")
     return figure
 
 
@@ -133,6 +143,7 @@ def _draw_runs(histories: Mapping[str, Sequence[Mapping[str, Any]]]) -> Figure:
         how = f"thick: {', '.join(sorted(set(judges.values())))}, thin: train"
         axes.set_title(how, loc="right", fontweight="normal")
         _plot(axes, held_out, colours)
+        axes.set_xlabel("Epoch")
         scale(axes, [v for each in (held_out, training) for p in each.values() for _, v in p])
         name_ends(axes, held_out, colours, text_of)
     return figure
@@ -210,5 +221,4 @@ def _plot(axes: Axes, lines: dict[str, Points], colours: Mapping[str, str]) -> N
         if axes.get_yscale() == "linear":  # nothing else to compare the points with
             axes.set_ylim(bottom=min(0.0, axes.get_ylim()[0]))
     axes.xaxis.set_major_locator(MaxNLocator(8, steps=(1, 2, 5, 10), integer=True, min_n_ticks=1))
-    axes.set_xlabel("Epoch")
     axes.grid(axis="y")

@@ -1,13 +1,14 @@
 """Places for the nodes of a directed graph, from left to right, and ways for its edges.
 
-Graphviz finds them where its `dot` is installed. Otherwise: a node stands one layer to the right of
-the last of its inputs, long edges get a waypoint in each layer they pass, and sweeps to and fro put
-every node near the mean height of its neighbours (Sugiyama, Tagawa and Toda, IEEE Trans. SMC 11,
-1981).
+Graphviz finds them where its `dot` is installed and does not fail. Otherwise: a node stands one
+layer to the right of the last of its inputs, long edges get a waypoint in each layer they pass, and
+sweeps to and fro put every node near the mean height of its neighbours (Sugiyama, Tagawa and Toda,
+IEEE Trans. SMC 11, 1981).
 """
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 import subprocess
 from collections.abc import Sequence
@@ -34,36 +35,56 @@ class Layout:
 def lay_out(sizes: Sequence[Point], edges: Sequence[Edge]) -> Layout:
     """Where nodes of these widths and heights go; edges lead from earlier numbers to later ones."""
     if shutil.which("dot"):
-        return by_graphviz(sizes, edges)
+        # Where it fails, a picture placed otherwise is better than none.
+        with contextlib.suppress(OSError, subprocess.SubprocessError, ValueError, IndexError):
+            return by_graphviz(sizes, edges)
     return by_layers(sizes, edges)
 
 
 def by_graphviz(sizes: Sequence[Point], edges: Sequence[Edge]) -> Layout:
-    """As `dot` has it."""
+    """As `dot` has it.
+
+    Raises:
+        OSError, SubprocessError, ValueError, IndexError: it can't be run, fails, takes longer than
+            a minute, or answers with something else.
+    """
+    done = subprocess.run(
+        ["dot", "-Tplain"],
+        input=describe(sizes, edges),
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=60,
+    )
+    return read_plain(done.stdout, len(sizes))
+
+
+def describe(sizes: Sequence[Point], edges: Sequence[Edge]) -> str:
+    """The graph in the language of `dot`: nodes n0, n1, ... as boxes, from left to right."""
     lines = [f"rankdir=LR; ranksep={GAP[0]}; nodesep={GAP[1]}; node [shape=box, fixedsize=true]"]
     lines += [f"n{i} [width={w:.3f}, height={h:.3f}]" for i, (w, h) in enumerate(sizes)]
     lines += [f"n{a} -> n{b}" for a, b in edges]
-    text = "digraph {\n" + ";\n".join(lines) + "\n}"
-    done = subprocess.run(
-        ["dot", "-Tplain"], input=text, capture_output=True, text=True, check=True
-    )
-    return read_plain(done.stdout, len(sizes))
+    return "digraph {\n" + ";\n".join(lines) + "\n}"
 
 
 def read_plain(text: str, count: int) -> Layout:
     """Graphviz' plain format: "node NAME x y ...", "edge TAIL HEAD n x1 y1 ... xn yn ..."."""
     layout = Layout(0.0, 0.0, [(0.0, 0.0)] * count)
+    placed = set()
     for line in text.splitlines():
         kind, *words = line.split()
         if kind == "graph":
             layout.width, layout.height = float(words[1]), float(words[2])
         elif kind == "node":
-            layout.places[int(words[0][1:])] = float(words[1]), float(words[2])
+            layout.places[number := int(words[0][1:])] = float(words[1]), float(words[2])
+            placed.add(number)
         elif kind == "edge":
             numbers = [float(word) for word in words[3 : 3 + 2 * int(words[2])]]
             points = list(zip(numbers[::2], numbers[1::2], strict=True))
             # Its splines have two control points between those that the line passes.
             layout.ways[int(words[0][1:]), int(words[1][1:])] = points[::3][1:-1]
+    if len(placed) != count:
+        raise ValueError(f"dot must place all {count} nodes, got {len(placed)}")
     return layout
 
 

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 Points = Sequence[tuple[float, float]]
 Values = Any  # a sequence or an array of numbers
+LEFT, BELOW = 0.8, 0.6  # of a panel: room for the names and numbers of its axes, in inches
 HEIGHT, GAP, COLUMNS = 2.4, 0.4, 4  # of a panel and between two, in inches; side by side at most
 MOST = 7  # lines in a panel: as many as there are colours
 
@@ -32,6 +33,8 @@ def lines(
     x_label: str = "",
     y_label: str = "",
     log: str = "",
+    title: str = "",
+    beneath: str = "",
 ) -> Path:
     """Draw lines with their names, in one panel or in several with the same axes; returns `path`.
 
@@ -41,20 +44,22 @@ def lines(
     Args:
         panels: titles, and under each the values of every line, by name.
         path: the PNG file to write.
+        title: the heading of several panels; one has its own.
+        beneath: the line that others may lie upon, drawn broad and pale so that both are seen.
         x: where all lines have their values; 1, 2, 3, ... by default.
         x_label, y_label: names of the axes, with units.
         log: which axes are logarithmic: "", "x", "y" or "xy".
 
     Raises:
         ArgumentError: there is no line, or more than 7 in a panel, or one without a finite value,
-            or `log` is none of these.
+            or `log` or `beneath` is none of these.
         ShapeError: a line has not a value for each of `x`.
     """
-    _check(panels, x, log)
-    return style.write(_draw(panels, x, x_label, y_label, log), path)
+    _check(panels, x, log, beneath)
+    return style.write(_draw(panels, x, (x_label, y_label), log, title, beneath), path)
 
 
-def _check(panels: Any, x: Values | None, log: str) -> None:
+def _check(panels: Any, x: Values | None, log: str, beneath: str) -> None:
     if log not in ("", "x", "y", "xy"):
         raise ArgumentError("lines", f'log must be "", "x", "y" or "xy", got {log!r}')
     for title, panel in panels.items():
@@ -70,15 +75,18 @@ def _check(panels: Any, x: Values | None, log: str) -> None:
                 raise ArgumentError("lines", problem)
     if not panels:
         raise ArgumentError("lines", "panels must hold at least one, got none")
+    if beneath and not any(beneath in panel for panel in panels.values()):
+        raise ArgumentError("lines", f"beneath must be the name of a line, got {beneath!r}")
 
 
 @style.look()
 def _draw(
     panels: Mapping[str, Mapping[str, Values]],
-    x: Values | None,
-    x_label: str,
-    y_label: str,
-    log: str,
+    x: Values | None = None,
+    labels: tuple[str, str] = ("", ""),
+    log: str = "",
+    title: str = "",
+    beneath: str = "",
 ) -> Figure:
     names = list(dict.fromkeys(name for panel in panels.values() for name in panel))
     colours = dict(zip(names, style.palette(len(names)), strict=True))
@@ -86,31 +94,29 @@ def _draw(
     columns = min(len(panels), COLUMNS)
     rows = math.ceil(len(panels) / columns)
     width = 4.6 if single else 2.6
-    across = 0.8 + columns * (width + GAP) + (ends + 0.1 if single else 0.0)
-    top = 0.45 if single else 0.8
-    figure = style.new_figure(across, top + rows * (HEIGHT + 0.6) + 0.25)
+    across = LEFT + columns * (width + GAP) + (ends + 0.1 if single else 0.0)
+    if title:
+        legend = sum(style.width_of(name, style.NORMAL) + 0.25 for name in names)
+        across = max(across, 0.75 + 1.2 * style.width_of(title, style.LARGE) + legend)
+    headed = bool(title) or (not single and len(names) > 1)
+    figure = style.new_figure(across, rows * (HEIGHT + 0.6) + (0.95 if headed else 0.4))
+    if title:
+        style.add_title(figure, title)
     first = None
-    for i, (title, panel) in enumerate(panels.items()):
+    for i, (heading, panel) in enumerate(panels.items()):
         row, column = divmod(i, columns)
-        bottom = 0.6 + (rows - 1 - row) * (HEIGHT + 0.6)
-        place = (0.8 + column * (width + GAP), bottom, width, HEIGHT)
-        axes = style.add_axes(figure, *place)
-        axes.set_title(title)
+        bottom = BELOW + (rows - 1 - row) * (HEIGHT + 0.6)
+        axes = style.add_axes(figure, LEFT + column * (width + GAP), bottom, width, HEIGHT)
+        axes.set_title(heading)
         if first is not None:
             axes.sharex(first)
             axes.sharey(first)
         first = first or axes
-        for name, values in panel.items():
-            at = np.arange(1, len(values) + 1) if x is None else np.asarray(x, float)
-            axes.plot(at, np.asarray(values, float), color=colours[name], label=name, linewidth=1.6)
-        axes.grid(axis="y")
-        axes.tick_params(labelleft=column == 0)
-        if i + columns >= len(panels):
-            axes.set_xlabel(x_label)
-        else:
-            axes.tick_params(labelbottom=False)
-        if column == 0:
-            axes.set_ylabel(y_label)
+        _add_lines(axes, panel, x, colours, beneath)
+        last = i + columns >= len(panels)
+        axes.set_xlabel(labels[0] if last else "")
+        axes.set_ylabel(labels[1] if column == 0 else "")
+        axes.tick_params(labelleft=column == 0, labelbottom=last)
     assert first is not None
     _finish(first, panels, x, log)
     if single:
@@ -119,6 +125,22 @@ def _draw(
     elif len(names) > 1:
         _legend(figure, colours)
     return figure
+
+
+def _add_lines(
+    axes: Axes,
+    panel: Mapping[str, Values],
+    x: Values | None,
+    colours: Mapping[str, str],
+    beneath: str,
+) -> None:
+    for name, values in panel.items():
+        at = np.arange(1, len(values) + 1) if x is None else np.asarray(x, float)
+        look: dict[str, Any] = {"linewidth": 1.6}
+        if name == beneath:
+            look = {"linewidth": 5.0, "alpha": 0.4}
+        axes.plot(at, np.asarray(values, float), color=colours[name], label=name, **look)
+    axes.grid(axis="y")
 
 
 def _finish(axes: Axes, panels: Mapping[str, Any], x: Any, log: str) -> None:

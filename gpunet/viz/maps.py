@@ -27,7 +27,13 @@ MOST_LAYERS, MOST_MAPS = 6, 10
 SIGNS = "blue: positive; vermillion: negative; white: 0"
 
 
-def filters(weight: np.ndarray, path: str | os.PathLike[str], *, columns: int = 8) -> Path:
+def filters(
+    weight: np.ndarray,
+    path: str | os.PathLike[str],
+    *,
+    columns: int = 8,
+    text: style.Words = str,
+) -> Path:
     """Draw the filters of a first layer, a square each; returns `path`.
 
     Filters of three channels are drawn in colour: grey is 0, and the largest weight of a filter is
@@ -38,6 +44,7 @@ def filters(weight: np.ndarray, path: str | os.PathLike[str], *, columns: int = 
         weight: (out, in, height, width), as a `Conv2d` has it.
         path: the PNG file to write.
         columns: squares in a row.
+        text: gives what is shown in place of each English text; the same by default.
 
     Raises:
         ShapeError: the weight is not of that shape.
@@ -45,10 +52,16 @@ def filters(weight: np.ndarray, path: str | os.PathLike[str], *, columns: int = 
     if weight.ndim != 4 or not weight.size:
         rule = "weight must have shape (out, in, height, width), none of them 0"
         raise ShapeError("filters", f"{rule}, got {weight.shape}")
-    return style.write(_draw_filters(weight, columns), path)
+    return style.write(_draw_filters(weight, columns, text), path)
 
 
-def feature_maps(model: nn.Module, image: np.ndarray, path: str | os.PathLike[str]) -> Path:
+def feature_maps(
+    model: nn.Module,
+    image: np.ndarray,
+    path: str | os.PathLike[str],
+    *,
+    text: style.Words = str,
+) -> Path:
     """Draw what convolutions return for a picture, before any activation; returns `path`.
 
     Of many layers some are drawn, evenly spread, and of many maps the first. White is 0, blue
@@ -58,29 +71,30 @@ def feature_maps(model: nn.Module, image: np.ndarray, path: str | os.PathLike[st
         model: with a `Conv2d` in it. It runs once, in evaluation mode; the mode is put back after.
         image: (C, H, W), an input.
         path: the PNG file to write.
+        text: gives what is shown in place of each English text; the same by default.
 
     Raises:
         ArgumentError: the model has no `Conv2d`.
     """
-    return style.write(_draw_maps(image, _seen(model, image)), path)
+    return style.write(_draw_maps(image, _seen(model, image), text), path)
 
 
 @style.look()
-def _draw_filters(weight: np.ndarray, columns: int) -> Figure:
+def _draw_filters(weight: np.ndarray, columns: int, text: style.Words = str) -> Figure:
     """The figure: all squares in rows, a title, and how to read them."""
     colour = weight.shape[1] == 3
     if colour:
         largest = np.maximum(np.abs(weight).max((1, 2, 3), keepdims=True), 1e-12)
         squares = (0.5 + 0.5 * weight / largest).transpose(0, 2, 3, 1)
-        legend = "grey: 0; full colour: the largest weight of the filter"
+        legend = text("grey: 0; full colour: the largest weight of the filter")
     else:
         squares = _two_colours(weight.reshape(-1, *weight.shape[2:]))
-        legend = f"{SIGNS}; full colour: the largest weight of all"
+        legend = text(f"{SIGNS}; full colour: the largest weight of all")
     rows = math.ceil(len(squares) / columns)
     height = TITLE + rows * (FILTER + GAP) + LEGEND
     figure = style.new_figure(max(LEAST_WIDTH, 2 * MARGIN + columns * (FILTER + GAP) - GAP), height)
     size = "×".join(map(str, weight.shape[2:]))
-    style.add_title(figure, f"{len(weight)} filters of {size}")
+    style.add_title(figure, text("{} filters of {}").format(len(weight), size))
     for place, square in enumerate(squares):
         row, column = divmod(place, columns)
         left, top = MARGIN + column * (FILTER + GAP), TITLE + row * (FILTER + GAP)
@@ -91,16 +105,16 @@ def _draw_filters(weight: np.ndarray, columns: int) -> Figure:
 
 
 @style.look()
-def _draw_maps(image: np.ndarray, layers: dict[str, np.ndarray]) -> Figure:
+def _draw_maps(image: np.ndarray, layers: dict[str, np.ndarray], text: style.Words = str) -> Figure:
     """The figure: the picture, then a row a layer."""
     most = max(min(len(maps), MOST_MAPS) for maps in layers.values())
     tall = [MAP * min(1.0, maps.shape[1] / maps.shape[2]) for maps in layers.values()]
     height = TITLE + HEADING + MAP + sum(HEADING + t for t in tall) + LEGEND + 0.1
     width = max(LEAST_WIDTH, 2 * MARGIN + most * (MAP + MAP_GAP) - MAP_GAP)
     figure = style.new_figure(width, height)
-    style.add_title(figure, "What the layers see")
+    style.add_title(figure, text("What the layers see"))
     top = TITLE
-    style.add_note(figure, MARGIN, top + 0.26, f"the picture, {_size(image)}")
+    style.add_note(figure, MARGIN, top + 0.26, text("the picture, {}").format(_size(image)))
     pixels = np.clip(image.transpose(1, 2, 0) / max(float(image.max()), 1e-6), 0, 1)
     if pixels.shape[2] not in (1, 3):
         pixels = pixels[:, :, :1]
@@ -108,18 +122,17 @@ def _draw_maps(image: np.ndarray, layers: dict[str, np.ndarray]) -> Figure:
     _show(axes, np.broadcast_to(pixels, (*pixels.shape[:2], 3)))
     top += HEADING + MAP
     for (name, maps), high in zip(layers.items(), tall, strict=True):
-        shown = f", the first {most}" if len(maps) > most else ""
-        style.add_note(
-            figure, MARGIN, top + 0.26, f"{name}: {len(maps)} maps of {_size(maps)}{shown}"
-        )
+        heading = text("layer {}: {} maps of {}").format(name, len(maps), _size(maps))
+        if len(maps) > most:
+            heading += text(", the first {}").format(most)
+        style.add_note(figure, MARGIN, top + 0.26, heading)
         top += HEADING
         for column, square in enumerate(map(_two_colours, maps[:most])):
             left = MARGIN + column * (MAP + MAP_GAP)
             _show(style.add_axes(figure, left, height - top - high, MAP, high), square)
         top += high
-    style.add_note(
-        figure, MARGIN, height - 0.15, f"{SIGNS}; full colour: the largest value of the map"
-    )
+    legend = text(f"{SIGNS}; full colour: the largest value of the map")
+    style.add_note(figure, MARGIN, height - 0.15, legend)
     return figure
 
 

@@ -29,7 +29,12 @@ Corners = np.ndarray  # (n, 2) the upper left corner of each tile, in inches fro
 
 
 def choose(
-    targets: np.ndarray, probabilities: np.ndarray, count: int, seed: int
+    targets: np.ndarray,
+    probabilities: np.ndarray,
+    count: int,
+    seed: int,
+    *,
+    text: style.Words = str,
 ) -> dict[str, np.ndarray]:
     """Which pictures to show: a random sample, and the mistakes made with the most confidence.
 
@@ -38,6 +43,7 @@ def choose(
         probabilities: (N, K) of each class, as predicted.
         count: how many in all; a quarter of them are mistakes, fewer where there are fewer.
         seed: of the random sample.
+        text: gives what is shown in place of each English text; the same by default.
 
     Returns:
         Indices of the pictures under the heading that says how they were chosen, as
@@ -48,9 +54,9 @@ def choose(
     generator = np.random.Generator(np.random.Philox(seed))
     size = min(count - len(worst), len(targets))
     sample = generator.choice(len(targets), size, replace=False)
-    sections = {"A random sample": sample[np.argsort(targets[sample], kind="stable")]}
+    sections = {text("A random sample"): sample[np.argsort(targets[sample], kind="stable")]}
     if len(worst):
-        sections[f"The most confident of {len(wrong):,} mistakes"] = worst
+        sections[text("The most confident of {:,} mistakes").format(len(wrong))] = worst
     return sections
 
 
@@ -63,6 +69,7 @@ def prediction_page(
     *,
     sections: Mapping[str, Sequence[int] | np.ndarray] | None = None,
     columns: int = 8,
+    text: style.Words = str,
 ) -> Path:
     """Draw pictures with their true class, the predicted one and all probabilities; returns `path`.
 
@@ -77,6 +84,7 @@ def prediction_page(
         path: the PNG file to write.
         sections: which of the N to show, under which heading (see `choose`); all where left out.
         columns: pictures in a row.
+        text: gives what is shown in place of each English text; the same by default.
 
     Raises:
         ShapeError: the shapes do not fit together.
@@ -86,7 +94,8 @@ def prediction_page(
     _check(images, targets, probabilities, classes)
     if sections is None:
         sections = {"": range(len(images))}
-    return style.write(_draw(images, targets, probabilities, classes, sections, columns), path)
+    drawn = _draw(images, targets, probabilities, classes, sections, columns, text)
+    return style.write(drawn, path)
 
 
 @style.look()
@@ -97,6 +106,7 @@ def _draw(
     classes: Sequence[str],
     sections: Mapping[str, Sequence[int] | np.ndarray],
     columns: int,
+    text: style.Words = str,
 ) -> Figure:
     """The figure: one pair of axes over the whole page, in inches from its upper left corner."""
     right, total = int((probabilities.argmax(1) == targets).sum()), len(targets)
@@ -104,16 +114,15 @@ def _draw(
     width = max(LEAST_WIDTH, 2 * MARGIN + columns * TILE_WIDTH - (TILE_WIDTH - PICTURE))
     figure = style.new_figure(width, bottom + LEGEND)
     axes = style.add_axes(figure, 0, 0, width, bottom + LEGEND)
-    style.add_title(
-        figure, f"{style.percent(right / total, 2)} recognised  ({right:,} of {total:,})"
-    )
+    share = style.percent(right / total, 2)
+    style.add_title(figure, text("{} recognised  ({:,} of {:,})").format(share, right, total))
     for heading, top in headings:
         axes.text(MARGIN, top, heading, color=style.GREY)
     images, targets, probabilities = images[chosen], targets[chosen], probabilities[chosen]
     _add_pictures(axes, images, corners, wrong=probabilities.argmax(1) != targets)
     _add_bars(axes, targets, probabilities, corners)
-    _add_captions(axes, targets, probabilities, classes, corners)
-    legend = _legend(classes, width - 2 * MARGIN)
+    _add_captions(axes, targets, probabilities, classes, corners, text("is {}"))
+    legend = _legend(classes, width - 2 * MARGIN, text)
     axes.text(MARGIN, bottom + 0.15, legend, fontsize=style.SMALL, color=style.GREY)
     axes.set(xlim=(0, width), ylim=(bottom + LEGEND, 0))
     axes.set_axis_off()
@@ -174,6 +183,7 @@ def _add_captions(
     probabilities: np.ndarray,
     classes: Sequence[str],
     corners: Corners,
+    truth: str,
 ) -> None:
     """What was predicted and how surely; for a mistake a cross, and what it is."""
     names = [_shorten(name, PICTURE - 0.55) for name in classes]
@@ -186,16 +196,17 @@ def _add_captions(
         axes.text(left + PICTURE, top + FIRST_LINE, sure, horizontalalignment="right", **look)
         if not right:
             look["color"] = style.BLUE
-            axes.text(left, top + SECOND_LINE, f"is {names[target]}", **look)
+            axes.text(left, top + SECOND_LINE, truth.format(names[target]), **look)
 
 
-def _legend(classes: Sequence[str], width: float) -> str:
+def _legend(classes: Sequence[str], width: float, text: style.Words) -> str:
     """How to read the bars, in one line at most `width` inches wide."""
-    for names in (", ".join(classes), f"{classes[0]} … {classes[-1]}", "each class"):
-        text = f"Bars: probability of {names}; full height is 100 %. ▲ true class. ✗ mistake."
-        if style.width_of(text, style.SMALL) < width:
+    bars = text("Bars: probability of {}; full height is 100 %. ▲ true class. ✗ mistake.")
+    for names in (", ".join(classes), f"{classes[0]} … {classes[-1]}", text("each class")):
+        legend = bars.format(names)
+        if style.width_of(legend, style.SMALL) < width:
             break
-    return text
+    return legend
 
 
 def _shorten(name: str, width: float) -> str:

@@ -1,4 +1,4 @@
-"""Points of many dimensions, laid flat: the two directions in which they differ most."""
+"""Points of many dimensions, laid flat: by where they differ most, or by who is near to whom."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from gpunet.errors import ArgumentError, ShapeError
+from gpunet.errors import ArgumentError, MissingPackageError, ShapeError
 from gpunet.viz import style
 from gpunet.viz.confusion import check_labels
 
@@ -44,6 +44,43 @@ def pca(x: Any, dimensions: int = 2) -> np.ndarray:
     return flat
 
 
+def tsne(x: Any, *, perplexity: float = 30.0, seed: int = 0) -> np.ndarray:
+    """Points laid flat so that neighbours stay neighbours: (N, D) to (N, 2).
+
+    Distances between groups say little, and there are no axes; a group of points that lie together
+    is a group in all D dimensions. It begins with the principal components. Scikit-learn's, for
+    `projection` of what this returns.
+
+    Args:
+        perplexity: how many neighbours count, about; above 0 and below N.
+        seed: of the random numbers.
+
+    Raises:
+        ShapeError: x is not (N, D) with N and D at least 2.
+        ArgumentError: the perplexity is not in this range.
+        MissingPackageError: scikit-learn is not installed.
+
+    Source: van der Maaten and Hinton, "Visualizing data using t-SNE", JMLR 9, 2008.
+    """
+    points = np.asarray(x, np.float32)
+    if points.ndim != 2 or min(points.shape) < 2:
+        raise ShapeError("tsne", f"x must be (N, D), both at least 2, got {points.shape}")
+    if not 0 < perplexity < len(points):
+        problem = f"perplexity must be in 0..{len(points)}, without its ends, got {perplexity:g}"
+        raise ArgumentError("tsne", problem)
+    try:
+        from sklearn.manifold import TSNE
+        from threadpoolctl import threadpool_limits  # comes with scikit-learn
+    except ImportError as error:
+        how = "pip install 'gpunet[sklearn]'"
+        problem = f"t-SNE needs scikit-learn, which is missing: {how}"
+        raise MissingPackageError("tsne", problem) from error
+    # Its threads wait for one another without rest: beside other programs that takes minutes.
+    with threadpool_limits(1):
+        flat: np.ndarray = TSNE(perplexity=perplexity, random_state=seed).fit_transform(points)
+    return flat
+
+
 def projection(
     points: Mapping[str, Any],
     labels: Any,
@@ -54,8 +91,8 @@ def projection(
 ) -> Path:
     """Draw points by class, a panel for each way of describing them; returns `path`.
 
-    What has more than two dimensions is projected by `pca`. The name of a class stands in the
-    middle of its points.
+    What has more than two dimensions is projected by `pca`; `tsne` gives two. The name of a class
+    stands in the middle of its points.
 
     Args:
         points: by title, (N, D) each, such as pixels and what a hidden layer makes of them.

@@ -7,7 +7,7 @@ every figure alive, and a library must leave the caller's own settings of matplo
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 DPI = 150
+
+Words = Callable[[str], str]  # gives the text that is shown in place of an English one
 
 # Okabe and Ito, "Color Universal Design" (2008): told apart with any kind of colour vision. The
 # dark look has the same hues, lighter ones.
@@ -72,6 +74,20 @@ def toward(colour: Any, share: Any) -> Any:
 
     paper = np.array(to_rgb(PAPER))
     return paper + share * (np.asarray(colour) - paper)
+
+
+def shades(colour: str) -> Any:
+    """A colour map of matplotlib, from the paper, where a value is least, to `colour`."""
+    from matplotlib.colors import LinearSegmentedColormap
+
+    return LinearSegmentedColormap.from_list("shades", [PAPER, colour])
+
+
+def signed_shades() -> Any:
+    """A colour map from vermillion over the paper to blue: for what is below and above 0."""
+    from matplotlib.colors import LinearSegmentedColormap
+
+    return LinearSegmentedColormap.from_list("signed shades", [VERMILLION, PAPER, BLUE])
 
 
 def _settings() -> dict[str, Any]:

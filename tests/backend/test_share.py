@@ -7,12 +7,23 @@ from typing import Any
 import numpy as np
 import pytest
 
-from gpunet.backend.cpu import activation, dropout, reduction, share, softmax, threads
+from gpunet.backend.cpu import (
+    activation,
+    difference,
+    dropout,
+    order,
+    reduction,
+    scan,
+    share,
+    softmax,
+    threads,
+)
 
 rng = np.random.default_rng(0)
 ROWS, COLUMNS = 411, 333  # neither whole pieces nor whole vectors, and enough to be shared
 X, GY = rng.normal(0, 2, (2, ROWS, COLUMNS))
 BIAS = rng.normal(0, 1, COLUMNS)
+WIDE = X.reshape(-1, 3 * COLUMNS)
 P = np.exp(X) / np.exp(X).sum(1, keepdims=True)
 
 CALLS: dict[str, Callable[[Any], Any]] = {
@@ -28,6 +39,14 @@ CALLS: dict[str, Callable[[Any], Any]] = {
     "log-softmax, backward": lambda of: softmax.log_softmax_bwd(of(GY), of(np.log(P))),
     "dropout": lambda of: dropout.dropout(of(X), 0.3, 5, 7),
     "column sum": lambda of: reduction.column_sum(of(X)),
+    "sum of losses": lambda of: difference.huber_fwd(of(X), of(GY), 1.5, 2.0, total=True),
+    "order": lambda of: order.argsort(of(X), 1, True, None),
+    "element of a rank": lambda of: order.argsort(of(X), 1, False, np.array([[7]])),
+    "elements in order": lambda of: order.take_along(of(X), X.argsort(1), 1),
+    "running sum": lambda of: scan.running(of(X), "cumsum", 1, False),
+    "running maximum": lambda of: scan.extrema(of(X), 1, True)[1],
+    "running logarithm of a sum": lambda of: scan.accumulate(np.logaddexp, of(X), 1),
+    "running sum of columns": lambda of: scan.running(of(WIDE), "cumsum", 0, True),
 }
 
 
@@ -62,7 +81,8 @@ def test_many_threads_give_the_bits_of_one(call, dtype, tasks, monkeypatch) -> N
     shared = result()
     assert len(tasks) == 1
     assert tasks[0] > 1
-    monkeypatch.setattr(share, "WORTHWHILE", {np.dtype(dtype): 2 * X.size * softmax.COST})
+    never = dict.fromkeys(share.WORTHWHILE, 2 * X.size * softmax.COST)
+    monkeypatch.setattr(share, "WORTHWHILE", never)
     monkeypatch.setattr(reduction, "WORTHWHILE", share.WORTHWHILE)
     same = result() == shared  # a name: pytest would spell out how long texts differ
     assert same

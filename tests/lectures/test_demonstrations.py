@@ -82,8 +82,9 @@ def test_it_writes_figures_and_prints(name, performance) -> None:
 
 
 def fields(text: str) -> list[tuple[str | None, str | None]]:
-    """Name and format of every pair of braces."""
-    return [(name, spec) for _, name, spec, _ in string.Formatter().parse(text) if name is not None]
+    """Name and format of every pair of braces; 1,797 is 1797 in Russian."""
+    found = [(name, spec) for _, name, spec, _ in string.Formatter().parse(text)]
+    return [(name, spec and spec.replace(",", "")) for name, spec in found if name is not None]
 
 
 @every_short_one

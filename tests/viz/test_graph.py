@@ -1,5 +1,6 @@
 """The drawn computation graph: which boxes, what stands in them, and where they are."""
 
+import re
 import shutil
 import xml.etree.ElementTree as ET
 
@@ -129,6 +130,63 @@ def test_a_long_edge_passes_beside_the_boxes_between() -> None:
     for (x, y), node in zip(way, (1, 2), strict=True):
         assert x == pytest.approx(found.places[node][0])
         assert abs(y - found.places[node][1]) >= 0.2
+
+
+def tool(folder, monkeypatch, script) -> None:
+    """A program that is called `dot`, and is found first."""
+    path = folder / "dot"
+    path.write_text(f"#!/bin/sh\n{script}\n")
+    path.chmod(0o755)
+    monkeypatch.setenv("PATH", str(folder), prepend=":")
+
+
+@pytest.mark.parametrize(
+    "script",
+    [
+        "echo broken >&2; exit 1",
+        "exec no-such-program",
+        "echo graph",
+        "echo graph 1 2 3; echo stop",
+    ],
+    ids=["fails", "is missing a part", "breaks off", "places nothing"],
+)
+def test_without_a_dot_that_works_gpunet_places_the_boxes(script, tmp_path, monkeypatch) -> None:
+    count, edges = GRAPHS["two layers"]
+    sizes = [(0.6, 0.4)] * count
+    tool(tmp_path, monkeypatch, script)
+    assert layout.lay_out(sizes, edges) == layout.by_layers(sizes, edges)
+    monkeypatch.setenv("PATH", "")
+    assert layout.lay_out(sizes, edges) == layout.by_layers(sizes, edges)
+
+
+def test_a_dot_that_works_is_asked_and_believed(tmp_path, monkeypatch) -> None:
+    (tmp_path / "plain").write_text(PLAIN)
+    tool(tmp_path, monkeypatch, f"cat > {tmp_path}/asked; cat {tmp_path}/plain")
+    found = layout.lay_out([(1.0, 0.5), (1.0, 0.5)], [(0, 1)])
+    assert found == layout.read_plain(PLAIN, 2)
+    assert (tmp_path / "asked").read_text() == layout.describe([(1.0, 0.5), (1.0, 0.5)], [(0, 1)])
+
+
+ID, NUMBER = r"[A-Za-z_]\w*", r"-?(?:\.\d+|\d+(?:\.\d*)?)"
+SETTING = rf"{ID}\s*=\s*(?:{ID}|{NUMBER})"
+SETTINGS = rf"\[\s*{SETTING}(?:\s*[,;]\s*{SETTING})*\s*\]"
+STATEMENT = rf"(?:{SETTING}|(?:graph|node|edge)\s*{SETTINGS}|{ID}\s*->\s*{ID}|{ID}\s*{SETTINGS})"
+
+
+@pytest.mark.parametrize("name", GRAPHS)
+def test_what_dot_is_given_is_in_its_language(name) -> None:
+    """The grammar of www.graphviz.org/doc/info/lang.html, without what is not needed here."""
+    count, edges = GRAPHS[name]
+    sizes = [(0.6 + 0.1 * i, 0.4 + 0.05 * i) for i in range(count)]
+    text = layout.describe(sizes, edges)
+    assert re.fullmatch(rf"digraph\s*{{\s*(?:{STATEMENT}\s*;?\s*)*}}", text)
+    boxes = re.findall(rf"(n\d+) \[width=({NUMBER}), height=({NUMBER})\]", text)
+    expected = [(f"n{i}", *size) for i, size in enumerate(sizes)]
+    assert [(node, float(w), float(h)) for node, w, h in boxes] == [
+        (node, pytest.approx(w), pytest.approx(h)) for node, w, h in expected
+    ]
+    assert re.findall(r"n(\d+) -> n(\d+)", text) == [(str(a), str(b)) for a, b in edges]
+    assert {"rankdir=LR", "fixedsize=true"} <= set(re.findall(r"[a-z]+=\w+", text))
 
 
 PLAIN = """graph 1 3.5 1.25

@@ -1,12 +1,14 @@
 """Functions with derivatives, loss surfaces, spreads by layer, projections: each shows its data."""
 
+import sys
+
 import numpy as np
 import pytest
 from PIL import Image
 
 from gpunet import functional as F
-from gpunet.errors import ArgumentError, DTypeError, ShapeError
-from gpunet.viz import activation_spread, function_curves, loss_surface, pca, projection
+from gpunet.errors import ArgumentError, DTypeError, MissingPackageError, ShapeError
+from gpunet.viz import activation_spread, function_curves, loss_surface, pca, projection, tsne
 from gpunet.viz import functions as functions_module
 from gpunet.viz.functions import curve
 from gpunet.viz.projection import _draw as draw_projection
@@ -157,3 +159,27 @@ def test_points_by_class(assert_readable, tmp_path) -> None:
 def test_projection_refused(points, labels, error, message, tmp_path) -> None:
     with pytest.raises(error, match=message):
         projection(points, labels, DIGITS, tmp_path / "p.png")
+
+
+def test_neighbours_stay_neighbours() -> None:
+    """Three groups in ten dimensions: whoever is nearest to a point is of its group."""
+    pytest.importorskip("sklearn", reason="scikit-learn is missing, and t-SNE was NOT tried")
+    labels = np.repeat([0, 1, 2], 20)
+    x = np.random.default_rng(0).normal(size=(60, 10)) + 8 * np.eye(10)[labels]
+    flat = tsne(x, perplexity=10)
+    assert flat.shape == (60, 2)
+    distances = np.linalg.norm(flat[:, None] - flat, axis=2) + np.diag([np.inf] * 60)
+    np.testing.assert_array_equal(labels[distances.argmin(1)], labels)
+    np.testing.assert_array_equal(tsne(x, perplexity=10), flat)
+
+
+def test_t_sne_says_what_it_needs(monkeypatch) -> None:
+    with pytest.raises(ShapeError, match=r"x must be \(N, D\), both at least 2, got \(5,\)"):
+        tsne(np.ones(5))
+    with pytest.raises(
+        ArgumentError, match=r"perplexity must be in 0\.\.5, without its ends, got 5"
+    ):
+        tsne(np.ones((5, 3)), perplexity=5)
+    monkeypatch.setitem(sys.modules, "sklearn.manifold", None)
+    with pytest.raises(MissingPackageError, match=r"pip install 'gpunet\[sklearn\]'"):
+        tsne(np.ones((5, 3)), perplexity=2)

@@ -14,7 +14,7 @@ FALLING = {"Norms": {"tanh": [1.0, 1e-3, 1e-6], "ReLU": [1.0, 0.5, 0.25]}}
 
 
 def test_values_names_and_colours(assert_readable) -> None:
-    figure = _draw(FALLING, None, "Layer", "|g|", "y")
+    figure = _draw(FALLING, None, ("Layer", "|g|"), "y")
     (axes,) = figure.axes
     assert_readable(figure)
     for line, (name, values) in zip(axes.lines, FALLING["Norms"].items(), strict=True):
@@ -28,7 +28,7 @@ def test_values_names_and_colours(assert_readable) -> None:
 
 def test_panels_share_their_axes(assert_readable) -> None:
     panels = {f"λ = {i}": {"train": [1.0, i], "validation": [2.0, 3.0 + i]} for i in range(6)}
-    figure = _draw(panels, [10.0, 20.0], "Epoch", "Loss", "")
+    figure = _draw(panels, [10.0, 20.0], ("Epoch", "Loss"))
     assert_readable(figure)
     assert len({axes.get_ylim() for axes in figure.axes}) == 1
     assert {axes.get_xlim() for axes in figure.axes} == {(10.0, 20.0)}
@@ -38,7 +38,7 @@ def test_panels_share_their_axes(assert_readable) -> None:
 
 
 def test_a_line_is_named_where_it_breaks_off() -> None:
-    (axes,) = _draw({"Loss": {"too large": [1.0, 9.0, math.inf, math.nan]}}, None, "", "", "").axes
+    (axes,) = _draw({"Loss": {"too large": [1.0, 9.0, math.inf, math.nan]}}).axes
     assert axes.texts[0].xy == (2, 9.0)
 
 
@@ -51,7 +51,7 @@ def test_ticks_of_a_logarithmic_axis(value, text) -> None:
 
 
 def test_a_short_logarithmic_axis_has_ticks_between_the_powers() -> None:
-    (axes,) = _draw({"": {"a": [0.11, 0.9]}}, None, "", "", "y").axes
+    (axes,) = _draw({"": {"a": [0.11, 0.9]}}, log="y").axes
     assert list(axes.get_yticks()) == pytest.approx([0.1, 0.2, 0.5])
 
 
@@ -69,8 +69,28 @@ def test_the_file(tmp_path) -> None:
         ({"a": {"b": [math.nan]}}, {}, ArgumentError, "a finite value, got none in 'b' of 'a'"),
         ({"a": {"b": [1.0]}}, {"x": [1, 2]}, ShapeError, "a value for each x, got 1 for 2"),
         ({"a": {"b": [1.0]}}, {"log": "z"}, ArgumentError, 'log must be "", "x", "y" or "xy"'),
+        (
+            {"a": {"b": [1.0]}},
+            {"beneath": "c"},
+            ArgumentError,
+            "beneath must be the name of a line",
+        ),
     ],
 )
 def test_refused(panels, options, error, message, tmp_path) -> None:
     with pytest.raises(error, match=message):
         lines(panels, tmp_path / "lines.png", **options)
+
+
+def test_what_lies_beneath_is_broad_and_pale() -> None:
+    panels = {"": {"found": [1.0, 2.0], "true": [1.0, 2.0]}}
+    found, true = _draw(panels, beneath="true").axes[0].lines
+    assert true.get_linewidth() > 2 * found.get_linewidth()
+    assert true.get_alpha() < 0.5
+
+
+def test_panels_have_a_heading(assert_readable) -> None:
+    panels = {f"λ = {i}": {"train": [1.0, i], "validation": [2.0, 3.0 + i]} for i in range(2)}
+    figure = _draw(panels, title="The two of them")
+    assert_readable(figure)
+    assert [text.get_text() for text in figure.texts] == ["The two of them", "validation", "train"]

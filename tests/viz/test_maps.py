@@ -78,8 +78,8 @@ def test_of_many_layers_some_are_drawn_and_of_many_maps_the_first() -> None:
     assert len(figure.axes) == 1 + 10 + 2
     assert squares(figure)[0].max() == 1
     words = [text.get_text() for text in figure.texts]
-    assert "0: 12 maps of 7×7, the first 10" in words
-    assert "3: 2 maps of 3×3" in words
+    assert "layer 0: 12 maps of 7×7, the first 10" in words
+    assert "layer 3: 2 maps of 3×3" in words
 
 
 def test_each_map_has_its_own_full_colour() -> None:

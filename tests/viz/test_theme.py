@@ -29,7 +29,7 @@ FIGURES = {
     "curve": lambda: curve(ROWS),
     "runs": lambda: runs({"one": ROWS, "two": ROWS}),
     "flow": lambda: flow([{"w": 1.0}, {"w": 0.1}], [1, 2]),
-    "lines": lambda: lines({"a": {"b": [1.0, 2.0]}, "c": {"d": [1.0, 2.0]}}, None, "x", "y", ""),
+    "lines": lambda: lines({"a": {"b": [1.0, 2.0]}, "c": {"d": [1.0, 2.0]}}, None, ("x", "y")),
     "filters": lambda: filters(RNG.normal(size=(4, 2, 3, 3)), 4),
     "projection": lambda: projection(
         {"x": RNG.normal(size=(30, 3))}, np.arange(30) % 3, ["a", "b", "c"], "t"

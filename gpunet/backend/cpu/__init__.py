@@ -81,8 +81,26 @@ class CPUBackend(Backend):
             return self.sums.total(x, axis, keepdims)
         return super().sum(x, axis, keepdims)
 
+    def argsort(
+        self, x: Array, axis: int, descending: bool = False, ranks: Array | None = None
+    ) -> Array:
+        return self.order.argsort(x, axis, descending, ranks)
+
+    def take_along(self, x: Array, indices: Array, axis: int) -> Array:
+        return self.order.take_along(x, indices, axis)
+
+    def running(self, name: str, x: Array, axis: int, backwards: bool = False) -> Array:
+        if x.dtype.kind == "f":
+            return self.scan.running(x, name, axis, backwards)
+        return super().running(name, x, axis, backwards)
+
+    def running_extrema(self, x: Array, axis: int, largest: bool) -> tuple[Array, Array]:
+        if x.dtype.kind in "fi" and x.itemsize >= 4:
+            return self.scan.extrema(x, axis, largest)
+        return super().running_extrema(x, axis, largest)
+
     def accumulate(self, name: str, x: Array, axis: int) -> Array:
-        return getattr(np, name).accumulate(x, axis)
+        return self.scan.accumulate(getattr(np, name), x, axis)
 
     def memory_in_use(self) -> int:
         return cache.allocated - cache.unused

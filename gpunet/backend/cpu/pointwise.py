@@ -10,7 +10,8 @@
 
 makes `relu_fwd(x, bias=None, out=None)` and `relu_bwd(gy, y, bias=None)` over arrays. Parameters of
 the formula (a slope, say) follow its arrays and become further arguments:
-`leaky_relu_fwd(x, negative_slope, bias=None)`.
+`leaky_relu_fwd(x, negative_slope, bias=None)`. `@pair` makes `mse_fwd(x, y, total=False)` of a
+formula of two arrays.
 
 A formula is compiled into a bare loop over pointers and nothing else, since compiling is what a
 first run waits for. All else is written once, in `_sweep`. Where there is a bias, or the result
@@ -33,11 +34,13 @@ from numba.extending import intrinsic
 from gpunet.backend.base import Array
 from gpunet.backend.cpu import share as sharing
 from gpunet.backend.cpu.half import in_float32
-from gpunet.backend.cpu.jit import Kernel, T, kernel
+from gpunet.backend.cpu.jit import FAST_SUM, Kernel, T, kernel
 from gpunet.backend.cpu.memory import cache
 from gpunet.backend.dtypes import HALVES
 
 RUN = 2048  # elements that go through the L1 cache together
+BLOCK = 8 * RUN  # elements in one partial sum
+float64 = np.float64
 
 
 def _write_pointer(typing_context, array, i):
@@ -165,6 +168,48 @@ def backward(formula: Callable[..., Any]) -> Callable[..., Array]:
         return gx
 
     return _named(run, formula)
+
+
+def pair(formula: Callable[..., Any]) -> Callable[..., Array]:
+    """Makes `name(x, y, *parameters, total=False)`: f(x, y), or the sum of it over all elements.
+
+    `x` and `y` are C-contiguous, alike, and float32 or float64.
+    """
+    loop = _in_loop(_backward_loop, formula, 2)
+
+    def run(x: Array, y: Array, *parameters: float, total: bool = False) -> Array:
+        if total:
+            return _total(loop, x, y, parameters)
+        out = cache.empty(x.shape, x.dtype)
+        _run(loop, x, y, None, out, parameters)
+        return out
+
+    return _named(run, formula)
+
+
+@kernel(fastmath=FAST_SUM)
+def _sweep_sums(function, x, y, sums, start, stop, parameters):
+    """sums[i] = Σ f(x, y) over block i; what is added up stays in the L1 cache."""
+    p = _at(parameters, 0)
+    memory = np.empty(RUN, T)
+    for block in range(start, stop):
+        total = float64(0)
+        for first in range(block * BLOCK, min(x.size, (block + 1) * BLOCK), RUN):
+            n = min(RUN, x.size - first)
+            _call(function, _at(x, first), _at(y, first), _at(memory, 0), n, p)
+            part = float64(0)
+            for i in range(n):
+                part += float64(memory[i])
+            total += part
+        sums[block] = total
+
+
+def _total(loop: Kernel, x: Array, y: Array, parameters: tuple[float, ...]) -> Array:
+    dtype, blocks = x.dtype, -(-x.size // BLOCK) or 1
+    sums = np.empty(blocks)
+    arrays = loop[dtype].address, x.ravel(), y.ravel(), sums  # type: ignore[attr-defined]
+    sharing.share(_sweep_sums[dtype], arrays, blocks, BLOCK, dtype, _array(dtype, parameters))
+    return np.asarray(sums.sum() if blocks > 1 else sums[0], dtype)
 
 
 def _run(
