@@ -26,6 +26,7 @@ from gpunet.autograd import (
 )
 from gpunet.autograd import creation as _creation
 from gpunet.autograd.creation import *
+from gpunet.backend import dtypes as _dtypes
 from gpunet.backend import random as _random
 from gpunet.backend.dtypes import bool_ as bool
 from gpunet.backend.dtypes import float16, float32, float64, int8, int16, int32, int64, uint8
@@ -67,6 +68,12 @@ __all__ = [
     "set_grad_enabled",
     "uint8",
 ]
+
+
+def __getattr__(name: str) -> object:
+    if name == "bfloat16":  # needs a package, which is not imported before
+        return _dtypes.bfloat16()
+    raise AttributeError(f"module 'gpunet' has no attribute {name!r}")
 
 
 def manual_seed(seed) -> None:

@@ -20,7 +20,8 @@ from tests.cases import public, rows_of
 from tests.cases.case import Case, Edge, Invalid, normal
 from tests.tolerance import EPS
 
-DTYPES = ("float16", "float32", "float64")
+HALVES = ("bfloat16", "float16")
+DTYPES = (*HALVES, "float32", "float64")
 
 
 def is_smooth(row: Any) -> bool:
@@ -29,7 +30,7 @@ def is_smooth(row: Any) -> bool:
 
 
 def takes_half(function: Any, row: Any) -> bool:
-    """Whether a row is for float16, too: edges are given in the numbers of the longer dtypes."""
+    """Whether a row is for halves, too: edges are given in the numbers of the longer dtypes."""
     if isinstance(row, Edge):
         return False
     documented = (function.__doc__ or "").partition("Dtypes:")[2]
@@ -37,7 +38,7 @@ def takes_half(function: Any, row: Any) -> bool:
 
 
 def tried(function: Any, row: Any, dtype: str) -> bool:
-    return isinstance(row, Case) and (dtype != "float16" or takes_half(function, row))
+    return isinstance(row, Case) and (dtype not in HALVES or takes_half(function, row))
 
 
 def has_several_elements(row: Any) -> bool:
@@ -86,7 +87,7 @@ def test_gradient_at_an_edge(function, dtype):
 
 
 @every_function
-@pytest.mark.parametrize("dtype", ["float16", "float32"])
+@pytest.mark.parametrize("dtype", [*HALVES, "float32"])
 def test_rounded_gradient(function, dtype):
     def fits(row: Any) -> bool:
         return is_smooth(row) and tried(function, row, dtype)

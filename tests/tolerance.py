@@ -13,10 +13,15 @@ from typing import Any
 
 import numpy as np
 
-from tests.cases.case import Array, Case, Edge
+from tests.cases.case import Array, Case, Edge, is_real
 
-EPS = {"float16": 2.0**-10, "float32": 2.0**-23, "float64": 2.0**-52}
-SMALLEST = {"float16": 2.0**-24, "float32": 2.0**-149, "float64": 2.0**-1074}  # above 0
+EPS = {"bfloat16": 2.0**-7, "float16": 2.0**-10, "float32": 2.0**-23, "float64": 2.0**-52}
+SMALLEST = {  # above 0
+    "bfloat16": 2.0**-133,
+    "float16": 2.0**-24,
+    "float32": 2.0**-149,
+    "float64": 2.0**-1074,
+}
 
 
 def bound(amplified: Any, scale: Any, dtype: str) -> Any:
@@ -32,7 +37,7 @@ def of_results(case: Case, dtype: str) -> list[Any]:
 
 
 def _of_result(case: Case, exact: Array, single: Array, dtype: str) -> Any:
-    if exact.dtype.kind != "f":
+    if not is_real(exact):
         return 0
     with np.errstate(invalid="ignore"):
         error = np.abs(single - exact)

@@ -11,7 +11,7 @@ from typing import Any
 
 from gpunet import backend
 from gpunet.autograd.tensor import Tensor, check_differentiable
-from gpunet.backend import Array, Backend, DType, random
+from gpunet.backend import Array, Backend, DType, dtypes, random
 from gpunet.errors import ArgumentError, DTypeError, ShapeError
 
 __all__ = [
@@ -68,14 +68,14 @@ def tensor(
     if isinstance(values, (list, tuple)):
         values = _plain(values)
     try:
-        array = be.asarray(values, dtype)
+        array = be.asarray(values, None if dtype is None else backend.dtype(dtype))
     except (TypeError, ValueError) as error:
         raise ArgumentError(
             "tensor", f"values must be numbers, or nested lists of one shape, got: {error}"
         ) from None
     if dtype is None and not typed and (array.dtype.kind == "f" or not array.size):
         array = array.astype("float32")
-    if array.dtype.kind not in "fiub":
+    if not dtypes.numeric(array.dtype):
         raise ArgumentError("tensor", f"values must be numbers, got dtype {array.dtype}")
     return _made(be.copy(array), be, requires_grad)
 
@@ -110,7 +110,7 @@ def from_numpy(array: Any) -> Tensor:
     Raises:
         DTypeError: no NumPy array, or of a dtype that is no number.
     """
-    if not backend.cpu.owns(array) or array.dtype.kind not in "fiub":
+    if not backend.cpu.owns(array) or not dtypes.numeric(array.dtype):
         got = getattr(array, "dtype", type(array).__name__)
         raise DTypeError("from_numpy", f"array must be a NumPy array of numbers, got {got}")
     return Tensor(array, backend.cpu)
@@ -121,12 +121,16 @@ def from_dlpack(values: Any) -> Tensor:
 
     Raises:
         DeviceError: it lies on a device that gpunet cannot use here.
-        DTypeError: it speaks no DLPack.
+        DTypeError: it speaks no DLPack, or is of bfloat16, which NumPy does not take from others.
     """
     if not hasattr(values, "__dlpack__"):
         got = type(values).__name__
         raise DTypeError("from_dlpack", f"values must have __dlpack__, got {got}")
-    array = backend.from_dlpack(values)
+    try:
+        array = backend.from_dlpack(values)
+    except (BufferError, RuntimeError) as error:
+        rule = f"values must be of a dtype that arrays are shared in, got: {error}"
+        raise DTypeError("from_dlpack", rule) from None
     return Tensor(array, backend.of(array))
 
 
@@ -259,7 +263,7 @@ def rand(
     draw = random.host.random(_shape("rand", size))
     kind = backend.dtype(dtype)
     # Rounding may not reach 1.
-    below_one = draw.clip(None, 1 - 2.0 ** -{"e": 11, "f": 24}.get(kind.char, 53))
+    below_one = draw.clip(None, 1 - 2.0 ** -{"E": 8, "e": 11, "f": 24}.get(kind.char, 53))
     return tensor(below_one, kind, device, requires_grad)
 
 

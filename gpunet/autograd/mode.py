@@ -76,7 +76,7 @@ class autocast(ContextDecorator):
     outside.
 
     Args:
-        dtype: float16.
+        dtype: float16, whose small gradients need an `optim.GradScaler`, or bfloat16.
         enabled: False switches it off inside another one.
 
     Raises:
@@ -96,10 +96,10 @@ class autocast(ContextDecorator):
     """
 
     def __init__(self, dtype: DType = "float16", enabled: bool = True):
-        if str(dtype) == "bfloat16" or backend.dtype(dtype) != dtypes.float16:
-            why = "NumPy, which holds the arrays of the CPU, has no bfloat16"
-            raise DTypeError("autocast", f"dtype must be float16, got {dtype}", why)
-        self._dtype = backend.dtype(dtype) if enabled else None
+        half = backend.dtype(dtype)
+        if not dtypes.half(half):
+            raise DTypeError("autocast", f"dtype must be float16 or bfloat16, got {dtype}")
+        self._dtype = half if enabled else None
         self._before: list[Any] = []
 
     def __enter__(self) -> None:

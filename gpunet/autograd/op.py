@@ -16,14 +16,14 @@ what it keeps by putting it into `self.saved`: keep the cheaper of input and out
 from __future__ import annotations
 
 import inspect
-import sys
 from collections.abc import Callable
+from sys import modules
 from typing import Any
 
 from gpunet.autograd.memory import clock, owner
 from gpunet.autograd.mode import mode
 from gpunet.autograd.tensor import Tensor
-from gpunet.backend import Array, Backend
+from gpunet.backend import Array, Backend, dtypes
 from gpunet.errors import DeviceError, DTypeError
 
 
@@ -42,6 +42,8 @@ class Op:
         view: id of the array whose memory the result shows, None if it has its own.
         fresh: whether `backward` makes every gradient anew, for one input: what it returns may then
             be a view, as long as nobody else holds its array.
+        takes_bfloat16: whether `forward` and `backward` are given arrays of bfloat16 as they are:
+            they only move them, or leave them to kernels. Others get float32; see `apply`.
         hooks: called with the list of the outputs' gradients, which they may change; see
             `Tensor.register_hook`.
     """
@@ -55,6 +57,7 @@ class Op:
     target: Backend | None = None
     view: int | None = None
     fresh = False
+    takes_bfloat16 = False
     hooks: tuple[Callable[[list[Array | None]], None], ...] = ()
 
     def forward(self, be: Backend, *inputs: Any) -> Any:
@@ -78,7 +81,8 @@ def apply(op: Op, *inputs: Any) -> Any:
     """Runs `op` on tensors, recording it if a gradient may be wanted.
 
     Plain numbers and None among the inputs are passed through. Results that are not floating
-    (indices, say) take no part in differentiation.
+    (indices, say) take no part in differentiation. bfloat16 is computed in float32 and rounded
+    once, unless the operation takes it as it is.
 
     Returns:
         A tensor, or a tuple of them.
@@ -86,6 +90,9 @@ def apply(op: Op, *inputs: Any) -> Any:
     Raises:
         DTypeError: no input is a tensor. DeviceError: tensors of different devices.
     """
+    # Nobody has such an array before this package was imported, and then pays nothing for the test.
+    if "ml_dtypes" in modules and not op.takes_bfloat16 and any(map(_is_bfloat16, inputs)):
+        return _in_float32(op, inputs)
     arrays: list[Any] = []
     edges: list[Any] = []
     recording, recorded = mode.recording, False
@@ -130,7 +137,48 @@ def _output(y: Array, op: Op, index: int) -> Tensor:
         if shown is not y:
             op.view = id(shown)
     home = op.target or op.backend
-    return Tensor(y, home, True, (op, index)) if y.dtype.kind == "f" else Tensor(y, home)
+    return Tensor(y, home, True, (op, index)) if y.dtype.kind in "fV" else Tensor(y, home)
+
+
+def _is_bfloat16(x: Any) -> bool:
+    return isinstance(x, Tensor) and x.array.dtype.char == "E"
+
+
+def _in_float32(op: Op, inputs: tuple[Any, ...]) -> Any:
+    """What `op` makes of its inputs in float32; where all of these are, it is rounded back."""
+    results = apply(op, *[cast(x, dtypes.float32) if _is_bfloat16(x) else x for x in inputs])
+    if any([isinstance(x, Tensor) and x.array.dtype == dtypes.float32 for x in inputs]):
+        return results
+
+    def rounded(y: Tensor) -> Tensor:
+        return cast(y, dtypes.bfloat16()) if y.array.dtype == dtypes.float32 else y
+
+    return tuple(map(rounded, results)) if type(results) is tuple else rounded(results)
+
+
+class Cast(Op):
+    """The gradient is rounded back to the dtype of the input."""
+
+    takes_bfloat16 = True
+
+    def __init__(self, dtype: Any):
+        self.dtype = dtype
+
+    def forward(self, be: Backend, x: Array) -> Array:
+        self.before = x.dtype
+        return be.cast(x, self.dtype)
+
+    def backward(self, be: Backend, gy: Array) -> Array:
+        return be.cast(gy, self.before)
+
+
+def cast(x: Tensor, dtype: Any) -> Tensor:
+    """x in another dtype, which must be a `numpy.dtype`; x itself if it has it."""
+    if x.array.dtype == dtype:
+        return x
+    if dtypes.floating(dtype) and dtypes.floating(x.array.dtype):
+        return apply(Cast(dtype), x)
+    return Tensor(x.backend.cast(x.array, dtype), x.backend)  # whole numbers have no gradient
 
 
 def different_devices(operation: str, one: Backend, other: Backend) -> DeviceError:
@@ -148,7 +196,7 @@ def _called(operation: str) -> str:
     A function may be made of others, so it is the outermost of them on the stack. Looked up when
     a call has failed, it costs the others nothing.
     """
-    public = vars(sys.modules[FUNCTIONS]) if FUNCTIONS in sys.modules else {}
+    public = vars(modules[FUNCTIONS]) if FUNCTIONS in modules else {}
     frame = inspect.currentframe()
     while frame is not None:
         code = frame.f_code

@@ -14,7 +14,7 @@ from gpunet.autograd import engine
 from gpunet.autograd.hooks import Handle, at_output, on_gradient
 from gpunet.autograd.memory import check_writable, owner, written
 from gpunet.autograd.mode import mode
-from gpunet.backend import Array, Backend
+from gpunet.backend import Array, Backend, dtypes
 from gpunet.errors import ArgumentError, DeviceError, DTypeError, GradError, ShapeError
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -116,8 +116,8 @@ class Tensor:
         return int(self.array.size)
 
     def is_floating_point(self) -> bool:
-        """True for float16, float32 and float64."""
-        return self.array.dtype.kind == "f"
+        """True for float16, bfloat16, float32 and float64."""
+        return self.array.dtype.kind in "fV"
 
     def is_contiguous(self) -> bool:
         """True if the elements lie in memory in C order without gaps."""
@@ -143,7 +143,7 @@ class Tensor:
     # --- to the host
 
     def numpy(self) -> Any:
-        """The values as a `numpy.ndarray` (the same memory on the CPU).
+        """The values as a `numpy.ndarray` (the same memory on the CPU); bfloat16 is ml_dtypes'.
 
         Raises:
             GradError: the tensor takes part in differentiation; use `x.detach().numpy()`.
@@ -315,7 +315,7 @@ class Tensor:
             )
         check_writable(operation, self.array)
         dtype = self.array.dtype
-        if "bif".index(_KIND[result.dtype.kind]) > "bif".index(_KIND[dtype.kind]):
+        if "bif".index(dtypes.kind(result.dtype)) > "bif".index(dtypes.kind(dtype)):
             raise DTypeError(
                 operation, f"result must fit into the tensor's dtype {dtype}, got {result.dtype}"
             )
@@ -364,9 +364,6 @@ class Tensor:
         return _unpickled, (type(self), host, self.backend, self.requires_grad)
 
 
-_KIND = {"b": "b", "i": "i", "u": "i", "f": "f"}
-
-
 def _unpickled(kind: type[Tensor], host: Any, be: Backend, requires_grad: bool) -> Tensor:
     x = kind.__new__(kind)
     Tensor.__init__(x, be.copy(be.asarray(host)), be, requires_grad)
@@ -400,7 +397,7 @@ def weights_of(operation: str, y: Tensor, gradient: Tensor | None) -> Array:
 
 def check_differentiable(dtype: Any) -> None:
     """Only floating tensors have gradients."""
-    if dtype.kind != "f":
+    if not dtypes.floating(dtype):
         raise ArgumentError("requires_grad", f"dtype must be floating, got {dtype}")
 
 

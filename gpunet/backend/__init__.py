@@ -106,13 +106,16 @@ def dtype(name: DType) -> Any:
 
     Raises:
         DTypeError: it names no dtype of numbers that gpunet computes with.
+        MissingPackageError: it is bfloat16, and ml_dtypes is not installed.
     """
+    if type(name) is str and name == "bfloat16":  # which NumPy knows when ml_dtypes is imported
+        return dtypes.bfloat16()
     try:
         found = np.dtype(name)
     except TypeError:
         found = None
-    if found is None or found not in dtypes.ALL:
-        known = ", ".join(str(d) for d in dtypes.ALL)
+    if found is None or (found not in dtypes.ALL and found.char != "E"):
+        known = ", ".join([*map(str, dtypes.ALL), "bfloat16"])
         raise DTypeError("dtype", f"must be one of {known}, got {name!r}")
     return found
 

@@ -18,11 +18,13 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import Any
 
+from gpunet.backend.dtypes import HALVES, floating
+
 Array = Any  # numpy.ndarray or cupy.ndarray, C or strided, of the backend's own device
 DType = Any  # anything numpy.dtype() takes
 Shape = tuple[int, ...]
-WIDE = {"e": "float32"}  # in what sums of a dtype are added up, if not in itself
-WIDER = {"e": "float32", "f": "float64"}  # in what running sums are
+WIDE = {"e": "float32", "E": "float32"}  # in what sums of a dtype are added up, if not in itself
+WIDER = {**WIDE, "f": "float64"}  # in what running sums are
 
 
 class Backend(ABC):
@@ -120,7 +122,7 @@ class Backend(ABC):
     def sum(self, x: Array, axis: tuple[int, ...], keepdims: bool = False) -> Array:
         """Sum over axes, as an array; halves are added up in float32. Integers give int64."""
         total = self.xp.sum(x, axis=axis, keepdims=keepdims, dtype=WIDE.get(x.dtype.char))
-        return self.xp.asarray(total, x.dtype if x.dtype.char == "e" else None)
+        return self.xp.asarray(total, x.dtype if x.dtype.char in HALVES else None)
 
     def argsort(
         self, x: Array, axis: int, descending: bool = False, ranks: Array | None = None
@@ -156,7 +158,7 @@ class Backend(ABC):
         xp, name = self.xp, "maximum" if largest else "minimum"
         y = self.accumulate(name, x, axis)
         new = xp.equal(x, y)
-        if x.dtype.kind == "f":  # NaN stays the extremum, and is met anew where x is NaN
+        if floating(x.dtype):  # NaN stays the extremum, and is met anew where x is NaN
             new = xp.logical_or(new, xp.isnan(x))
         count = [-1 if i == axis else 1 for i in range(x.ndim)]
         places = xp.arange(x.shape[axis], dtype="int64").reshape(count)

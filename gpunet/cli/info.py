@@ -23,6 +23,7 @@ PACKAGES = (
     "llvmlite",
     "rich",
     "safetensors",
+    "ml_dtypes",
     "matplotlib",
     "pillow",
     "tensorboardX",

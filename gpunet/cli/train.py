@@ -64,8 +64,9 @@ def run(options: Any) -> int:
     )
     ready = f"{reason}; ready after {time.perf_counter() - started:.1f} s"
     console.print(ready, style="dim", **_LITERAL)
-    if config.precision.dtype == "float16" and be.device == "cpu":
-        console.print("float16 is slower than float32 on a CPU: it pays on a GPU", style="dim")
+    precision = config.precision.dtype
+    if precision != "float32" and be.device == "cpu":
+        console.print(f"{precision} is slower than float32 on a CPU: it pays on a GPU", style="dim")
     return _train(trainer, folder, config, started)
 
 

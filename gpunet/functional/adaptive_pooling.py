@@ -24,6 +24,8 @@ Sizes = int | Sequence[int | None] | None
 class MaxUnpool(Op):
     """y[index] = x within each plane."""
 
+    takes_bfloat16 = True
+
     def __init__(self, shape: tuple[int, ...], axes: int):
         self.shape, self.axes = shape, axes
 

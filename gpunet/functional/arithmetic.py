@@ -9,7 +9,7 @@ from typing import Any
 
 from gpunet.autograd.op import apply
 from gpunet.autograd.tensor import Tensor, method
-from gpunet.backend import Array, Backend
+from gpunet.backend import Array, Backend, dtypes
 from gpunet.errors import ArgumentError, DTypeError
 from gpunet.functional.check import describe, floating, is_tensor, not_bool, one_of
 from gpunet.functional.pointwise import Broadcast, Unary
@@ -19,6 +19,8 @@ Number = float | int
 
 
 class Add(Broadcast):
+    takes_bfloat16 = True
+
     def forward(self, be: Backend, x: Any, y: Any) -> Array:
         self.shapes(x, y)
         return be.xp.add(x, y)
@@ -43,6 +45,8 @@ class AddScaled(Broadcast):
 
 
 class Subtract(Broadcast):
+    takes_bfloat16 = True
+
     def forward(self, be: Backend, x: Any, y: Any) -> Array:
         self.shapes(x, y)
         return be.xp.subtract(x, y)
@@ -52,6 +56,8 @@ class Subtract(Broadcast):
 
 
 class Multiply(Broadcast):
+    takes_bfloat16 = True
+
     def forward(self, be: Backend, x: Any, y: Any) -> Array:
         self.shapes(x, y)
         self.saved = x if self.needs[1:] != (False,) else None, y
@@ -370,7 +376,7 @@ def addcdiv(x: Tensor, tensor1: Tensor, tensor2: Tensor, *, value: Number = 1) -
     for name, operand in operands.items():
         is_tensor("addcdiv", name, operand)
     quotient = meeting((tensor1, tensor2))
-    if quotient.kind != "f":
+    if not dtypes.floating(quotient):
         rule = f"tensor1 or tensor2 must be floating, got {quotient}"
         raise DTypeError("addcdiv", rule, describe(**operands))
     op = AddQuotient(factor("addcdiv", "value", value))

@@ -12,7 +12,7 @@ from gpunet.autograd.tensor import Tensor
 from gpunet.backend import Array, Backend, random
 from gpunet.errors import ArgumentError, DTypeError
 from gpunet.functional.check import describe, is_tensor, same_dtype, shape_error
-from gpunet.functional.criterion import broadcast_shape
+from gpunet.functional.criterion import broadcast_shape, widened
 from gpunet.functional.precision import in_half
 from gpunet.functional.promotion import cast, wide
 
@@ -29,6 +29,8 @@ class Attention(Op):
     With gP = gout·vᵀ and gS = P ⊙ (gP − Σ gP ⊙ P) along each row:
     gv = Pᵀ·gout, gmask = gS, gq = scale·gS·k, gk = scale·gSᵀ·q.
     """
+
+    takes_bfloat16 = True
 
     def __init__(self, scale: float, causal: bool, p: float):
         self.scale, self.causal, self.p = scale, causal, p
@@ -104,13 +106,14 @@ class Attention(Op):
         if mask is None:
             seen = queries.start + 1 if self.causal else keys.stop  # by the first query
             return self._spread(be, be.softmax.weights_fwd(scores, self.scale, seen), first)
+        scores = widened(be, scores)
         scores *= self.scale
         part = _part(mask, first, queries, keys)
         scores += _hiding(be, part, scores.dtype) if part.dtype == bool else part
         weights = be.softmax.softmax_fwd(scores)
         blind = be.xp.equal(scores, -math.inf).all(axis=-1, keepdims=True)
         weights = be.xp.where(blind, be.full((), 0.0, weights.dtype), weights)
-        return self._spread(be, weights, first)
+        return self._spread(be, be.asarray(weights, q.dtype), first)
 
     def _spread(self, be: Backend, weights: Array, first: slice) -> Array:
         """The weights of a block, repeated where v alone has more leading axes."""

@@ -27,9 +27,9 @@ def is_tensor(operation: str, name: str, x: Any) -> None:
 
 
 def floating(operation: str, name: str, x: Any) -> None:
-    """`x` must be a tensor of float16, float32 or float64."""
+    """`x` must be a tensor of real numbers."""
     is_tensor(operation, name, x)
-    if x.array.dtype.kind != "f":
+    if x.array.dtype.kind not in "fV":
         raise DTypeError(
             operation, f"{name} must be floating, got {x.dtype}", describe(**{name: x})
         )

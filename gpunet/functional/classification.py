@@ -41,6 +41,8 @@ class CrossEntropy(Op):
     Keeps the softmax, its gradient being softmax − one-hot.
     """
 
+    takes_bfloat16 = True
+
     def __init__(self, ignore_index: int, smoothing: float, reduction: str):
         self.ignore_index, self.smoothing, self.reduction = ignore_index, smoothing, reduction
 
@@ -93,7 +95,7 @@ def cross_entropy(
     if not 0.0 <= label_smoothing <= 1.0:
         raise ArgumentError(operation, f"label_smoothing must be in [0, 1], got {label_smoothing}")
     classes = _check_classes(operation, x, target, weight)
-    if target.dtype.kind == "f":
+    if dtypes.floating(target.dtype):
         if ignore_index >= 0:
             rule = (
                 f"ignore_index must be negative where targets are probabilities, got {ignore_index}"

@@ -233,7 +233,7 @@ def _bits(operation: str, f: str, x: Any, other: Any, *, booleans: bool = True) 
     operands = {"x": x, "other": other}
     x, other = (number(operation, name, v) for name, v in operands.items())
     dtype = meeting((x, other))
-    if dtype.kind == "f" or (dtype.kind == "b" and not booleans):
+    if dtypes.floating(dtype) or (dtype.kind == "b" and not booleans):
         kinds = "integers or booleans" if booleans else "integers"
         raise DTypeError(operation, f"operands must be {kinds}, got {dtype}", describe(**operands))
     return binary(operation, Compare(f), x, other, wraps=True)
@@ -261,7 +261,7 @@ def bitwise_xor(x: Tensor | Number, other: Tensor | Number) -> Tensor:
 def bitwise_not(x: Tensor) -> Tensor:
     """Every bit turned over; of a boolean, the other one. Shapes: any. Dtypes: whole, bool."""
     is_tensor("bitwise_not", "x", x)
-    if x.array.dtype.kind == "f":
+    if dtypes.floating(x.array.dtype):
         rule = f"x must be integers or booleans, got {x.dtype}"
         raise DTypeError("bitwise_not", rule, describe(x=x))
     return apply(Compare("invert"), x)

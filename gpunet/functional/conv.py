@@ -26,6 +26,7 @@ class Conv(Op):
     correlations of gz with w and x.
     """
 
+    takes_bfloat16 = True
     fresh = True
 
     def __init__(self, moves: Geometry, groups: int, activation: Activation | None = None):
@@ -71,6 +72,7 @@ def _in_place(be: Backend, activation: Activation) -> Any:
 class ConvTranspose(Op):
     """y = what `Conv` would give as the gradient of its input, for x as that of its output; + b."""
 
+    takes_bfloat16 = True
     fresh = True
 
     def __init__(self, moves: Geometry, groups: int, shape: Three):

@@ -15,6 +15,7 @@ from gpunet.functional.promotion import cast
 class Move(Op):
     """A copy on another device; the gradient comes back."""
 
+    takes_bfloat16 = True
     target: Backend
 
     def __init__(self, target: Backend):
@@ -28,6 +29,8 @@ class Move(Op):
 
 
 class Clone(Op):
+    takes_bfloat16 = True
+
     def forward(self, be: Backend, x: Array) -> Array:
         return be.copy(x)
 
@@ -75,6 +78,13 @@ def _half(x: Tensor) -> Tensor:
     """x in float16. Shapes: any."""
     is_tensor("half", "x", x)
     return cast(x, dtypes.float16)
+
+
+@method("bfloat16")
+def _bfloat16(x: Tensor) -> Tensor:
+    """x in bfloat16, which has the range of float32 and 8 bits of its digits. Shapes: any."""
+    is_tensor("bfloat16", "x", x)
+    return cast(x, dtypes.bfloat16())
 
 
 @method("float")

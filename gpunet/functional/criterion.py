@@ -80,7 +80,7 @@ class Loss(Op):
 
 def widened(be: Backend, x: Any) -> Any:
     """A half in float32, anything else as it is."""
-    return be.cast(x, dtypes.float32) if getattr(x, "dtype", None) == dtypes.float16 else x
+    return be.cast(x, dtypes.float32) if hasattr(x, "dtype") and dtypes.half(x.dtype) else x
 
 
 def reduced(loss: Tensor, reduction: str) -> Tensor:

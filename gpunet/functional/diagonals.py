@@ -28,6 +28,8 @@ class Triangle(Op):
 class DiagEmbed(Op):
     """Zeros but for a diagonal, which is x."""
 
+    takes_bfloat16 = True
+
     def __init__(self, offset: int, axis1: int, axis2: int):
         self.of = Diagonal(offset, axis1, axis2)
 

@@ -15,6 +15,8 @@ from gpunet.functional.check import floating
 class Dropout(Op):
     """Keeps no mask: the backward pass draws the same one again from (seed, counter)."""
 
+    takes_bfloat16 = True
+
     def __init__(self, p: float):
         self.p = p
 

@@ -7,7 +7,7 @@ from typing import Any
 from gpunet.autograd.memory import written
 from gpunet.autograd.op import Op, apply
 from gpunet.autograd.tensor import Tensor
-from gpunet.backend import Array, Backend
+from gpunet.backend import Array, Backend, dtypes
 from gpunet.errors import ArgumentError, DTypeError
 from gpunet.functional.check import (
     describe,
@@ -23,6 +23,8 @@ from gpunet.functional.positions import check_indices, check_range, sum_rows
 
 class Embedding(Op):
     """y[i] = W[x[i]]; gW[r] = Σ gy[i] over all i with x[i] = r, 0 for the padding row."""
+
+    takes_bfloat16 = True
 
     def __init__(self, padding: int | None, by_frequency: bool):
         self.padding, self.by_frequency = padding, by_frequency
@@ -84,7 +86,7 @@ def embedding(
             raise ArgumentError("embedding", problem, describe(weight=weight))
     if max_norm is not None:
         _shorten(x, weight, max_norm, norm_type)
-    if weight.array.dtype.kind != "f":  # whole numbers have no gradient, and need no kernel
+    if not dtypes.floating(weight.dtype):  # whole numbers have no gradient, and need no kernel
         check_range("embedding", "x", x, rows)
         return getitem(weight, x)
     return apply(Embedding(padding, scale_grad_by_freq), x, weight)

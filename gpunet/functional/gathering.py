@@ -6,7 +6,7 @@ from typing import Any
 
 from gpunet.autograd.op import Op, apply
 from gpunet.autograd.tensor import Tensor, method
-from gpunet.backend import Array, Backend
+from gpunet.backend import Array, Backend, dtypes
 from gpunet.errors import ArgumentError, DTypeError
 from gpunet.functional.check import describe, is_tensor, one_device, shape_error, wrapped_axis
 from gpunet.functional.conversion import clone
@@ -32,6 +32,8 @@ def _corner(shape: tuple[int, ...]) -> tuple[slice, ...]:
 class Gather(Op):
     """y[i, j] = x[i, index[i, j]], for axis 1 of two."""
 
+    takes_bfloat16 = True
+
     def __init__(self, axis: int):
         self.axis = axis
 
@@ -45,6 +47,8 @@ class Gather(Op):
 
 class Scatter(Op):
     """y = x, but y[i, index[i, j]] = src[i, j]; src may be a number."""
+
+    takes_bfloat16 = True
 
     def __init__(self, axis: int):
         self.axis = axis
@@ -69,6 +73,8 @@ class Scatter(Op):
 class ScatterAdd(Op):
     """y = x, but src[i, j] is added to y[i, index[i, j]]."""
 
+    takes_bfloat16 = True
+
     def __init__(self, axis: int):
         self.axis = axis
 
@@ -76,7 +82,7 @@ class ScatterAdd(Op):
         self.source = src.shape
         self.saved = along(be, x.shape, index, self.axis)
         added = src[_corner(index.shape)]
-        if x.dtype.kind == "f":
+        if dtypes.floating(x.dtype):
             return be.xp.add(x, sum_at(be, added, self.saved, x.shape))
         y = be.cast(x, "int64")  # what CuPy adds to in place
         be.xp.add.at(y.reshape(-1), self.saved, be.cast(added, "int64"))
@@ -230,6 +236,8 @@ def scatter_add(x: Tensor, dim: int, index: Tensor, src: Tensor) -> Tensor:
 
 
 class IndexSelect(Op):
+    takes_bfloat16 = True
+
     def __init__(self, axis: int):
         self.axis = axis
 
@@ -247,7 +255,7 @@ class IndexAdd(Op):
 
     def forward(self, be: Backend, x: Array, index: Array, source: Array) -> Array:
         self.saved = index
-        if x.dtype.kind == "f":
+        if dtypes.floating(x.dtype):
             added = sum_rows(be, source, index, x.shape[self.axis], self.axis)
             return be.xp.add(x, added if self.alpha == 1 else be.xp.multiply(added, self.alpha))
         y = be.cast(x, "int64")  # what CuPy adds to in place
@@ -265,6 +273,8 @@ class IndexAdd(Op):
 
 class IndexPut(Op):
     """y = x, but the slices at `index` along the axis are those of `source`, or a number."""
+
+    takes_bfloat16 = True
 
     def __init__(self, axis: int):
         self.axis = axis

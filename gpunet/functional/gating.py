@@ -8,7 +8,7 @@ from typing import Any
 from gpunet.autograd.broadcast import unbroadcast
 from gpunet.autograd.op import Op, apply
 from gpunet.autograd.tensor import Tensor, method
-from gpunet.backend import Array, Backend, random
+from gpunet.backend import Array, Backend, dtypes, random
 from gpunet.errors import ArgumentError
 from gpunet.functional.activation import LeakyReLU
 from gpunet.functional.check import axis, floating, same_dtype, shape_error
@@ -31,7 +31,7 @@ class PReLU(Op):
         if self.needs[0]:
             gx = xp.where(positive, gy, xp.multiply(gy, slopes))
         if self.needs[1]:
-            wide = "float32" if x.dtype.char == "e" else x.dtype
+            wide = dtypes.float32 if dtypes.half(x.dtype) else x.dtype
             terms = xp.multiply(be.cast(x, wide), gy)
             terms = xp.where(positive, xp.zeros_like(terms), terms)
             gw = be.cast(unbroadcast(be, terms, slopes.shape).reshape(self.w_shape), x.dtype)

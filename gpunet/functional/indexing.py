@@ -35,6 +35,8 @@ ALL = slice(None)
 class Index(Op):
     """y = x[basic][arrays]; a position picked twice gets both gradients."""
 
+    takes_bfloat16 = True
+
     def __init__(self, basic: tuple[Any, ...], arrays: tuple[Any, ...] | None):
         self.basic, self.saved = basic, arrays
 
@@ -72,6 +74,8 @@ def _sum_at_arrays(be: Backend, g: Array, arrays: tuple[Any, ...], shape: tuple[
 
 class SetIndex(Op):
     """A copy of x with `value` at the key; each gets the gradient of its own elements."""
+
+    takes_bfloat16 = True
 
     def __init__(self, basic: tuple[Any, ...], arrays: tuple[Any, ...] | None):
         self.basic, self.saved = basic, arrays if arrays is not None else (...,)
@@ -271,6 +275,8 @@ def select(x: Tensor, dim: int, index: int) -> Tensor:
 
 
 class Take(Op):
+    takes_bfloat16 = True
+
     def forward(self, be: Backend, x: Array, index: Array) -> Array:
         self.shape, self.saved = x.shape, index
         return be.xp.asarray(x.reshape(-1)[index])

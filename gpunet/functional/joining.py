@@ -30,6 +30,8 @@ ALL = slice(None)
 
 
 class Cat(Op):
+    takes_bfloat16 = True
+
     def __init__(self, axis: int):
         self.axis = axis
 
@@ -43,6 +45,8 @@ class Cat(Op):
 
 
 class Stack(Op):
+    takes_bfloat16 = True
+
     def __init__(self, axis: int):
         self.axis = axis
 
@@ -60,6 +64,8 @@ class Split(Op):
 
     Parts may `overlap`: then their gradients add up.
     """
+
+    takes_bfloat16 = True
 
     def __init__(self, keys: list[Any], overlap: bool = False):
         self.keys, self.overlap = keys, overlap
@@ -81,6 +87,8 @@ class Split(Op):
 
 
 class BlockDiag(Op):
+    takes_bfloat16 = True
+
     def forward(self, be: Backend, *xs: Array) -> Array:
         rows, columns = (sum([x.shape[i] for x in xs]) for i in (0, 1))
         y = be.full((rows, columns), 0, xs[0].dtype)

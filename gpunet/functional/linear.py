@@ -8,7 +8,7 @@ from typing import Any
 from gpunet.autograd.broadcast import unbroadcast
 from gpunet.autograd.op import Op, apply
 from gpunet.autograd.tensor import Tensor, method
-from gpunet.backend import Array, Backend
+from gpunet.backend import Array, Backend, dtypes
 from gpunet.errors import ArgumentError
 from gpunet.functional.activation import Activation
 from gpunet.functional.check import axis, is_tensor, one_device, one_dtype, same_dtype, shape_error
@@ -19,9 +19,11 @@ from gpunet.functional.rearranging import roll
 class MatMul(Op):
     """z = x·y over the last two axes; gx = gz·yᵀ, gy = xᵀ·gz."""
 
+    takes_bfloat16 = True
+
     def forward(self, be: Backend, x: Array, y: Array) -> Array:
         self.saved = x, y
-        return be.matmul(x, y) if x.dtype.kind == "f" else be.xp.matmul(x, y)
+        return be.matmul(x, y) if dtypes.floating(x.dtype) else be.xp.matmul(x, y)
 
     def backward(self, be: Backend, gz: Array) -> Any:
         x, y = self.saved
@@ -36,10 +38,12 @@ class MatMul(Op):
 class Dot(Op):
     """z = Σ x·y of two vectors; gx = gz·y, gy = gz·x."""
 
+    takes_bfloat16 = True
+
     def forward(self, be: Backend, x: Array, y: Array) -> Array:
         self.saved = x, y
         rows, columns = x.reshape(1, x.size), y.reshape(y.size, 1)
-        z = be.matmul(rows, columns) if x.dtype.kind == "f" else be.xp.matmul(rows, columns)
+        z = be.matmul(rows, columns) if dtypes.floating(x.dtype) else be.xp.matmul(rows, columns)
         return be.copy(z.reshape(()))  # with memory of its own
 
     def backward(self, be: Backend, gz: Array) -> Any:
@@ -174,7 +178,7 @@ def baddbmm(
 
 def _added(operation: str, x: Tensor, product: Tensor, beta: float, alpha: float) -> Tensor:
     one_device(operation, product, x)
-    if product.array.dtype.kind != "f":  # as PyTorch does, silently
+    if not dtypes.floating(product.array.dtype):  # as PyTorch does, silently
         beta, alpha = int(beta), int(alpha)
     reach = product.ndim - x.ndim
     fits = [n in (1, m) for n, m in zip(x.shape, product.shape[max(0, reach) :], strict=False)]
@@ -235,6 +239,7 @@ class Linear(Op):
     """
 
     fresh = True
+    takes_bfloat16 = True
 
     def __init__(self, activation: Activation | None):
         self.activation = activation

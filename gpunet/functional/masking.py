@@ -100,7 +100,10 @@ def where(condition: Tensor, x: Any = None, y: Any = None) -> Any:
     tensors = [v for v in promoted(x, y) if isinstance(v, Tensor)]
     dtype = tensors[0].dtype if tensors else dtypes.promote((type(x), False), (type(y), False))
     be = condition.backend
-    x, y = (v if isinstance(v, Tensor) else be.cast(be.asarray(v), dtype) for v in promoted(x, y))
+    x, y = (
+        v if isinstance(v, Tensor) else Tensor(be.cast(be.asarray(v), dtype), be)
+        for v in promoted(x, y)
+    )
     return apply(Where(), condition, x, y)
 
 
@@ -118,6 +121,8 @@ def masked_fill(x: Tensor, mask: Tensor, value: Tensor | float) -> Tensor:
     is_tensor("masked_fill", "x", x)
     _boolean("masked_fill", "mask", mask)
     number = fitting("masked_fill", "value", value, x)
+    if not isinstance(number, Tensor):
+        number = Tensor(number, x.backend)
     _common_shape("masked_fill", x=x, mask=mask)
     return apply(Where(), mask, number, x)
 

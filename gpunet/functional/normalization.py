@@ -24,9 +24,7 @@ from gpunet.functional.check import (
 from gpunet.functional.pooling import AvgPool
 from gpunet.functional.power import pow
 from gpunet.functional.precision import in_single
-from gpunet.functional.promotion import cast
-
-_EPSILON = {"float16": 2.0**-23, "float32": 2.0**-23, "float64": 2.0**-52}  # rms_norm's default
+from gpunet.functional.promotion import cast, wide
 
 
 def _statistics(be: Backend, count: int, x: Array) -> tuple[Array, Array]:
@@ -47,6 +45,8 @@ class BatchNorm(Op):
     Attributes:
         mean, var: of each channel, after `forward`.
     """
+
+    takes_bfloat16 = True
 
     def __init__(
         self, eps: float, given: tuple[Array, Array] | None, activation: Activation | None
@@ -90,6 +90,8 @@ class RowNorm(Op):
         mean, var: of each row, after `forward`.
     """
 
+    takes_bfloat16 = True
+
     def __init__(self, rows: int, channels: int, spread: int, eps: float, centred: bool = True):
         self.rows, self.layout = rows, (channels, spread, eps, centred)
 
@@ -132,7 +134,7 @@ def batch_norm(
     """(x − mean) / √(var + eps) · weight + bias, each channel by its statistics over all samples.
 
     Shapes: x (N, C, ...), all others (C,); the result like x.
-    Dtypes: floating, all the same; beside x of float16 the running statistics may be float32.
+    Dtypes: floating, all the same; beside a half x the running statistics may be float32.
     Args:
         running_mean, running_var: what to normalise by, unless `training`; then they are moved
             towards the statistics of x, in place, and may be None.
@@ -192,7 +194,7 @@ def instance_norm(
     """(x − mean) / √(var + eps) · weight + bias, each channel of each sample by its statistics.
 
     Shapes: x (N, C, L, ...), all others (C,); the result like x.
-    Dtypes: floating, all the same; beside x of float16 the running statistics may be float32.
+    Dtypes: floating, all the same; beside a half x the running statistics may be float32.
     Args:
         running_mean, running_var: what to normalise by, unless `use_input_stats`; then they are
             moved towards the mean over the samples of theirs, in place, and may be None.
@@ -305,7 +307,8 @@ def rms_norm(
     Source: Zhang & Sennrich, arXiv:1910.07467, eq. 4.
     """
     rows, columns = _last_axes("rms_norm", x, normalized_shape, weight=weight)
-    eps = _EPSILON[str(x.dtype)] if eps is None else eps
+    if eps is None:
+        eps = 2.0**-52 if x.dtype == "float64" else 2.0**-23
     return apply(RowNorm(rows, columns, 1, eps, centred=False), x, weight, None)
 
 
@@ -332,12 +335,12 @@ def local_response_norm(
         raise ArgumentError(name, f"size must be at least 1, got {size}")
     if not x.numel():
         return x
-    wide = cast(x, dtypes.float32) if x.dtype == "float16" else x  # squares soon overflow
+    y = wide(x)  # squares of float16 soon overflow
     samples, channels, rest = x.shape[0], x.shape[1], math.prod(x.shape[2:])
     neighbours = Windows(channels, channels, size, 1, size // 2), Windows(rest, rest, 1)
-    squares = (wide * wide).reshape(samples, channels, rest)
+    squares = (y * y).reshape(samples, channels, rest)
     means = apply(AvgPool(neighbours, divisor=size), squares).reshape(x.shape)
-    return cast(wide / pow(means * alpha + k, beta), x.dtype)
+    return cast(y / pow(means * alpha + k, beta), x.dtype)
 
 
 # --- what they share
@@ -354,7 +357,7 @@ def _check_channels(
 ) -> None:
     """One of each for every channel; running statistics in x's dtype, or float32 beside a half."""
     one_device(operation, x, running_mean, running_var, weight, bias)
-    allowed = (x.dtype, dtypes.float32) if x.dtype == "float16" else (x.dtype,)
+    allowed = (x.dtype, dtypes.float32) if dtypes.half(x.dtype) else (x.dtype,)
     for name, s in (("running_mean", running_mean), ("running_var", running_var)):
         if s is not None:
             floating(operation, name, s)

@@ -18,6 +18,8 @@ Pairs = list[tuple[int, int]]
 class ConstantPad(Op):
     """`pairs` holds how many elements come before and behind each axis; negative ones go."""
 
+    takes_bfloat16 = True
+
     def __init__(self, pairs: Pairs, value: Array):
         self.pairs, self.value = pairs, value
 

@@ -10,18 +10,20 @@ from typing import Any
 
 from gpunet.autograd.op import Op, apply
 from gpunet.autograd.tensor import Tensor
-from gpunet.backend import Array, Backend, dtypes
+from gpunet.backend import Array, Backend
 from gpunet.backend.windows import Axes
 from gpunet.errors import ArgumentError
 from gpunet.functional.check import whole_number
 from gpunet.functional.geometry import Numbers, numbers
 from gpunet.functional.power import pow
-from gpunet.functional.promotion import cast
+from gpunet.functional.promotion import cast, wide
 from gpunet.functional.windows import sliding
 
 
 class MaxPool(Op):
     """Keeps where each result comes from, and gives that away where asked for."""
+
+    takes_bfloat16 = True
 
     def __init__(self, axes: Axes, return_indices: bool):
         self.axes, self.return_indices = axes, return_indices
@@ -36,6 +38,8 @@ class MaxPool(Op):
 
 
 class AvgPool(Op):
+    takes_bfloat16 = True
+
     def __init__(self, axes: Axes, with_padding: bool = False, divisor: int = 0):
         self.windows = axes, with_padding, divisor
 
@@ -304,8 +308,7 @@ def _lp_pool(
     p = float(norm_type)
     if p == 0 or not math.isfinite(p):
         raise ArgumentError(operation, f"norm_type must be finite and not 0, got {norm_type}")
-    half = x.dtype == "float16"  # whose powers soon overflow
-    powers = pow(cast(x, dtypes.float32) if half else x, p)
+    powers = pow(wide(x), p)  # those of float16 soon overflow
     count = math.prod(numbers(operation, "kernel_size", kernel_size, axes, 1))
     y = apply(Root(p, count), apply(AvgPool(windows), powers))
-    return cast(y, dtypes.float16) if half else y
+    return cast(y, x.dtype)

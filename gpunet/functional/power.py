@@ -44,7 +44,7 @@ _POWERS = {1: "positive", 2: "square", 0.5: "sqrt", -1: "reciprocal"}  # many ti
 
 def _power(be: Backend, x: Any, y: Any) -> Array:
     """x^y for arrays and numbers."""
-    if hasattr(y, "dtype") or x.dtype.kind != "f" or y not in _POWERS:
+    if hasattr(y, "dtype") or not dtypes.floating(x.dtype) or y not in _POWERS:
         return be.xp.power(x, y)
     return getattr(be.xp, _POWERS[y])(x)
 

@@ -19,22 +19,22 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 def in_half(function: F) -> F:
     """Under `autocast`, tensors of float32 come in its dtype: products gain the most by it."""
-    return _cast(function, dtypes.float32, lambda: mode.autocast)
+    return _cast(function, lambda dtype: dtype == dtypes.float32, lambda: mode.autocast)
 
 
 def in_single(function: F) -> F:
     """Under `autocast`, halves come in float32: sums and exponentials soon leave their range."""
-    return _cast(function, dtypes.float16, lambda: dtypes.float32)
+    return _cast(function, dtypes.half, lambda: dtypes.float32)
 
 
-def _cast(function: F, before: Any, after: Callable[[], Any]) -> F:
+def _cast(function: F, concerns: Callable[[Any], bool], after: Callable[[], Any]) -> F:
     @functools.wraps(function)
     def call(*args: Any, **kwargs: Any) -> Any:
         if mode.autocast is None:
             return function(*args, **kwargs)
 
         def come(x: Any) -> Any:
-            return cast(x, dtype) if isinstance(x, Tensor) and x.array.dtype == before else x
+            return cast(x, dtype) if isinstance(x, Tensor) and concerns(x.array.dtype) else x
 
         dtype, outside = after(), mode.autocast
         mode.autocast = None

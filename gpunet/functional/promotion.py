@@ -6,39 +6,16 @@ from collections.abc import Sequence
 from numbers import Real
 from typing import Any, NoReturn
 
-from gpunet.autograd.op import Op, apply
+from gpunet.autograd.op import Op, apply, cast
 from gpunet.autograd.tensor import Tensor
-from gpunet.backend import Array, Backend, dtypes
+from gpunet.backend import dtypes
 from gpunet.errors import ArgumentError, DTypeError, GpunetError, ShapeError
 from gpunet.functional.check import describe, is_tensor
 
 
-class Cast(Op):
-    """The gradient is rounded back to the dtype of the input."""
-
-    def __init__(self, dtype: Any):
-        self.dtype = dtype
-
-    def forward(self, be: Backend, x: Array) -> Array:
-        self.before = x.dtype
-        return be.cast(x, self.dtype)
-
-    def backward(self, be: Backend, gy: Array) -> Array:
-        return be.cast(gy, self.before)
-
-
-def cast(x: Tensor, dtype: Any) -> Tensor:
-    """x in another dtype, which must be a `numpy.dtype`; x itself if it has it."""
-    if x.array.dtype == dtype:
-        return x
-    if dtype.kind == "f" and x.array.dtype.kind == "f":
-        return apply(Cast(dtype), x)
-    return Tensor(x.backend.cast(x.array, dtype), x.backend)  # whole numbers have no gradient
-
-
 def real(x: Tensor) -> Tensor:
     """x itself if it is floating, else x in float32."""
-    return x if x.array.dtype.kind == "f" else cast(x, dtypes.float32)
+    return x if dtypes.floating(x.array.dtype) else cast(x, dtypes.float32)
 
 
 def promoted(*operands: Any, real: bool = False) -> tuple[Any, ...]:
@@ -54,7 +31,7 @@ def promoted(*operands: Any, real: bool = False) -> tuple[Any, ...]:
 def meeting(operands: Sequence[Any], real: bool = False) -> Any:
     """The dtype where tensors and plain numbers meet; None among them does not count."""
     dtype = dtypes.promote(*[_described(x) for x in operands if x is not None])
-    return dtypes.float32 if real and dtype.kind != "f" else dtype
+    return dtypes.float32 if real and not dtypes.floating(dtype) else dtype
 
 
 def _described(x: Any) -> tuple[Any, bool]:
@@ -67,9 +44,9 @@ def unary(operation: str, op: Op, x: Tensor) -> Tensor:
     """A real function of one tensor: whole numbers are taken, and halves computed, in float32."""
     is_tensor(operation, "x", x)
     dtype = x.array.dtype
-    if dtype == dtypes.float16:
+    if dtypes.half(dtype):
         return cast(apply(op, cast(x, dtypes.float32)), dtype)
-    return apply(op, x if dtype.kind == "f" else cast(x, dtypes.float32))
+    return apply(op, x if dtypes.floating(dtype) else cast(x, dtypes.float32))
 
 
 def binary(operation: str, op: Op, x: Any, other: Any, name: str = "other", **rules: Any) -> Tensor:
@@ -107,8 +84,8 @@ def together(
         real: whole numbers meet in float32, as in a division.
         numeric: not all of them may be boolean.
         wraps: a whole number beyond the integers of that dtype wraps around, as its sums do.
-        wide: whether float16 is computed in float32 and rounded once. If None, only where a number
-            takes part, which could be 0 or Inf in float16.
+        wide: whether a half is computed in float32 and rounded once. If None, only where a number
+            takes part, which could be 0 or Inf in a half.
     """
     values = [None if v is None else number(operation, n, v) for n, v in operands.items()]
     numbers = [v for v in values if v is not None and not isinstance(v, Tensor)]
@@ -120,7 +97,7 @@ def together(
         raise DTypeError(
             operation, f"{' or '.join(operands)} must be numeric, got bool", describe(**operands)
         )
-    if dtype == dtypes.float16 and (wide or (wide is None and numbers)):
+    if dtypes.half(dtype) and (wide or (wide is None and numbers)):
         computed = dtypes.float32
     values = [cast(v, computed) if isinstance(v, Tensor) else v for v in values]
     try:
@@ -160,7 +137,7 @@ def factor(operation: str, name: str, value: Any, *operands: Any) -> Any:
     if isinstance(value, Tensor):
         raise DTypeError(operation, f"{name} must be a number, got a gpunet.Tensor")
     known = [x for x in operands if isinstance(x, (Tensor, int, float))]
-    if type(value) is float and known and meeting(known).kind != "f":
+    if type(value) is float and known and not dtypes.floating(meeting(known)):
         raise ArgumentError(operation, f"{name} must be whole for integers, got {value}")
     return value
 
@@ -171,12 +148,12 @@ def number(operation: str, name: str, x: Any) -> Any:
         return x
     if isinstance(x, Real):
         return x.item() if hasattr(x, "item") else float(x)
-    if getattr(x, "shape", None) == () and hasattr(x, "item") and x.dtype.kind in "fiub":
+    if getattr(x, "shape", None) == () and hasattr(x, "item") and dtypes.numeric(x.dtype):
         return x.item()
     got = type(x).__name__
     raise DTypeError(operation, f"{name} must be a gpunet.Tensor or a number, got {got}")
 
 
 def wide(x: Tensor) -> Tensor:
-    """x in float32 if it is float16, to be computed with and rounded once; else x itself."""
-    return cast(x, dtypes.float32) if x.array.dtype.char == "e" else x
+    """x in float32 if it is a half, to be computed with and rounded once; else x itself."""
+    return cast(x, dtypes.float32) if dtypes.half(x.array.dtype) else x

@@ -240,7 +240,7 @@ def _quantile(
     interpolation: str,
 ) -> Tensor:
     floating(operation, "x", x)
-    if x.dtype == dtypes.float16:
+    if dtypes.half(x.dtype):
         rule = f"x must be float32 or float64, got {x.dtype}"
         raise DTypeError(operation, rule, describe(x=x))
     one_of(operation, "interpolation", interpolation, INTERPOLATIONS)

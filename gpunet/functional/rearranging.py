@@ -25,6 +25,8 @@ from gpunet.functional.shape import Size, ravel, reshape, transpose
 
 
 class Tile(Op):
+    takes_bfloat16 = True
+
     def __init__(self, repeats: tuple[int, ...]):
         self.repeats = repeats
 
@@ -39,6 +41,8 @@ class Tile(Op):
 
 
 class Flip(Op):
+    takes_bfloat16 = True
+
     def __init__(self, axes: Sequence[int]):
         self.axes = axes
 
@@ -56,6 +60,8 @@ class Flip(Op):
 
 class Roll(Op):
     """Shifted along axes; None along all elements in C order."""
+
+    takes_bfloat16 = True
 
     def __init__(self, shifts: Any, axes: Any):
         self.shifts, self.axes = shifts, axes

@@ -10,7 +10,7 @@ from typing import Any
 
 from gpunet.autograd.op import Op, apply
 from gpunet.autograd.tensor import Tensor
-from gpunet.backend import Array, Backend
+from gpunet.backend import Array, Backend, dtypes
 from gpunet.functional.check import (
     is_tensor,
     lengths_of,
@@ -29,6 +29,8 @@ class Recurrent(Op):
 
     Both are one product for all time steps; between them the backend goes through time.
     """
+
+    takes_bfloat16 = True
 
     def __init__(self, lengths: list[int] | None, reverse: bool):
         self.lengths, self.reverse = lengths, reverse
@@ -295,7 +297,7 @@ def _checked(
             elif tensor.array.dtype is dtype and tensor.backend is be:
                 shapes = *shapes, tensor.array.shape
         # One that is missing has another dtype or device.
-        if len(shapes) == 2 + len(given) and shapes in _fitting and dtype.kind == "f":
+        if len(shapes) == 2 + len(given) and shapes in _fitting and dtypes.floating(dtype):
             return x, *given
     except AttributeError:
         shapes = ()

@@ -141,7 +141,7 @@ def _in(x: Tensor, dtype: DType | None) -> tuple[Tensor, Any]:
     if dtype is not None:
         wanted = known_dtype(dtype)
         return cast(x, wanted), wanted
-    return x, x.dtype if x.dtype.kind == "f" else dtypes.int64
+    return x, x.dtype if dtypes.floating(x.dtype) else dtypes.int64
 
 
 @method()
@@ -323,7 +323,7 @@ def nansum(
     """
     along = axes("nansum", x, dim)
     x, wanted = _in(x, dtype)
-    if x.dtype.kind == "f":
+    if dtypes.floating(x.dtype):
         x = apply(WithoutNaN(), x)
     return cast(apply(Sum(along, keepdim), x), wanted)
 

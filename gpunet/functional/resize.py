@@ -19,6 +19,7 @@ from gpunet.functional.adaptive_pooling import (
 )
 from gpunet.functional.check import floating, is_tensor, one_of, shape_error, whole_number
 from gpunet.functional.geometry import numbers
+from gpunet.functional.promotion import cast, wide
 from gpunet.functional.shape import permute, reshape
 
 _LINEAR = {1: "linear", 2: "bilinear", 3: "trilinear"}
@@ -163,8 +164,8 @@ def interpolate(
         shape_error(name, f"x and the result must have elements, got lengths {wanted}", x=x)
     if mode == "area":
         return _AREA[axes](x, wanted)
-    half, single = x.dtype == "float16" and between, x.dtype != "float64"
-    y = x if not half else x.to("float32")
+    single = x.dtype != "float64"
+    y = wide(x) if between else x
     for i, (n, m, factor) in enumerate(zip(before, wanted, factors, strict=True)):
         if align_corners:
             step = (n - 1) / (m - 1) if m > 1 else 0.0
@@ -172,8 +173,7 @@ def interpolate(
             step = n / m if factor is None else 1.0 / factor
         if n != m or (step != 1.0 and mode not in _LINEAR.values()):  # as in PyTorch
             y = apply(Interpolate(i + 2, _taps(n, m, mode, bool(align_corners), step, single)), y)
-    if half:
-        y = y.to("float16")
+    y = cast(y, x.dtype)
     return x.clone() if y is x else y
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from gpunet.autograd.op import Op, apply
 from gpunet.autograd.tensor import Tensor, method
-from gpunet.backend import Array, Backend
+from gpunet.backend import Array, Backend, dtypes
 from gpunet.functional.check import floating, is_tensor, not_bool
 from gpunet.functional.pointwise import Broadcast, Compare, Flat
 from gpunet.functional.promotion import binary, together, unary
@@ -45,7 +45,7 @@ class Sign(Flat):
         if x.dtype.kind == "b":
             return be.copy(x)
         y = super().forward(be, x)
-        return be.xp.where(be.xp.isnan(y), 0, y) if x.dtype.kind == "f" else y
+        return be.xp.where(be.xp.isnan(y), 0, y) if dtypes.floating(x.dtype) else y
 
 
 class CopySign(Broadcast):
@@ -125,7 +125,7 @@ def round(x: Tensor, *, decimals: int = 0) -> Tensor:
     """
     if not decimals:
         not_bool("round", "x", x)
-        return apply(Flat("rint" if x.array.dtype.kind == "f" else "positive"), x)
+        return apply(Flat("rint" if dtypes.floating(x.array.dtype) else "positive"), x)
     floating("round", "x", x)
     return unary("round", Round(decimals), x)
 

@@ -118,7 +118,7 @@ def _running(operation: str, kind: type[Scan], x: Tensor, dim: int, dtype: DType
     along = one_axis(operation, x, dim)
     if dtype is not None:
         x = cast(x, known_dtype(dtype))
-    elif x.dtype.kind != "f":
+    elif not dtypes.floating(x.dtype):
         x = cast(x, dtypes.int64)
     return apply(kind(along), x)
 

@@ -13,7 +13,7 @@ from gpunet.autograd.broadcast import unbroadcast
 from gpunet.autograd.memory import owner
 from gpunet.autograd.op import Op, apply
 from gpunet.autograd.tensor import Tensor, method
-from gpunet.backend import Array, Backend
+from gpunet.backend import Array, Backend, dtypes
 from gpunet.errors import DTypeError
 from gpunet.functional.check import (
     axis,
@@ -30,6 +30,8 @@ Size = int | tuple[int, ...] | list[int]
 
 
 class Reshape(Op):
+    takes_bfloat16 = True
+
     def __init__(self, shape: tuple[int, ...]):
         self.shape = shape
 
@@ -42,6 +44,8 @@ class Reshape(Op):
 
 
 class Permute(Op):
+    takes_bfloat16 = True
+
     def __init__(self, axes: tuple[int, ...]):
         self.axes = axes
 
@@ -53,6 +57,8 @@ class Permute(Op):
 
 
 class Expand(Op):
+    takes_bfloat16 = True
+
     def __init__(self, shape: tuple[int, ...]):
         self.shape = shape
 
@@ -67,6 +73,8 @@ class Expand(Op):
 
 
 class Unfold(Op):
+    takes_bfloat16 = True
+
     def __init__(self, axis: int, size: int, step: int):
         self.axis, self.size, self.step = axis, size, step
 
@@ -79,7 +87,7 @@ class Unfold(Op):
 
     def backward(self, be: Backend, g: Array) -> Array:
         # Elements of one offset lie in different windows, so each addition meets no element twice.
-        gx = be.full(self.shape, 0, "float32" if g.dtype.char == "e" else g.dtype)
+        gx = be.full(self.shape, 0, dtypes.float32 if dtypes.half(g.dtype) else g.dtype)
         along, windows = gx.swapaxes(self.axis, 0), g.swapaxes(self.axis, 0)
         reach = (windows.shape[0] - 1) * self.step + 1
         for offset in range(self.size):
@@ -88,6 +96,8 @@ class Unfold(Op):
 
 
 class Diagonal(Op):
+    takes_bfloat16 = True
+
     def __init__(self, offset: int, axis1: int, axis2: int):
         self.offset, self.axis1, self.axis2 = offset, axis1, axis2
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from gpunet import backend
 from gpunet.autograd.op import Op, apply
 from gpunet.autograd.tensor import Tensor, method
@@ -12,10 +10,12 @@ from gpunet.errors import ArgumentError, DTypeError
 from gpunet.functional.arithmetic import neg
 from gpunet.functional.check import axis, floating, is_tensor
 from gpunet.functional.precision import in_single
-from gpunet.functional.promotion import cast
+from gpunet.functional.promotion import cast, wide
 
 
 class Softmax(Op):
+    takes_bfloat16 = True
+
     def __init__(self, dim: int):
         self.dim = dim
 
@@ -30,6 +30,8 @@ class Softmax(Op):
 
 
 class LogSoftmax(Op):
+    takes_bfloat16 = True
+
     def __init__(self, dim: int):
         self.dim = dim
 
@@ -57,7 +59,7 @@ def _prepared(operation: str, x: Tensor, dim: int, dtype: DType | None) -> tuple
     is_tensor(operation, "x", x)
     if dtype is not None:
         wanted = backend.dtype(dtype)
-        if wanted.kind != "f":
+        if not dtypes.floating(wanted):
             raise DTypeError(operation, f"dtype must be floating, got {wanted}")
         x = cast(x, wanted)
     floating(operation, "x", x)
@@ -151,6 +153,6 @@ def gumbel_softmax(
 def _gumbel(x: Tensor) -> Tensor:
     """Noise in the shape and dtype of x."""
     be, xp = x.backend, x.backend.xp
-    like: Any = x.array if x.dtype != dtypes.float16 else be.cast(x.array, dtypes.float32)
+    like = wide(x).array
     u = be.dropout.uniform(like, 0.0, 1.0, *random.next_counter())
     return Tensor(be.cast(xp.negative(xp.log(xp.negative(xp.log(u)))), x.dtype), be)

@@ -13,6 +13,7 @@ from gpunet.autograd.hooks import Handle
 from gpunet.autograd.memory import written
 from gpunet.autograd.mode import mode
 from gpunet.autograd.tensor import Tensor
+from gpunet.backend import dtypes
 from gpunet.errors import ArgumentError, DTypeError, GpunetError, ShapeError
 from gpunet.nn.gradient_hooks import call_with_gradient_hooks
 
@@ -284,19 +285,23 @@ class Module:
                 dtype = wanted
         be = None if device is None else backend.resolve(device)[0]
         kind = None if dtype is None else backend.dtype(dtype)
-        if kind is not None and kind.kind != "f":
+        if kind is not None and not dtypes.floating(kind):
             raise DTypeError("to", f"a module's dtype must be floating, got {kind}")
         for tensor in [*self.parameters(), *self.buffers()]:
             if be is not None and tensor.backend is not be:
                 tensor.array = be.asarray(tensor.backend.to_host(tensor.array))
                 tensor.backend, tensor.grad = be, None
-            if kind is not None and tensor.dtype.kind == "f" and tensor.dtype != kind:
+            if kind is not None and dtypes.floating(tensor.dtype) and tensor.dtype != kind:
                 tensor.array, tensor.grad = tensor.backend.cast(tensor.array, kind), None
         return self
 
     def half(self: Self) -> Self:
         """`to("float16")`."""
         return self.to(dtype="float16")
+
+    def bfloat16(self: Self) -> Self:
+        """`to("bfloat16")`."""
+        return self.to(dtype="bfloat16")
 
     def float(self: Self) -> Self:
         """`to("float32")`."""
@@ -365,6 +370,8 @@ class Module:
             if name in state:
                 value = state[name]
                 array = value.backend.to_host(value.array) if isinstance(value, Tensor) else value
+                if str(array.dtype) == "torch.bfloat16":  # which NumPy cannot read
+                    array = array.float()
                 x.array[...] = x.backend.asarray(array, x.dtype)
         written([x.array for x in own.values()])
         return IncompatibleKeys(missing, unexpected)

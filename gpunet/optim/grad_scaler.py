@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, TypeVar
 
 from gpunet.autograd.tensor import Tensor
+from gpunet.backend import dtypes
 from gpunet.errors import ArgumentError, DTypeError
 from gpunet.optim.optimizer import Optimizer
 
@@ -72,7 +73,7 @@ class GradScaler:
 
         Raises:
             ArgumentError: they were divided before, since the last `update`.
-            DTypeError: a gradient is of float16: parameters are to be kept in float32.
+            DTypeError: a gradient is of a half: parameters are to be kept in float32.
         """
         if not self._enabled:
             return
@@ -86,8 +87,8 @@ class GradScaler:
             if x.grad is not None
         ]
         for g in gradients:
-            if g.dtype == "float16":
-                raise DTypeError("unscale_", "gradients must be float32 or wider, got float16")
+            if dtypes.half(g.dtype):
+                raise DTypeError("unscale_", f"gradients must be float32 or wider, got {g.dtype}")
         self._finite[id(optimizer)] = all([_unscale(g, 1 / self._scale) for g in gradients])
 
     def finite(self, optimizer: Optimizer) -> bool:

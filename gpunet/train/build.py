@@ -218,9 +218,9 @@ def build_trainer(
             f"train.accumulate must be at most the {batches} batches of an epoch, got {each}",
         )
     schedule = build_schedule(config, optimizer, -(-batches // each), task.more_is_better)
-    if config.precision.dtype == "float16" and isinstance(optimizer, optim.LBFGS):
+    if config.precision.dtype != "float32" and isinstance(optimizer, optim.LBFGS):
         problem = "precision.dtype must be float32 with LBFGS, whose step has several gradients"
-        raise ConfigError(config.name, f"{problem}, got float16")
+        raise ConfigError(config.name, f"{problem}, got {config.precision.dtype}")
     return Trainer(
         task,
         model,

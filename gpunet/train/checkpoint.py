@@ -17,7 +17,7 @@ from typing import Any
 
 from gpunet import __version__, nn, optim
 from gpunet.autograd import Tensor
-from gpunet.backend import Backend
+from gpunet.backend import Backend, dtypes
 from gpunet.errors import CheckpointError, GpunetError, RunError
 
 _OPTIMIZER, _CARRIED = "optimizer.", "carried."
@@ -118,6 +118,7 @@ def load(path: Path) -> Checkpoint:
 
     Raises:
         CheckpointError: there is none, or it is truncated or damaged, or not one of gpunet's.
+        MissingPackageError: a tensor in it is of bfloat16, and ml_dtypes is not installed.
     """
     from safetensors import SafetensorError, safe_open
 
@@ -126,6 +127,8 @@ def load(path: Path) -> Checkpoint:
     try:
         with safe_open(path, framework="numpy") as file:
             metadata = file.metadata() or {}
+            if any([file.get_slice(name).get_dtype() == "BF16" for name in file.keys()]):
+                dtypes.bfloat16()  # from then on, NumPy knows it
             tensors = {name: file.get_tensor(name) for name in file.keys()}
     except (SafetensorError, OSError, ValueError) as error:
         size = path.stat().st_size

@@ -212,13 +212,14 @@ class PrecisionConfig:
     Weights, gradients and the optimizer's state stay in float32, and evaluation is in float32.
 
     Args:
-        dtype: "float16" scales the loss; see `optim.GradScaler` for how.
-        init_scale: what the loss is first multiplied by.
+        dtype: "float16" scales the loss; see `optim.GradScaler` for how. "bfloat16", which has the
+            range of float32, needs no scale.
+        init_scale: what the loss of float16 is first multiplied by.
         growth_interval: good steps in a row after which that is doubled. A step with a gradient
             that is not finite is left out, and halves it.
     """
 
-    dtype: Literal["float32", "float16"] = "float32"
+    dtype: Literal["float32", "float16", "bfloat16"] = "float32"
     init_scale: Annotated[float, Rule("above 0", lambda value: value > 0)] = 65536.0
     growth_interval: Positive = 2000
 

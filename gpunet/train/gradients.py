@@ -54,8 +54,10 @@ class Gradients:
         when: Callable[[], str],
     ):
         self.task, self.model, self.optimizer = task, model, optimizer
-        self.config, self.precision, self.when = config, precision, when
+        self.config, self.when = config, when
         self.be = next(model.parameters()).backend
+        half = precision.dtype != "float32"
+        self._autocast = autocast(precision.dtype) if half else contextlib.nullcontext()
         self.scaler = optim.GradScaler(
             precision.init_scale,
             growth_interval=precision.growth_interval,
@@ -109,7 +111,7 @@ class Gradients:
         Args:
             carried: what the model goes on from.
         """
-        with autocast(enabled=self.precision.dtype == "float16"):
+        with self._autocast:
             return self.task.loss_after(self.model, x, t, carried)
 
     def parts(self, batches: list[Batch]) -> Iterator[tuple[Tensor, Tensor]]:

@@ -1,5 +1,6 @@
 """Mixed precision: which functions take halves, which give float32, and what gradients become."""
 
+import ml_dtypes  # noqa: F401  # NumPy knows bfloat16 by it
 import numpy as np
 import pytest
 
@@ -10,7 +11,9 @@ from gpunet.errors import DTypeError
 from tests.kernels import needs
 from tests.kernels.host.gpu import HostGPU, pretended
 
-HALF, SINGLE = "float16", "float32"
+SINGLE = "float32"
+DIGITS = {"float16": 11, "bfloat16": 8}  # of the two halves
+both = pytest.mark.parametrize("half", DIGITS)
 
 
 def drawn(*shape: int, dtype: str = SINGLE, grad: bool = False) -> gpunet.Tensor:
@@ -27,7 +30,6 @@ PRODUCTS = {
     "addmv": lambda: F.addmv(drawn(3), drawn(3, 4), drawn(4)),
     "baddbmm": lambda: F.baddbmm(drawn(2), drawn(2, 3, 4), drawn(2, 4, 2)),
     "linear": lambda: F.linear(drawn(3, 4), drawn(2, 4), drawn(2)),
-    "mixed": lambda: F.linear(drawn(3, 4, dtype=HALF), drawn(2, 4), drawn(2)),
     "conv1d": lambda: F.conv1d(drawn(1, 2, 5), drawn(3, 2, 3), drawn(3)),
     "conv2d": lambda: F.conv2d(drawn(1, 2, 5, 5), drawn(3, 2, 3, 3), drawn(3)),
     "conv3d": lambda: F.conv3d(drawn(1, 2, 3, 3, 3), drawn(3, 2, 2, 2, 2)),
@@ -42,17 +44,23 @@ PRODUCTS = {
 }
 
 
+@both
 @pytest.mark.parametrize("name", PRODUCTS)
-def test_products_are_those_of_rounded_operands(name) -> None:
-    """Bit by bit what the function gives for halves, and float32 again outside."""
-    assert name == "mixed" or str(PRODUCTS[name]().dtype) == SINGLE
-    with gpunet.autocast(HALF):
+def test_products_are_those_of_rounded_operands(name, half) -> None:
+    """In the half inside, and in float32 again outside."""
+    assert str(PRODUCTS[name]().dtype) == SINGLE
+    with gpunet.autocast(half):
         got = PRODUCTS[name]()
-    assert str(got.dtype) == HALF
-    assert name == "mixed" or str(PRODUCTS[name]().dtype) == SINGLE
+    assert str(got.dtype) == half
+    assert str(PRODUCTS[name]().dtype) == SINGLE
 
 
-x16 = drawn(4, 3, dtype=HALF)
+@both
+def test_operands_of_both_precisions_meet_in_the_half(half) -> None:
+    with gpunet.autocast(half):
+        assert str(F.linear(drawn(3, 4, dtype=half), drawn(2, 4), drawn(2)).dtype) == half
+
+
 WIDE = {
     "softmax": lambda x: F.softmax(x, 1),
     "log_softmax": lambda x: x.log_softmax(1),
@@ -72,20 +80,24 @@ WIDE = {
 }
 
 
+@both
 @pytest.mark.parametrize("name", WIDE)
-def test_what_leaves_the_range_of_a_half_is_computed_and_given_in_float32(name) -> None:
-    expected = WIDE[name](x16.to(SINGLE))
-    with gpunet.autocast(HALF):
-        got = WIDE[name](x16)
+def test_what_leaves_the_range_of_a_half_is_computed_and_given_in_float32(name, half) -> None:
+    x = drawn(4, 3, dtype=half)
+    expected = WIDE[name](x.to(SINGLE))
+    with gpunet.autocast(half):
+        got = WIDE[name](x)
     assert str(got.dtype) == SINGLE
     np.testing.assert_array_equal(got.array, expected.array)
 
 
-def test_all_else_computes_in_the_dtype_where_its_operands_meet() -> None:
-    with gpunet.autocast():
-        assert str((x16 + x16).dtype) == HALF
-        assert str((x16 + drawn(4, 3)).dtype) == SINGLE
-        assert str(F.relu(x16).dtype) == HALF
+@both
+def test_all_else_computes_in_the_dtype_where_its_operands_meet(half) -> None:
+    x = drawn(4, 3, dtype=half)
+    with gpunet.autocast(half):
+        assert str((x + x).dtype) == half
+        assert str((x + drawn(4, 3)).dtype) == SINGLE
+        assert str(F.relu(x).dtype) == half
         assert str((drawn(2, 2).double() @ drawn(2, 2).double()).dtype) == "float64"
 
 
@@ -93,13 +105,15 @@ def test_it_can_be_switched_off_inside_and_ends_with_its_block() -> None:
     with gpunet.autocast():
         with gpunet.autocast(enabled=False):
             assert str(PRODUCTS["matmul"]().dtype) == SINGLE
-        assert str(PRODUCTS["matmul"]().dtype) == HALF
+        with gpunet.autocast("bfloat16"):
+            assert str(PRODUCTS["matmul"]().dtype) == "bfloat16"
+        assert str(PRODUCTS["matmul"]().dtype) == "float16"
 
     @gpunet.autocast()
     def product() -> gpunet.Tensor:
         return PRODUCTS["matmul"]()
 
-    assert str(product().dtype) == HALF
+    assert str(product().dtype) == "float16"
     assert str(PRODUCTS["matmul"]().dtype) == SINGLE
 
 
@@ -107,21 +121,22 @@ def test_an_error_inside_leaves_it_as_it_was() -> None:
     with gpunet.autocast():
         with pytest.raises(DTypeError):
             F.linear(drawn(3, 4), drawn(2, 4).double())
-        assert str(PRODUCTS["matmul"]().dtype) == HALF
+        assert str(PRODUCTS["matmul"]().dtype) == "float16"
     assert str(PRODUCTS["matmul"]().dtype) == SINGLE
 
 
-@pytest.mark.parametrize("dtype", ["bfloat16", "float32", "int64"])
+@pytest.mark.parametrize("dtype", ["float32", "float64", "int64"])
 def test_other_dtypes_are_refused(dtype) -> None:
-    with pytest.raises(DTypeError, match=f"dtype must be float16, got {dtype}"):
+    with pytest.raises(DTypeError, match=f"dtype must be float16 or bfloat16, got {dtype}"):
         gpunet.autocast(dtype)
 
 
-def test_gradients_of_float32_weights_are_float32_and_add_up_there() -> None:
-    """4096 of halves end adding ones at 2048; in float32 they do not."""
+@both
+def test_gradients_of_float32_weights_are_float32_and_add_up_there(half) -> None:
+    """Halves end adding ones at 2048 or sooner; in float32 they do not."""
     w = gpunet.ones(1, 1, requires_grad=True)
     for _ in range(3):
-        with gpunet.autocast():
+        with gpunet.autocast(half):
             loss = F.linear(gpunet.ones(2048, 1), w).sum()
         loss.backward()
     assert str(w.grad.dtype) == SINGLE
@@ -137,7 +152,7 @@ MODELS = {
 }
 
 
-def gradients(name: str, half: bool, device: str = "cpu", nudge: float = 0.0) -> np.ndarray:
+def gradients(name: str, half: str, device: str = "cpu", nudge: float = 0.0) -> np.ndarray:
     """All of them in a row, with weights moved by a share of themselves."""
     gpunet.manual_seed(1)
     build, shape = MODELS[name]
@@ -147,7 +162,7 @@ def gradients(name: str, half: bool, device: str = "cpu", nudge: float = 0.0) ->
         p.array *= (1 + nudge * signs).astype(SINGLE)
     model.to(device)
     x = gpunet.tensor(np.random.default_rng(0).standard_normal(shape, SINGLE), device=device)
-    with gpunet.autocast(enabled=half):
+    with gpunet.autocast(half or "float16", enabled=bool(half)):
         y = model(x)
         loss = (F.softmax(y[0] if isinstance(y, tuple) else y, -1) ** 2).sum()
     loss.backward()
@@ -156,22 +171,25 @@ def gradients(name: str, half: bool, device: str = "cpu", nudge: float = 0.0) ->
     return np.concatenate([g.ravel() for g in found]).astype("float64")
 
 
-def assert_near(name: str, device: str) -> None:
+def assert_near(name: str, half: str, device: str) -> None:
     """Weights and activations, each rounded by up to 2^-11, are like weights moved by 2^-10."""
-    exact = gradients(name, False)
-    nudged = [gradients(name, False, nudge=n) for n in (-(2.0**-10), 2.0**-10)]
+    size = 2.0 ** (1 - DIGITS[half])
+    exact = gradients(name, "")
+    nudged = [gradients(name, "", nudge=n) for n in (-size, size)]
     noise = max(np.linalg.norm(g - exact) for g in nudged)
-    error = np.linalg.norm(gradients(name, True, device) - exact)
+    error = np.linalg.norm(gradients(name, half, device) - exact)
     assert 0 < error < 2 * noise < 0.5 * np.linalg.norm(exact)
 
 
+@both
 @pytest.mark.parametrize("name", MODELS)
-def test_whole_models(name) -> None:
-    assert_near(name, "cpu")
+def test_whole_models(name, half) -> None:
+    assert_near(name, half, "cpu")
 
 
 @needs.compiler
+@both
 @pytest.mark.parametrize("name", ["transformer", "LSTM"])
-def test_on_the_pretended_gpu(name) -> None:
+def test_on_the_pretended_gpu(name, half) -> None:
     with pretended(HostGPU()):
-        assert_near(name, "cuda:0")
+        assert_near(name, half, "cuda:0")

@@ -160,8 +160,8 @@ F.mse_loss(model(gpunet.tensor([[1.0] * 4] * 3)), gpunet.tensor([[1.0] * 2] * 3)
 optimizer.step()
 
 kernels = [k for k in gc.get_objects() if type(k) is Kernel]
-pointers = [v for k in kernels if k.pointer for v in k.variants.values()]
-stats = [v.stats for k in kernels if not k.pointer for v in k.variants.values()]
+pointers = [v for k in kernels if k.pointer for v in k.values()]
+stats = [v.stats for k in kernels if not k.pointer for v in k.values()]
 print(json.dumps({
     "hits": sum(sum(s.cache_hits.values()) for s in stats) + sum(v.cache_hits for v in pointers),
     "misses": sum(sum(s.cache_misses.values()) for s in stats)

@@ -43,7 +43,7 @@ try:
 except ValueError:
     layer = None
 kernels = [k for k in gc.get_objects() if type(k) is Kernel and not k.pointer]
-variants = [variant for k in kernels for variant in k.variants.values()]
+variants = [variant for k in kernels for variant in k.values()]
 print(json.dumps({{
     "before": before,
     "cores": os.cpu_count(),

@@ -11,12 +11,18 @@ from dataclasses import dataclass, field
 from typing import Any
 from zlib import crc32
 
+import ml_dtypes
 import numpy as np
 
 from gpunet.errors import GpunetError
 
 Array = Any  # numpy.ndarray
 SEED = 0x243F6A8885A308D3  # gpunet's, before each call of a row; fills both words of Philox's key
+
+
+def is_real(x: Any) -> bool:
+    """Whether an array or tensor holds real numbers; bfloat16 is no type of NumPy's own."""
+    return x.dtype.kind == "f" or x.dtype == ml_dtypes.bfloat16
 
 
 # --- inputs
@@ -36,7 +42,7 @@ class Draw:
     def array(self, rng: np.random.Generator, dtype: str) -> Array:
         """Floating values in `dtype`, integers and booleans as they are."""
         drawn = np.asarray(self.make(rng))
-        return drawn.astype("float32").astype(dtype) if drawn.dtype.kind == "f" else drawn
+        return drawn.astype("float32").astype(dtype) if is_real(drawn) else drawn
 
 
 def normal(*shape: int) -> Draw:
@@ -84,7 +90,7 @@ def exactly(values: Any) -> Draw:
     """These values: floating, integers or booleans."""
     array = np.asarray(values)
     text = str(array.tolist()) if array.size <= 8 else f"exactly{_text(array.shape)}"
-    return Draw(text, lambda _: array, array.dtype.kind == "f")
+    return Draw(text, lambda _: array, is_real(array))
 
 
 def constant(draw: Draw) -> Draw:
@@ -170,7 +176,7 @@ class Case(Row):
     def expected(self, dtype: str, computed: str) -> tuple[Array, ...]:
         """What the oracle says of the inputs in `dtype`, computed in another one."""
         inputs = self.arrays(dtype)
-        return self.answer([x.astype(computed) if x.dtype.kind == "f" else x for x in inputs])
+        return self.answer([x.astype(computed) if is_real(x) else x for x in inputs])
 
 
 @dataclass(frozen=True)

@@ -76,15 +76,16 @@ def test_long_path(rule, options) -> None:
 
 
 @every_rule
-def test_half_precision(rule, options) -> None:
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
+def test_half_precision(rule, options, dtype) -> None:
     """Computed in float32; only what is stored is rounded: after one step, the position."""
-    start, gradient = (x.astype("float16") for x in drawn((40, 3), 2))
+    kind = gpunet.zeros(0, dtype=dtype).dtype
+    start, gradient = (x.astype(kind) for x in drawn((40, 3), 2))
     (half,), (single,) = (
-        walked(rule, options, [start], [[gradient]], [0.1], dtype)[0]
-        for dtype in ("float16", "float32")
+        walked(rule, options, [start], [[gradient]], [0.1], each)[0] for each in (dtype, "float32")
     )
-    assert half.dtype == "float16"
-    np.testing.assert_array_equal(half, single.astype("float16"))
+    assert half.dtype == kind
+    np.testing.assert_array_equal(half, single.astype(kind))
 
 
 @every_rule

@@ -14,15 +14,17 @@ import gpunet
 from gpunet import nn, optim
 from gpunet.errors import CheckpointError, RunError
 from gpunet.train import checkpoint
+from tests.process import python
 
 
 def model(width: int = 8) -> nn.Sequential:
     return nn.Sequential(nn.Linear(4, width), nn.ReLU(), nn.Linear(width, 3, bias=False))
 
 
-def trained(network: nn.Module, rule=optim.Adam) -> optim.Optimizer:
+def trained(network: nn.Module, rule=optim.Adam, half: bool = False) -> optim.Optimizer:
     optimizer = rule(network.parameters(), lr=0.1)
-    network(gpunet.tensor(np.ones((2, 4), "float32"))).sum().backward()
+    x = gpunet.tensor(np.ones((2, 4), "float32"))
+    network(x.bfloat16() if half else x).sum().backward()
     optimizer.step()
     return optimizer
 
@@ -52,6 +54,26 @@ def test_everything_comes_back(saved) -> None:
         for name, array in optimizer.state[mine].items():
             assert array.tobytes() == other_optimizer.state[its][name].tobytes()
     assert other_optimizer.param_groups[0]["lr"] == 0.1
+
+
+def test_bfloat16_comes_back(tmp_path) -> None:
+    """Also in a process where nobody has asked for that dtype before."""
+    network = model().bfloat16()
+    path = tmp_path / "a.safetensors"
+    checkpoint.save(path, network, trained(network, half=True), {})
+    loaded = python(
+        "-c",
+        "from gpunet.train import checkpoint\n"
+        f"found = checkpoint.load(__import__('pathlib').Path({str(path)!r})).tensors\n"
+        "print({str(a.dtype) for n, a in found.items() if n.startswith('model')})\n"
+        "print(found['model.0.weight'].view('uint16').tolist())",
+    )
+    bits = network[0].weight.array.view("uint16").tolist()
+    assert loaded.splitlines() == ["{'bfloat16'}", str(bits)]
+    other = model().bfloat16()
+    checkpoint.restore_model(path, checkpoint.load(path), other)
+    for mine, its in zip(network.parameters(), other.parameters(), strict=True):
+        assert mine.array.tobytes() == its.array.tobytes()
 
 
 def test_names_in_the_file_are_pytorchs(saved) -> None:

@@ -15,6 +15,7 @@ from gpunet.backend.cpu.elementwise import LargeNumPy
 from gpunet.backend.cpu.memory import SMALL, cache
 from gpunet.backend.cpu.moving import assign, write
 from gpunet.backend.cpu.share import PLAIN
+from gpunet.backend.dtypes import HALVES, floating
 
 # A product of up to so many rows with up to so many weights is formed in the kernel that takes it.
 # Of more rows gemm's packing pays; more weights are read quicker by both cores, as BLAS does.
@@ -66,7 +67,7 @@ class CPUBackend(Backend):
                 return self.gemm.batch(a, b, out)
             out[...] = self.matmul(a, b)
             return out
-        if a.dtype.char == "e":
+        if a.dtype.char in HALVES:
             product = self.matmul(self.cast(a, np.float32), self.cast(b, np.float32))
             return self.cast(product, a.dtype)
         if a.ndim == 2 and b.ndim == 2:
@@ -77,7 +78,7 @@ class CPUBackend(Backend):
         return self.gemm.batch(a, b, self.empty((*lead, a.shape[-2], b.shape[-1]), a.dtype))
 
     def product(self, x: Array, w: Array) -> Any:
-        few = x.shape[0] <= FEW and w.size <= ONE_CORE and x.dtype.char != "e"
+        few = x.shape[0] <= FEW and w.size <= ONE_CORE and x.dtype.char not in HALVES
         if few and x.flags.c_contiguous and w.flags.c_contiguous:
             return x, w
         return self.matmul(x, w.T)
@@ -101,7 +102,7 @@ class CPUBackend(Backend):
         return out
 
     def sum(self, x: Array, axis: tuple[int, ...], keepdims: bool = False) -> Array:
-        if x.dtype.kind == "f" and x.size >= LONG and axis:
+        if floating(x.dtype) and x.size >= LONG and axis:
             return self.sums.total(x, axis, keepdims)
         return super().sum(x, axis, keepdims)
 

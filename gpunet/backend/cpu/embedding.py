@@ -13,6 +13,7 @@ from gpunet.backend.cpu.half import half
 from gpunet.backend.cpu.jit import kernel
 from gpunet.backend.cpu.memory import cache
 from gpunet.backend.cpu.share import PLAIN, share
+from gpunet.backend.dtypes import HALVES
 from gpunet.errors import ArgumentError
 
 _SINGLE = np.dtype("float32")
@@ -47,8 +48,8 @@ def embedding_fwd(weight: Array, index: Array) -> Array:
     Shapes: weight (rows, C) C-contiguous, index (n,) int64; result (n, C).
     Raises: ArgumentError for an index outside [0, rows).
     """
-    if weight.dtype.char == "e":  # only moved: no need to know what the bits mean
-        return embedding_fwd(weight.view("int16"), index).view("float16")
+    if weight.dtype.char in HALVES:  # only moved: no need to know what the bits mean
+        return embedding_fwd(weight.view("int16"), index).view(weight.dtype)
     rows, columns = weight.shape
     if index.size and not 0 <= index.min() <= index.max() < rows:
         got = index.min() if index.min() < 0 else index.max()

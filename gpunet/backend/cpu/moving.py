@@ -34,7 +34,7 @@ def write(*pairs: tuple[Array, Any]) -> None:
 
 def assign(out: Array, x: Any) -> None:
     """out[...] = x on this thread alone."""
-    with np.errstate(over="ignore", invalid="ignore"):  # NaN to integer; beyond float16
+    with np.errstate(over="ignore", invalid="ignore"):  # NaN to integer; beyond a half
         np.copyto(out, x, casting="unsafe")
 
 

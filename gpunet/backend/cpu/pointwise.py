@@ -36,6 +36,7 @@ from gpunet.backend.cpu.half import in_float32
 from gpunet.backend.cpu.jit import FAST_SUM, Kernel, T, kernel
 from gpunet.backend.cpu.memory import cache
 from gpunet.backend.cpu.pointers import at, call
+from gpunet.backend.dtypes import HALVES
 
 COST = 4  # of a formula with a function of `scalar`, see `share`
 RUN = 2048  # elements that go through the L1 cache together
@@ -125,7 +126,7 @@ def forward(formula: Callable[..., Any]) -> Callable[..., Array]:
             b = _array(dtype, ()) if bias is None else bias
             numbers = _array(dtype, parameters)
             return matrix_vector.pointwise(loop[dtype].address, rows, w, b, numbers)
-        if x.dtype.char == "e":
+        if x.dtype.char in HALVES:
             return in_float32(run, x, *parameters, bias=bias, out=out)
         if out is None:
             out = cache.empty(x.shape, x.dtype)
@@ -144,7 +145,7 @@ def backward(formula: Callable[..., Any]) -> Callable[..., Array]:
     loop, cost = _in_loop(_backward_loop, formula, 2), _cost(formula)
 
     def run(gy: Array, kept: Array, *parameters: float, bias: Array | None = None) -> Array:
-        if gy.dtype.char == "e":
+        if gy.dtype.char in HALVES:
             return in_float32(run, gy, kept, *parameters, bias=bias)
         gx = cache.empty(gy.shape, gy.dtype)
         _run(loop, cost, gy, kept, bias, gx, parameters)

@@ -21,12 +21,11 @@ from collections.abc import Callable
 from functools import wraps
 from typing import Any
 
-import numpy as np
-
 from gpunet.backend.base import Array
 from gpunet.backend.cpu import threads
 from gpunet.backend.cpu.jit import Kernel, kernel
 from gpunet.backend.cpu.table import array_at, begin, count_at
+from gpunet.backend.dtypes import float32, half
 from gpunet.errors import ArgumentError
 
 # Bytes that a step writes, from which it pays to wake the other threads. On two busy cores of a
@@ -37,7 +36,6 @@ from gpunet.errors import ArgumentError
 SHARED_BYTES = 6 << 20
 PIECES = 2  # for each thread: a core that wakes late, or that others slow down, takes fewer
 COUNTS = ("mu_product", "step")  # what is one float64 for a parameter of any size
-_HALF, _SINGLE = np.dtype("float16"), np.dtype("float32")
 
 
 def rule(loop: Callable[..., Any]) -> Callable[..., None]:
@@ -65,7 +63,7 @@ def rule(loop: Callable[..., Any]) -> Callable[..., None]:
             if len(dtypes) > 1:
                 indices = [i for i, p in enumerate(lists[0]) if p.dtype == dtype]
                 chosen = [each and [each[i] for i in indices] for each in lists]
-            (_run_in_single if dtype == _HALF else _run)(sweep, chosen, counts, rest)
+            (_run_in_single if half(dtype) else _run)(sweep, chosen, counts, rest)
 
     return step
 
@@ -91,10 +89,10 @@ def _run(sweep: Kernel, lists: list[list[Array]], counts: int, rest: list[Any]) 
 
 
 def _run_in_single(sweep: Kernel, lists: list[list[Array]], counts: int, rest: list[Any]) -> None:
-    """Parameters of float16: computed in float32, only what is kept is rounded."""
+    """Parameters of a half: computed in float32, only what is kept is rounded."""
     for i in range(len(lists[0])):
         arrays = [each[i : i + 1] for each in lists]
-        wide = [[a.astype(_SINGLE) if a.dtype == _HALF else a for a in each] for each in arrays]
+        wide = [[a.astype(float32) if half(a.dtype) else a for a in each] for each in arrays]
         _run(sweep, wide, counts, rest)
         for narrow, computed in zip(arrays, wide, strict=True):
             for a, w in zip(narrow, computed, strict=True):

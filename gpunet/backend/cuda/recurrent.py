@@ -297,8 +297,13 @@ class Recurrent(Family):
     ) -> None:
         """h = y = m·w_hrᵀ where a sequence goes on; elsewhere h stays, and y is 0."""
         projected, on = self.backend.matmul(m, w_hr.T), self._goes_on(lengths, t)
-        y[...] = projected if on is None else self.gpu.xp.where(on, projected, 0)
-        h[...] = projected if on is None else self.gpu.xp.where(on, projected, h)
+        if on is None:
+            y[...] = h[...] = projected
+            return
+        # CuPy's `where` knows no bfloat16.
+        wide, before = (self.backend.asarray(a, self._wide(a)) for a in (projected, h))
+        y[...] = self.gpu.xp.where(on, wide, 0)
+        h[...] = self.gpu.xp.where(on, wide, before)
 
     def _project_bwd(
         self,
