@@ -44,7 +44,7 @@ class CPUBackend(Backend):
 
     def copy(self, array: Array) -> Array:
         if array.nbytes < SMALL:
-            return array.copy()
+            return np.array(array, order="C")
         return self.cast(array, array.dtype)
 
     def cast(self, array: Array, dtype: DType) -> Array:
