@@ -250,8 +250,8 @@ def test_gradient_that_is_not_needed():
 
 def test_fused_activation_that_differs():
     class Fast(ReLU):
-        def forward_in_place(self, be: Any, x: Any, bias: Any) -> Any:
-            return slightly_off(super().forward_in_place(be, x, bias))
+        def forward_of_product(self, be: Any, x: Any, w: Any, bias: Any) -> Any:
+            return slightly_off(super().forward_of_product(be, x, w, bias))
 
     generated.test_fused_activation(ReLU, True, (7, 5), "float32")
     with pytest.raises(AssertionError):

@@ -225,10 +225,10 @@ def test_a_system_without_memory_is_told_of_as_a_gpu_is(monkeypatch) -> None:
     del kept
     assert cache.unused == 1 << 20
 
-    def mapped(_: int, size: int) -> mmap.mmap:
+    def mapped(_: int, size: int, **flags: int) -> mmap.mmap:
         if size + cache.allocated > limit:
             raise OSError(12, "Cannot allocate memory")
-        return real(-1, size)
+        return real(-1, size, **flags)
 
     real = mmap.mmap
     monkeypatch.setattr(mmap, "mmap", mapped)

@@ -23,6 +23,12 @@ FEW, ONE_CORE = 6, 1 << 19
 LONG = 1 << 14  # elements; NumPy's sums of more lose digits, and time
 
 
+def _few(x: Array, w: Array) -> bool:
+    """Whether x·wᵀ is formed in the kernel that takes it."""
+    fits = x.shape[0] <= FEW and w.size <= ONE_CORE and x.dtype.char not in HALVES
+    return fits and x.flags.c_contiguous and w.flags.c_contiguous
+
+
 class CPUBackend(Backend):
     """See `Backend`; arrays are `numpy.ndarray`."""
 
@@ -71,6 +77,8 @@ class CPUBackend(Backend):
             product = self.matmul(self.cast(a, np.float32), self.cast(b, np.float32))
             return self.cast(product, a.dtype)
         if a.ndim == 2 and b.ndim == 2:
+            if a.shape[0] <= FEW and _few(a, b.T):
+                return self.activation.identity_fwd((a, b.T))  # to the bit what `product` leads to
             return self.gemm.gemm(a, b, self.empty((a.shape[0], b.shape[1]), a.dtype))
         lead = a.shape[:-2]
         if lead != b.shape[:-2]:
@@ -78,10 +86,7 @@ class CPUBackend(Backend):
         return self.gemm.batch(a, b, self.empty((*lead, a.shape[-2], b.shape[-1]), a.dtype))
 
     def product(self, x: Array, w: Array) -> Any:
-        few = x.shape[0] <= FEW and w.size <= ONE_CORE and x.dtype.char not in HALVES
-        if few and x.flags.c_contiguous and w.flags.c_contiguous:
-            return x, w
-        return self.matmul(x, w.T)
+        return (x, w) if _few(x, w) else self.matmul(x, w.T)
 
     def full(self, shape: Shape, value: float, dtype: DType) -> Array:
         out = self.empty(shape, dtype)
