@@ -17,7 +17,7 @@ from gpunet import backend
 from gpunet.backend import crossover as stored
 from gpunet.backend.cuda import probe
 
-SECONDS, ROUNDS = 0.7, 3
+SECONDS, ROUNDS = 0.5, 3
 QUICK_SECONDS, QUICK_ROUNDS = 0.3, 1
 
 
