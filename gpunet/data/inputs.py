@@ -12,6 +12,7 @@ from gpunet.data import series, table
 from gpunet.data.audio import log_mel, read_wav
 from gpunet.data.catalogue import Description
 from gpunet.data.image import read_image
+from gpunet.data.own import read_file
 from gpunet.errors import DataError
 
 
@@ -32,11 +33,7 @@ def read_input(known: Description, path: str | os.PathLike[str]) -> NDArray[np.f
         return log_mel(samples, rate, *known.shape[1:])[np.newaxis]
     if known.format not in ("series", "table"):
         return read_image(path, known.shape, known.framing)
-    try:
-        content = Path(path).read_bytes()
-    except OSError as error:
-        problem = f"{path} must be readable, got: {error.strerror}"
-        raise DataError("read_input", problem) from error
+    content = read_file(Path(path))
     if known.format == "table":
         return table.last(content, str(path), known.columns)
     values, length = series.parse(content, str(path)), known.shape[0]

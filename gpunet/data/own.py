@@ -34,7 +34,7 @@ def describe(path: str | os.PathLike[str], size: int | None = None) -> Descripti
     """
     path = Path(path)
     if not path.is_dir():
-        content = _content(path)
+        content = read_file(path)
         if path.suffix.lower() == ".csv":
             columns, classes = table.titles(content, str(path))
             return Description(
@@ -64,11 +64,11 @@ def load(
     """
     path, known = Path(path), describe(path, size)
     if known.format == "table":
-        content = _content(path)
+        content = read_file(path)
         inputs, labels = table.parse(content, str(path), known.columns, known.classes, split)
         return Dataset(path.stem, inputs, labels, known.classes)
     if known.format == "text":
-        text = _text(_content(path), path)
+        text = _text(read_file(path), path)
         return texts.windows(path.stem, text, known.classes, length or WINDOW, split)
     part = _part(path, split)
     found = image_folder(part, known.shape)
@@ -86,7 +86,12 @@ def _part(path: Path, split: str) -> Path:
     return path / split if (path / "train").is_dir() else path
 
 
-def _content(path: Path) -> bytes:
+def read_file(path: Path) -> bytes:
+    """What is in a file of the user's.
+
+    Raises:
+        DataError: it cannot be read.
+    """
     try:
         return path.read_bytes()
     except OSError as error:
