@@ -104,6 +104,35 @@ class Backend(ABC):
         """
         return self.matmul(x, w.T)
 
+    def attend(self, q: Array, k: Array, v: Array, out: Array, scale: float, first: int) -> None:
+        """out = P·v with P = softmax(scale·q·kᵀ), where query i sees the first `first` + i keys.
+
+        Shapes: q (..., L, E), k (..., S, E), v (..., S, Ev), out (..., L, Ev), with the same
+        leading axes, L and S >= 1. `out` is contiguous along the last axis.
+        """
+        scores = self.matmul(q, k.swapaxes(-1, -2))
+        self.matmul(self.softmax.weights_fwd(scores, scale, first), v, out)
+
+    def attend_bwd(
+        self,
+        gy: Array,
+        operands: tuple[Array, Array, Array],
+        gradients: tuple[Array, Array, Array],
+        scale: float,
+        first: int,
+    ) -> None:
+        """Writes the gradients of q, k and v: gv = Pᵀ·gy, gq = gS·k, gk = gSᵀ·q.
+
+        gS = scale·P ⊙ (gP − Σ gP ⊙ P) along each row, with gP = gy·vᵀ.
+        """
+        (q, k, v), (gq, gk, gv) = operands, gradients
+        scores = self.matmul(q, k.swapaxes(-1, -2))
+        weights = self.softmax.weights_fwd(scores, scale, first)
+        self.matmul(weights.swapaxes(-1, -2), gy, gv)
+        g = self.softmax.weights_bwd(self.matmul(gy, v.swapaxes(-1, -2)), weights, scale)
+        self.matmul(g, k, gq)
+        self.matmul(g.swapaxes(-1, -2), q, gk)
+
     @abstractmethod
     def full(self, shape: Shape, value: float, dtype: DType) -> Array:
         """C-contiguous array filled with `value`."""

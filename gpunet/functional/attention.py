@@ -47,10 +47,15 @@ class Attention(Op):
         self.draws = [random.next_counter() if self.p else None for _ in self.blocks]
         shape = (*lead, q.shape[-2], v.shape[-1])
         out = _heads_inside(be, shape, q.dtype) if self.blocks else be.full(shape, 0.0, q.dtype)
+        self.plain = mask is None and not self.p and q.shape[:-2] == k.shape[:-2] == v.shape[:-2]
         for block, draw in zip(self.blocks, self.draws, strict=True):
             first, queries, keys = block
+            target = out[first, ..., queries, :]
+            if self.plain:
+                be.attend(*_parts(q, k, v, block), target, self.scale, self._seen(block))
+                continue
             weights = self._dropped(be, self._weights(be, q, k, mask, block), draw)
-            be.matmul(weights, _part(v, first, keys), out[first, ..., queries, :])
+            be.matmul(weights, _part(v, first, keys), target)
         self.saved = operands
         return out.reshape(out.shape[self.axes - outer :])
 
@@ -61,8 +66,15 @@ class Attention(Op):
         gq, gk, gv, gmask = totals
         for block, draw in zip(self.blocks, self.draws, strict=True):
             first, queries, keys = block
-            weights = self._weights(be, q, k, mask, block)
             g = gy[first, ..., queries, :]
+            if self.plain:
+                parts = _parts(q, k, v, block)
+                gs = tuple([_heads_inside(be, x.shape, x.dtype) for x in parts])
+                be.attend_bwd(g, parts, gs, self.scale, self._seen(block))
+                for total, gx, rows in zip(totals, gs, (queries, keys, keys), strict=False):
+                    total.add(gx, first, rows)
+                continue
+            weights = self._weights(be, q, k, mask, block)
             if gv.wanted:
                 dropped = self._dropped(be, weights, draw)
                 gv.add_product(dropped.swapaxes(-1, -2), g, first, keys)
@@ -99,13 +111,18 @@ class Attention(Op):
                 seen = slice(0, min(bottom, keys) if self.causal else keys)
                 yield slice(start, min(start + several, first)), slice(top, bottom), seen
 
+    def _seen(self, block: Block) -> int:
+        """Keys that the first query of a block sees; those after it see one more each."""
+        _, queries, keys = block
+        return queries.start + 1 if self.causal else keys.stop
+
     def _weights(self, be: Backend, q: Array, k: Array, mask: Any, block: Block) -> Array:
         """P of a block; a query that sees nothing has zeros."""
         first, queries, keys = block
         scores = be.matmul(_part(q, first, queries), _part(k, first, keys).swapaxes(-1, -2))
         if mask is None:
-            seen = queries.start + 1 if self.causal else keys.stop  # by the first query
-            return self._spread(be, be.softmax.weights_fwd(scores, self.scale, seen), first)
+            weights = be.softmax.weights_fwd(scores, self.scale, self._seen(block))
+            return self._spread(be, weights, first)
         scores = widened(be, scores)
         scores *= self.scale
         part = _part(mask, first, queries, keys)
@@ -165,6 +182,11 @@ def _part(x: Array, first: slice, rows: slice = ALL, columns: slice = ALL) -> Ar
     """A view of what an operand has for a block; an axis of length 1 is there for all of it."""
     n, *_, m, k = x.shape
     return x[ALL if n == 1 else first, ..., ALL if m == 1 else rows, ALL if k == 1 else columns]
+
+
+def _parts(q: Array, k: Array, v: Array, block: Block) -> tuple[Array, Array, Array]:
+    first, queries, keys = block
+    return _part(q, first, queries), _part(k, first, keys), _part(v, first, keys)
 
 
 def _heads_inside(be: Backend, shape: tuple[int, ...], dtype: Any) -> Array:

@@ -29,6 +29,11 @@ def _few(x: Array, w: Array) -> bool:
     return fits and x.flags.c_contiguous and w.flags.c_contiguous
 
 
+def _one_pass(q: Array, v: Array) -> bool:
+    """Whether there is a kernel of attention from the scores to the results."""
+    return q.ndim <= 4 and q.size > 0 and v.size > 0 and q.dtype.char not in HALVES
+
+
 class CPUBackend(Backend):
     """See `Backend`; arrays are `numpy.ndarray`."""
 
@@ -87,6 +92,25 @@ class CPUBackend(Backend):
 
     def product(self, x: Array, w: Array) -> Any:
         return (x, w) if _few(x, w) else self.matmul(x, w.T)
+
+    def attend(self, q: Array, k: Array, v: Array, out: Array, scale: float, first: int) -> None:
+        if _one_pass(q, v):
+            self.attention.forward(q, k, v, out, scale, first)
+        else:
+            super().attend(q, k, v, out, scale, first)
+
+    def attend_bwd(
+        self,
+        gy: Array,
+        operands: tuple[Array, Array, Array],
+        gradients: tuple[Array, Array, Array],
+        scale: float,
+        first: int,
+    ) -> None:
+        if _one_pass(operands[0], operands[2]):
+            self.attention.backward(gy, *operands, *gradients, scale, first)
+        else:
+            super().attend_bwd(gy, operands, gradients, scale, first)
 
     def full(self, shape: Shape, value: float, dtype: DType) -> Array:
         out = self.empty(shape, dtype)

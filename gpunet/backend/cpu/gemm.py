@@ -24,6 +24,7 @@ steps of k, whatever thread it falls to. So the number of threads never changes 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from itertools import pairwise
 from typing import Any
 
@@ -156,6 +157,13 @@ def _multiply(a, b, c, add, taken, me):
         packed = top
 
 
+@kernel(inline=True)
+def multiply_alone(a, b, c, add, taken):
+    """c = a·b or c += a·b by the thread that calls; `taken` is room for one number."""
+    taken[0] = 0
+    _multiply(a, b, c, add, taken, 0)
+
+
 def _batch_signature(dtype: Any) -> Any:
     operand = types.Array(dtype, 4, "A", readonly=True, aligned=False)
     return types.void(operand, operand, types.Array(dtype, 4, "A"), types.int64, types.int64)
@@ -167,8 +175,7 @@ def _multiply_batch(a, b, c, start, stop):
     taken = np.zeros(1, np.int64)
     for i in range(start, stop):
         at = i // c.shape[1], i % c.shape[1]
-        taken[0] = 0
-        _multiply(a[at], b[at], c[at], False, taken, 0)
+        multiply_alone(a[at], b[at], c[at], False, taken)
 
 
 def multiply(a: Array, b: Array, out: Array, add: bool = False) -> None:
@@ -220,13 +227,15 @@ def batch(a: Array, b: Array, out: Array) -> Array:
         return np.matmul(a, b, out)
     operands = [_in_four(x, lead) for x in (a, b)]
     c = out if out.ndim == 4 else out.reshape(-1, lead[-1] if lead else 1, m, n)
-    count = c.shape[0] * c.shape[1]
-    pieces = 1 if count * m * n * k < SHARED_WORK else min(count, 4 * threads.count())
-    cuts = [count * i // pieces for i in range(pieces + 1)]
-    call = _multiply_batch[out.dtype]
-    tasks = [(call, (*operands, c, start, stop)) for start, stop in pairwise(cuts)]
-    threads.run(tasks)
+    share_products(_multiply_batch[out.dtype], (*operands, c), c.shape[0] * c.shape[1], m * n * k)
     return out
+
+
+def share_products(call: Any, arguments: Sequence[Any], count: int, work: int) -> None:
+    """`call(*arguments, start, stop)` for runs of `count` things of `work` multiply-adds each."""
+    pieces = 1 if count * work < SHARED_WORK else min(count, 4 * threads.count())
+    cuts = [count * i // pieces for i in range(pieces + 1)]
+    threads.run([(call, (*arguments, start, stop)) for start, stop in pairwise(cuts)])
 
 
 def _in_four(x: Array, lead: tuple[int, ...]) -> Array:

@@ -1,0 +1,115 @@
+"""Attention without a mask: a head's queries, `ROWS` at a time, from their scores to their results.
+
+One thread does all of it, so that the weights never leave its cache. Heads, and in the forward pass
+runs of queries, are shared out; what a thread does does not depend on how many there are.
+"""
+
+from __future__ import annotations
+
+from math import prod
+from typing import Any
+
+import numpy as np
+from numba import types
+
+from gpunet.backend.base import Array
+from gpunet.backend.cpu.gemm import multiply_alone, share_products
+from gpunet.backend.cpu.jit import T, kernel
+from gpunet.backend.cpu.softmax import unweighted, weights_of
+
+ROWS = 64
+
+
+def _arrays(dtype: Any, read: int, written: int) -> list[Any]:
+    operand = types.Array(dtype, 4, "A", readonly=True, aligned=False)
+    return [operand] * read + [types.Array(dtype, 4, "A")] * written
+
+
+@kernel(inline=True)
+def _weights(q, k, scale, first, weights, taken):
+    """weights = softmax(scale·q·kᵀ), where query i sees the first `first` + i keys."""
+    multiply_alone(q, k.T, weights, False, taken)
+    for i in range(weights.shape[0]):
+        weights_of(weights[i], scale, min(weights.shape[1], first + i))
+
+
+@kernel(signature=lambda t: types.void(*_arrays(t, 3, 1), t, types.int64, types.int64, types.int64))
+def _forward(q, k, v, out, scale, first, start, stop):
+    """For the runs of queries number `start` to `stop`."""
+    heads, queries, keys = q.shape[1], q.shape[2], k.shape[2]
+    runs = -(-queries // ROWS)
+    memory, taken = np.empty(min(ROWS, queries) * keys, T), np.empty(1, np.int64)
+    for item in range(start, stop):
+        at, top = (item // runs // heads, item // runs % heads), item % runs * ROWS
+        end = min(top + ROWS, queries)
+        seen = min(keys, first + end - 1)
+        weights = memory[: (end - top) * seen].reshape(end - top, seen)
+        _weights(q[at][top:end], k[at][:seen], scale, first + top, weights, taken)
+        multiply_alone(weights, v[at][:seen], out[at][top:end], False, taken)
+
+
+@kernel(signature=lambda t: types.void(*_arrays(t, 4, 3), t, types.int64, types.int64, types.int64))
+def _backward(gy, q, k, v, gq, gk, gv, scale, first, start, stop):
+    """For the heads number `start` to `stop`."""
+    heads, queries, keys = q.shape[1], q.shape[2], k.shape[2]
+    size = min(ROWS, queries) * keys
+    memory, g_memory, taken = np.empty(size, T), np.empty(size, T), np.empty(1, np.int64)
+    for head in range(start, stop):
+        at = head // heads, head % heads
+        gk[at][:] = 0.0
+        gv[at][:] = 0.0
+        for top in range(0, queries, ROWS):
+            end = min(top + ROWS, queries)
+            seen = min(keys, first + end - 1)
+            weights = memory[: (end - top) * seen].reshape(end - top, seen)
+            g = g_memory[: (end - top) * seen].reshape(end - top, seen)
+            q_run, gy_run, k_seen = q[at][top:end], gy[at][top:end], k[at][:seen]
+            _weights(q_run, k_seen, scale, first + top, weights, taken)
+            multiply_alone(weights.T, gy_run, gv[at][:seen], True, taken)
+            multiply_alone(gy_run, v[at][:seen].T, g, False, taken)
+            for i in range(end - top):
+                unweighted(g[i], weights[i], scale)
+            multiply_alone(g, k_seen, gq[at][top:end], False, taken)
+            multiply_alone(g.T, q_run, gk[at][:seen], True, taken)
+
+
+def _four(*arrays: Array) -> list[Array]:
+    """Views with four axes."""
+    return [x if x.ndim == 4 else x[None] for x in arrays]
+
+
+def _read(*arrays: Array) -> list[Array]:
+    """Views with four axes, or copies, where the last one is not contiguous."""
+    return _four(*[x if x.itemsize == x.strides[-1] else x.copy() for x in arrays])
+
+
+def forward(q: Array, k: Array, v: Array, out: Array, scale: float, first: int) -> None:
+    """out = softmax(scale·q·kᵀ)·v, where query i sees the first `first` + i keys.
+
+    Shapes: q (..., L, E), k (..., S, E), v (..., S, Ev), out (..., L, Ev), with the same leading
+    axes, one or two of them, and elements in all; out is contiguous along the last. Dtypes:
+    float32, float64.
+    """
+    queries, features = q.shape[-2:]
+    runs = -(-queries // ROWS)
+    work = min(ROWS, queries) * k.shape[-2] * (features + v.shape[-1])
+    arguments = *_read(q, k, v), *_four(out), q.dtype.type(scale), first
+    share_products(_forward[q.dtype], arguments, prod(q.shape[:-2]) * runs, work)
+
+
+def backward(
+    gy: Array,
+    q: Array,
+    k: Array,
+    v: Array,
+    gq: Array,
+    gk: Array,
+    gv: Array,
+    scale: float,
+    first: int,
+) -> None:
+    """Writes the gradients of q, k and v; they are contiguous along their last axes, too."""
+    queries, features = q.shape[-2:]
+    work = queries * k.shape[-2] * (3 * features + 2 * v.shape[-1])
+    arguments = *_read(gy, q, k, v), *_four(gq, gk, gv), q.dtype.type(scale), first
+    share_products(_backward[q.dtype], arguments, prod(q.shape[:-2]), work)
