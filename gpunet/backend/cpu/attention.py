@@ -15,7 +15,9 @@ from numba import types
 from gpunet.backend.base import Array
 from gpunet.backend.cpu.gemm import multiply_alone, share_products
 from gpunet.backend.cpu.jit import T, kernel
-from gpunet.backend.cpu.softmax import unweighted, weights_of
+from gpunet.backend.cpu.reduction import row_max, row_sum
+from gpunet.backend.cpu.scalar import exp
+from gpunet.backend.cpu.softmax import unweighted
 
 ROWS = 64
 
@@ -29,8 +31,26 @@ def _arrays(dtype: Any, read: int, written: int) -> list[Any]:
 def _weights(q, k, scale, first, weights, taken):
     """weights = softmax(scale·q·kᵀ), where query i sees the first `first` + i keys."""
     multiply_alone(q, k.T, weights, False, taken)
-    for i in range(weights.shape[0]):
-        weights_of(weights[i], scale, min(weights.shape[1], first + i))
+    queries, keys = weights.shape
+    # Rows are short, and loops over them soon end. So all keys take part, those that a query does
+    # not see with the score of its first key until they become zeros, and `exp` takes all rows.
+    for i in range(queries):
+        row = weights[i]
+        row[first + i :] = row[0]
+        for j in range(keys):
+            row[j] *= scale
+        top = row_max(row)
+        for j in range(keys):
+            row[j] -= top
+    flat = weights.reshape(queries * keys)
+    for j in range(flat.size):
+        flat[j] = exp(flat[j])
+    for i in range(queries):
+        row = weights[i]
+        row[first + i :] = 0.0
+        share_of_one = 1.0 / row_sum(row)
+        for j in range(keys):
+            row[j] *= share_of_one
 
 
 @kernel(signature=lambda t: types.void(*_arrays(t, 3, 1), t, types.int64, types.int64, types.int64))

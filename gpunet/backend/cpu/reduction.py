@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+from numba.extending import intrinsic
+
 from gpunet.backend.base import Array
 from gpunet.backend.cpu import threads
 from gpunet.backend.cpu.half import half
@@ -41,7 +45,20 @@ def column_sum(x: Array) -> Array:
     return total
 
 
-@kernel(inline=True, fastmath=FAST_SUM | {"nnan", "ninf"})
+def _write_larger(typing_context, x, y):
+    def write(context: Any, builder: Any, signature: Any, values: Any) -> Any:
+        # LLVM makes vector code only of a choice that is marked so, and Numba's `fastmath` marks
+        # all but choices.
+        flags = ("nnan", "nsz")
+        return builder.select(builder.fcmp_ordered(">", *values, flags=flags), *values, flags=flags)
+
+    return x(x, y), write
+
+
+_larger: Any = intrinsic(_write_larger)
+
+
+@kernel(inline=True)
 def row_max(x):
     """Largest element; unspecified if there is a NaN.
 
@@ -49,7 +66,7 @@ def row_max(x):
     """
     top = x[0]
     for j in range(x.size):
-        top = max(top, x[j])
+        top = _larger(top, x[j])
     return top
 
 

@@ -8,6 +8,9 @@ Accuracy of the float32 versions over all floats (tests/backend/test_scalar.py):
 exp, 0.9 for log, 2.5 for sigmoid, 4.9 for tanh and 7.5 for erf. For |x| < 2^-118 tanh and erf are
 only within the smallest normal float; exp is 0 below 2^-125.5, where a GPU would still have half a
 binade.
+
+NaN goes through them by itself, since `min(max(x, a), b)` lets it pass. To choose x in the end
+would make a loop that works in place one of masked stores, which take as long as all of exp.
 """
 
 from __future__ import annotations
@@ -50,9 +53,8 @@ def _exp(x):
     p, t = _exp_parts(min(max(x, -87.33654), 88.72283))
     half = (T(t).view(np.int32) + np.int32(126)) << np.int32(23)  # 2^(n-1): n may be 128
     y = (p + p) * np.int32(half).view(T)
-    y = y if x <= 88.72283 else _INFINITY
-    y = y if x >= -87.33654 else 0.0
-    return y if x == x else x
+    y = _INFINITY if x > 88.72283 else y
+    return 0.0 if x < -87.33654 else y
 
 
 @kernel(inline=True)
@@ -64,8 +66,7 @@ def _exp_gradual(x):
     first = (half + np.int32(127)) << np.int32(23)
     second = (n - half + np.int32(127)) << np.int32(23)
     y = p * np.int32(first).view(T) * np.int32(second).view(T)
-    y = y if x <= 88.72283 else _INFINITY
-    return y if x == x else x
+    return _INFINITY if x > 88.72283 else y
 
 
 @kernel(inline=True)
@@ -133,8 +134,7 @@ def _tanh(x):
     q = q * s + 2.26843463243900e-03
     q = q * s + 4.89352518554385e-03
     y = c * p / q
-    y = y if abs(x) < 7.90531110763549805 else c / abs(c)  # exactly ±1, so that the slope is 0
-    return y if x == x else x
+    return y if abs(x) < 7.90531110763549805 else c / abs(c)  # exactly ±1, so that the slope is 0
 
 
 @kernel(inline=True)
@@ -154,8 +154,7 @@ def _erf(x):
     q = q * s + -1.68282697438203e-03
     q = q * s + -7.37332916720468e-03
     q = q * s + -1.42647390514189e-02
-    y = min(max(c * p / q, -1.0), 1.0)
-    return y if x == x else x
+    return min(max(c * p / q, -1.0), 1.0)
 
 
 exp: Any = ByDtype(float32=_exp, float64=math.exp)

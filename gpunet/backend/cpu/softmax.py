@@ -19,7 +19,6 @@ from gpunet.backend.cpu.share import WORTHWHILE, as_rows, share
 from gpunet.errors import ArgumentError
 
 COST = 4  # of an element with its `exp`, see `share`
-ABREAST = 32  # elements that a loop of vectors takes in one turn; what is left goes one by one
 
 
 @kernel(inline=True)
@@ -48,32 +47,22 @@ def _softmax_bwd(gy, y, gx, start, stop):
             gx[i, j] = y[i, j] * (gy[i, j] - dot)
 
 
-@kernel(inline=True)
-def weights_of(scores, scale, seen):
-    """scores = softmax(scale·scores) of the first `seen`, and 0 for the others."""
-    # In place and by one name: loops over two names of one memory would not become vector code.
-    # Those not seen fill whole vectors, with a score that is there anyway and then with zeros.
-    row = scores[: min(scores.size, -(-seen // ABREAST) * ABREAST)]
-    for j in range(seen, row.size):
-        row[j] = row[0]
-    for j in range(row.size):
-        row[j] *= scale
-    top = row_max(row)
-    for j in range(row.size):
-        row[j] = exp(row[j] - top)
-    for j in range(seen, row.size):
-        row[j] = 0.0
-    share_of_one = 1.0 / row_sum(row)
-    for j in range(row.size):
-        row[j] *= share_of_one
-    for j in range(row.size, scores.size):
-        scores[j] = 0.0
-
-
 @kernel
 def _weights_fwd(x, start, stop, scale, queries, first):
+    # In place and by one name: loops over two names of one memory would not become vector code.
     for i in range(start, stop):
-        weights_of(x[i], scale, min(x.shape[1], first + i % queries))
+        seen = min(x.shape[1], first + i % queries)
+        row = x[i, :seen]
+        for j in range(seen):
+            row[j] *= scale
+        top = row_max(row)
+        for j in range(seen):
+            row[j] = exp(row[j] - top)
+        share_of_one = 1.0 / row_sum(row)
+        for j in range(seen):
+            row[j] *= share_of_one
+        for j in range(seen, x.shape[1]):
+            x[i, j] = 0.0
 
 
 @kernel(inline=True)
