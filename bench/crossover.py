@@ -74,10 +74,17 @@ def measure(device: str, repeats: int = REPEATS) -> dict[str, dict[str, dict[int
     return found
 
 
-def find(device: str, repeats: int = REPEATS) -> dict[str, int | None]:
-    """Measures, stores, and returns from which size on the device wins, by kind of work."""
+def find(device: str, repeats: int = REPEATS) -> dict[str, dict[str, Any]]:
+    """Measures, stores and returns from which size on the device wins, by kind of work.
+
+    Returns:
+        {kind: {"from": size or None, "cpu": {size: ms}, "gpu": {size: ms}}}
+    """
     gpu: Any = backend.get(device)
     found = measure(device, repeats)
     sizes = {name: crossover.first_win(of["cpu"], of[device]) for name, of in found.items()}
     crossover.store(gpu.gpu.name, sizes)
-    return sizes
+    return {
+        name: {"from": sizes[name], "cpu": of["cpu"], "gpu": of[device]}
+        for name, of in found.items()
+    }

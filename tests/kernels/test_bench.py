@@ -214,7 +214,7 @@ def test_the_benchmark_of_the_cpu_says_how_a_gpus_is_run(
 ) -> None:
     cpu = importlib.import_module("bench.__main__")
     monkeypatch.setattr(cpu, "find_rivals", lambda python, against: ({}, {}))
-    monkeypatch.setattr(cpu, "run", lambda *given: {})
+    monkeypatch.setattr(cpu, "run", lambda *given: ({}, {}))
     monkeypatch.setattr(cpu, "show", lambda *given: None)
     monkeypatch.setattr(cpu, "probe", lambda: "there is no NVIDIA driver")
     absent = dict.fromkeys(("json", "compare", "device", "rivals_python"))
