@@ -124,6 +124,14 @@ class Backend(ABC):
         total = self.xp.sum(x, axis=axis, keepdims=keepdims, dtype=WIDE.get(x.dtype.char))
         return self.xp.asarray(total, x.dtype if x.dtype.char in HALVES else None)
 
+    def floor_divide(self, x: Any, y: Any) -> Array:
+        """x / y rounded down: exactly, also where x / y itself would round up to a whole number."""
+        return self.xp.floor_divide(x, y)
+
+    def remainder(self, x: Any, y: Any) -> Array:
+        """x − y·floor(x / y), exactly; it has the sign of y."""
+        return self.xp.remainder(x, y)
+
     def argsort(
         self, x: Array, axis: int, descending: bool = False, ranks: Array | None = None
     ) -> Array:

@@ -80,6 +80,23 @@ class CUDABackend(Backend):
         out[...] = product
         return out
 
+    def floor_divide(self, x: Any, y: Any) -> Array:
+        xp = self.xp
+        if not _real(x, y):
+            return xp.floor_divide(x, y)
+        # CuPy rounds x / y down when it has been rounded already. What is left when x is made a
+        # multiple of y is exact, and so is the number of times up to one rounding.
+        whole = xp.rint(xp.divide(xp.subtract(x, self.remainder(x, y)), y))
+        return xp.where(xp.equal(y, 0), xp.divide(x, y), whole)
+
+    def remainder(self, x: Any, y: Any) -> Array:
+        xp = self.xp
+        if not _real(x, y):
+            return xp.remainder(x, y)
+        rest = xp.fmod(x, y)  # exact; it has the sign of x
+        other_side = xp.logical_and(xp.not_equal(rest, 0), xp.not_equal(rest < 0, xp.less(y, 0)))
+        return xp.where(other_side, xp.add(rest, y), rest)
+
     def full(self, shape: Shape, value: float, dtype: DType) -> Array:
         out = self.empty(shape, dtype)
         out.fill(value)
@@ -91,6 +108,11 @@ class CUDABackend(Backend):
     def synchronize(self) -> None:
         self.gpu.synchronize()
         self.faults.check()
+
+
+def _real(x: Any, y: Any) -> bool:
+    """Whether at least one of two operands, arrays or numbers, is no integer."""
+    return any(a.dtype.kind == "f" if hasattr(a, "dtype") else type(a) is float for a in (x, y))
 
 
 _backends: dict[int, CUDABackend] = {}
