@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import importlib
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from gpunet.backend.dtypes import HALVES, floating
@@ -185,6 +185,10 @@ class Backend(ABC):
             along[step:] = function(along[:-step], along[step:])
             step *= 2
         return y
+
+    def each_time(self, action: Callable[[], None]) -> None:
+        """Does what a step takes from Python: now, or before each launch if it is recorded."""
+        action()
 
     @abstractmethod
     def memory_in_use(self) -> int:

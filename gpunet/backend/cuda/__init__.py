@@ -9,6 +9,7 @@ CuPy is imported when the first GPU is opened, never by `import gpunet`.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from gpunet.backend.base import Array, Backend, DType, Shape
@@ -17,6 +18,7 @@ from gpunet.backend.cuda.faults import Faults
 from gpunet.backend.cuda.matmul import matmul
 from gpunet.backend.cuda.probe import probe
 from gpunet.backend.cuda.source import folder
+from gpunet.backend.random import random
 from gpunet.errors import DeviceError
 
 __all__ = ["CUDABackend", "folder", "get", "of", "probe"]
@@ -101,6 +103,34 @@ class CUDABackend(Backend):
         out = self.empty(shape, dtype)
         out.fill(value)
         return out
+
+    def each_time(self, action: Callable[[], None]) -> None:
+        if self.gpu.recording is None:
+            action()
+        else:
+            self.gpu.recording.each_time.append(action)
+
+    def record(self, work: Callable[[], None]) -> Callable[[], None]:
+        """Records what `work` launches, without doing it; the function that does it.
+
+        Random numbers of the device go on from call to call.
+
+        Raises:
+            DeviceError: `work` does what cannot be recorded.
+        """
+        offset, start = self.full((1,), 0, "uint64"), random.counter
+        recording, graph = self.gpu.record(work, offset)
+        drawn, random.counter = random.counter - start, start
+
+        def replay() -> None:
+            if drawn:
+                offset.fill(random.counter - start)
+                random.counter += drawn
+            for action in recording.each_time:
+                action()
+            graph.launch()
+
+        return replay
 
     def memory_in_use(self) -> int:
         return self.gpu.memory().used
