@@ -124,7 +124,7 @@ def getitem(x: Tensor, key: Any) -> Tensor:
     try:
         return apply(op, x)
     except (IndexError, ValueError) as error:  # a ValueError is a step of 0
-        raise ShapeError("getitem", f"key must fit the shape: {error}", describe(x=x)) from None
+        raise _misfit("getitem", error, x) from None
 
 
 @method("__setitem__")
@@ -158,16 +158,21 @@ def _write(
 # --- keys
 
 
+def _misfit(operation: str, problem: object, x: Tensor) -> ShapeError:
+    text = str(problem)  # CuPy's begin with a capital, NumPy's do not
+    text = text[:1].lower() + text[1:]
+    return ShapeError(operation, f"key must fit the shape: {text}", describe(x=x))
+
+
 def _in_two(operation: str, x: Tensor, key: Any) -> tuple[tuple[Any, ...], tuple[Any, ...] | None]:
     """A key as the part that makes a view of x, and the arrays that pick from that view."""
     try:
         items = [_item(operation, x.backend, k) for k in (key if type(key) is tuple else (key,))]
     except (IndexError, ValueError) as error:
-        raise ShapeError(operation, f"key must fit the shape: {error}", describe(x=x)) from None
+        raise _misfit(operation, error, x) from None
     used = sum([_axes_of(k) for k in items])
     if used > x.ndim:
-        problem = f"too many indices for array: {used} for {x.ndim} axes"
-        raise ShapeError(operation, f"key must fit the shape: {problem}", describe(x=x))
+        raise _misfit(operation, f"too many indices for array: {used} for {x.ndim} axes", x)
     basic: list[Any] = []
     arrays: list[Any] = []
     left = x.ndim - used
