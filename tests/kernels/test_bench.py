@@ -89,12 +89,28 @@ def test_figures_of_all_kernels_and_steps(content: dict[str, Any]) -> None:
     for one in content["kernels"].values():
         assert one["ms"] > 0
         assert one["share_of_floor"] > 0
+    assert content["product_tflop_per_s"].keys() == {"float32", "tf32", "float16"}
+    assert content["machine"].keys() >= {"device", "driver", "processor", "date", "commit"}
+    assert content["machine"]["versions"].keys() >= {"python", "gpunet", "numpy"}
     assert json.loads(json.dumps(content)) == content
+
+
+def test_products_of_each_kind(be: Backend, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = []
+
+    def rate(be: Any, size: int, dtype: str = "float32") -> float:
+        asked.append((be.allow_tf32, size, dtype))
+        return 1.0
+
+    monkeypatch.setattr(gpu, "product_rate", rate)
+    gpu.product_rates(be, 8)
+    assert asked == [(False, 8, "float32"), (True, 8, "float32"), (False, 8, "float16")]
+    assert not be.allow_tf32  # type: ignore[attr-defined]
 
 
 def test_the_page_has_a_row_for_each(content: dict[str, Any]) -> None:
     lines = gpu.section(content, "gpu-host.json").splitlines()
-    assert lines[0] == f"## host, {content['machine']['date']}"
+    assert lines[0] == f"## Kernels on a GPU: host, {content['machine']['date']}"
     rows = [line for line in lines if line.startswith("|") and "---" not in line]
     assert len(rows) == 2 + len(content["kernels"]) + len(content["steps"])
     content["steps"]["relu"] |= {"gpunet": 2.0, "torch": 3.0}
