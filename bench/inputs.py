@@ -98,6 +98,12 @@ def pictures(n: int, rng: Any, size: int = 56, channels: int = 64) -> Arrays:
     return [normal(rng, count, channels, size, size)]
 
 
+def with_statistics(n: int, rng: Any) -> Arrays:
+    """Pictures, and a mean and a variance of each channel."""
+    (x,) = pictures(n, rng)
+    return [x, *(Array((x.shape[1],), rng.uniform(0.5, 1.5, x.shape[1])) for _ in range(2))]
+
+
 def convolved(n: int, rng: Any) -> Arrays:
     """Pictures, at most 32, and 3 × 3 filters for as many channels."""
     (x,) = pictures(min(n, 32 * 64 * 56 * 56), rng)

@@ -31,6 +31,7 @@ from bench.inputs import (
     table,
     volume,
     wide_sequences,
+    with_statistics,
     with_vectors,
 )
 from gpunet import backend, optim
@@ -154,6 +155,13 @@ def biased(name: str, **arguments: Any) -> Work:
     return Work(f"bias + {name}", with_vectors(1), call)
 
 
+def running_norm(framework: Framework, tensors: Arrays) -> Step:
+    """Batch normalisation that moves its statistics."""
+    x, *kept = tensors
+    kept = [each.detach() for each in kept]
+    return function(lambda f, x: f.batch_norm(x, *kept, training=True))(framework, [x])
+
+
 def update(rule: str, state: int, **options: Any) -> Work:
     """A step of an optimizer."""
 
@@ -210,7 +218,7 @@ WORKS: tuple[Work, ...] = (
         with_vectors(2),
         function(lambda f, x, w, b: f.layer_norm(x, x.shape[-1:], w, b)),
     ),
-    Work("batch_norm", pictures, function(lambda f, x: f.batch_norm(x, None, None, training=True))),
+    Work("batch_norm", with_statistics, running_norm),
     plain("dropout", p=0.5),
     plain("rrelu", training=True),
     Work("embedding", table, function(lambda f, w, index: f.embedding(index, w))),

@@ -11,7 +11,7 @@
 //     bad_row          (1,) 2^64 - 1 beforehand, then still, or that i
 //     order            (n,) the numbers 0 to n, sorted by index, equal ones in order
 //     starts           (rows + 1,) where each row's numbers begin in order
-//     embedding_order  makes both, for few numbers: each is compared with all others
+//     embedding_bwd_order  makes both, for few numbers: each is compared with all others
 //
 // No array may overlap another. The backward pass gathers: it adds up gy along order, so there are
 // no atomics on floats, and the order of the additions does not depend on the launch.
@@ -35,7 +35,7 @@ KERNEL(embedding_fwd)(const T* weight, const long long* index, T* y, unsigned lo
 
 // order and starts. A thread owns numbers, and finds for each how many stand before it; after the
 // numbers come the rows. Moves 8 bytes a number and row, and for each all numbers from the cache.
-KERNEL(embedding_order)(const long long* index, long long* order, long long* starts, long long n,
+KERNEL(embedding_bwd_order)(const long long* index, long long* order, long long* starts, long long n,
                         long long rows) {
     GRID_STRIDE(k, n + rows + 1) {
         const bool number = k < n;

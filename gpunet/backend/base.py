@@ -124,6 +124,9 @@ class Backend(ABC):
         total = self.xp.sum(x, axis=axis, keepdims=keepdims, dtype=WIDE.get(x.dtype.char))
         return self.xp.asarray(total, x.dtype if x.dtype.char in HALVES else None)
 
+    def check_positions(self, x: Array, keys: Sequence[Any]) -> None:  # noqa: B027
+        """Refuses what `x[keys]` cannot pick, with an IndexError, where `x[keys]` would not."""
+
     def floor_divide(self, x: Any, y: Any) -> Array:
         """x / y rounded down: exactly, also where x / y itself would round up to a whole number."""
         return self.xp.floor_divide(x, y)

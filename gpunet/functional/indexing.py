@@ -43,7 +43,10 @@ class Index(Op):
     def forward(self, be: Backend, x: Array) -> Array:
         self.shape = x.shape
         part = x[self.basic]
-        return part if self.saved is None else part[self.saved]
+        if self.saved is None:
+            return part
+        be.check_positions(part, self.saved)
+        return part[self.saved]
 
     def backward(self, be: Backend, g: Array) -> Array:
         arrays = self.saved
@@ -72,29 +75,41 @@ def _sum_at_arrays(be: Backend, g: Array, arrays: tuple[Any, ...], shape: tuple[
     return sum_rows(be, rows, picked.reshape(-1), math.prod(lead)).reshape(shape)
 
 
+def _or_all(arrays: tuple[Any, ...] | None) -> Any:
+    return (...,) if arrays is None else arrays
+
+
+def _put(be: Backend, x: Array, basic: Any, arrays: tuple[Any, ...] | None, value: Any) -> None:
+    """x[basic][arrays] = value."""
+    part = x[basic]
+    if arrays is not None:
+        be.check_positions(part, arrays)
+    part[_or_all(arrays)] = value
+
+
 class SetIndex(Op):
     """A copy of x with `value` at the key; each gets the gradient of its own elements."""
 
     takes_bfloat16 = True
 
     def __init__(self, basic: tuple[Any, ...], arrays: tuple[Any, ...] | None):
-        self.basic, self.saved = basic, arrays if arrays is not None else (...,)
+        self.basic, self.saved = basic, arrays
 
     def forward(self, be: Backend, x: Array, value: Any) -> Array:
         self.shape = getattr(value, "shape", ())
         y = be.copy(x)
-        y[self.basic][self.saved] = value
+        _put(be, y, self.basic, self.saved, value)
         return y
 
     def backward(self, be: Backend, gy: Array) -> Any:
         gx = gvalue = None
         if self.needs[1]:
-            picked = gy[self.basic][self.saved]
+            picked = gy[self.basic][_or_all(self.saved)]
             added = max(0, len(self.shape) - picked.ndim)  # axes of length 1 in front of the value
             gvalue = unbroadcast(be, picked, self.shape[added:]).reshape(self.shape)
         if self.needs[0]:
             gx = be.copy(gy)
-            gx[self.basic][self.saved] = 0
+            gx[self.basic][_or_all(self.saved)] = 0
         return gx, gvalue
 
 
@@ -146,7 +161,7 @@ def _write(
         else:
             check_writable(operation, x.array)
             raw = value.array if isinstance(value, Tensor) else value
-            x.array[basic][arrays if arrays is not None else ...] = raw
+            _put(x.backend, x.array, basic, arrays, raw)
             written((x.array,))
     except (IndexError, ValueError, OverflowError) as error:
         if isinstance(error, GpunetError):

@@ -9,13 +9,14 @@ CuPy is imported when the first GPU is opened, never by `import gpunet`.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from gpunet.backend.base import Array, Backend, DType, Shape
 from gpunet.backend.cuda.device import Device
 from gpunet.backend.cuda.faults import Faults
 from gpunet.backend.cuda.matmul import matmul
+from gpunet.backend.cuda.positions import check_positions
 from gpunet.backend.cuda.probe import probe
 from gpunet.backend.cuda.source import folder
 from gpunet.backend.random import random
@@ -81,6 +82,9 @@ class CUDABackend(Backend):
             return product
         out[...] = product
         return out
+
+    def check_positions(self, x: Array, keys: Sequence[Any]) -> None:
+        check_positions(x, keys)
 
     def floor_divide(self, x: Any, y: Any) -> Array:
         xp = self.xp

@@ -22,8 +22,8 @@ from gpunet.errors import DeviceError, MissingPackageError
 
 CUBLAS = {12: "nvidia-cublas-cu12", 13: "'nvidia-cublas==13.*'"}  # its wheels, by version of CUDA
 _TRANSPOSE, _DEFAULT_ALGORITHM = 1, -1
-# cudaDataType_t of the elements and cublasComputeType_t of the sums, of each dtype.
-_GEMM = {"float32": (0, 68), "float64": (1, 70), "float16": (2, 68), "bfloat16": (14, 68)}
+# cudaDataType_t of the elements and cublasComputeType_t of the sums, by the letter of each dtype.
+_GEMM = {"f": (0, 68), "d": (1, 70), "e": (2, 68), "E": (14, 68)}
 _TF32 = 77
 # What cuBLAS multiplies the product and the old result by, in the type of the sums; the addresses.
 _FACTORS = {dtype: np.array([1, 0], dtype) for dtype in ("float32", "float64")}
@@ -80,11 +80,13 @@ class CuPyDevice:
         if getattr(inner, "of_gpunet", False):
             return
 
-        def ask(size: int) -> Any:
-            return inner(size)
+        refused = cupy.cuda.memory.OutOfMemoryError
 
         def allocator(size: int) -> Any:
-            return allocate(self, ask, size, cupy.cuda.memory.OutOfMemoryError)
+            try:
+                return inner(size)  # without a further call in between: a step asks often
+            except refused:
+                return allocate(self, inner, size, refused)
 
         allocator.of_gpunet = True  # type: ignore[attr-defined]
         cupy.cuda.set_allocator(allocator)
@@ -93,13 +95,16 @@ class CuPyDevice:
 
     def empty(self, shape: Shape, dtype: DType) -> Array:
         self._make_current()
-        return cupy.empty(shape, dtype)
+        return cupy.ndarray(shape, dtype)
 
     def from_host(self, values: Any, dtype: DType | None = None) -> Array:
         self._make_current()
         if self.recording is not None:
             values = np.asarray(values, dtype)
-            return self.recording.constant(cupy.empty(values.shape, values.dtype), values)
+            # What the graph writes into its own pool it may write again where this array begins.
+            with cupy.cuda.using_allocator(self._pool.malloc):
+                array = cupy.empty(values.shape, values.dtype)
+            return self.recording.constant(array, values)
         # CuPy copies into pinned memory of its own, starts the transfer on the current stream and
         # does not wait for it: a batch travels while the step before it is computed.
         return cupy.asarray(values, dtype)
@@ -174,7 +179,7 @@ class CuPyDevice:
         batch: int,
         tf32: bool,
     ) -> None:
-        element, sums = _GEMM[a[0].dtype.name]
+        element, sums = _GEMM[a[0].dtype.char]
         if tf32 and sums == 68 and element == 0:
             sums = _TF32
         self._make_current()

@@ -48,5 +48,5 @@ class Embedding(Family):
             return order, places.astype("int64", copy=False)
         order, starts = self.empty((n,), "int64"), self.empty((rows + 1,), "int64")
         launch = grid_stride(self.limits, n + rows + 1)
-        self.kernel("embedding_order", dtype)(*launch, index, order, starts, n, rows)
+        self.kernel("embedding_bwd_order", dtype)(*launch, index, order, starts, n, rows)
         return order, starts
