@@ -9,12 +9,10 @@ import numpy as np
 import pytest
 
 from bench import __main__ as command
-from bench import measure, operations, overhead, plan, report, show, worker
+from bench import machine, measure, operations, overhead, plan, report, show, worker
 from gpunet.cli import bench as cli
 from gpunet.cli import main
 from gpunet.cli.console import errors
-from tests.kernels import needs
-from tests.kernels.host.gpu import HostGPU, pretended
 
 
 def figures(ms: float, **more: Any) -> dict[str, Any]:
@@ -190,27 +188,83 @@ def test_wrong_arguments(tmp_path, capsys, monkeypatch) -> None:
 
 
 def test_groups_share_a_process() -> None:
-    groups = measure._groups(["W1", "op-add", "conv-3-16-32-forward", "W6-relu"])
-    alone = [(["W1"], 1.0), (["conv-3-16-32-forward"], 0.25)]
-    assert groups == [*alone, (["op-add", "W6-relu"], 0.25)]
+    names = ["W1", "op-add", "conv-3-16-32-forward", "W6-relu"]
+    groups = measure.groups(names, "cpu")
+    assert groups == [["W1"], ["conv-3-16-32-forward"], ["op-add", "W6-relu"]]
+    assert measure.groups(names, "cuda:0") == [names]
+    assert list(map(plan.share, names)) == [1.0, 0.25, 0.25, 0.25]
 
 
-@needs.compiler
-@pytest.mark.parametrize("name", ["W1s", "W7", "W2l", "W8", "lstm-step", "overhead-add", "op-bmm"])
-def test_on_a_gpu(name) -> None:
-    with pretended(HostGPU()):
-        step = plan.prepare("gpunet", name, "cuda:0")
-        result = step()
-        found = result[0] if isinstance(result, tuple) else result
-        assert found.device == "cuda:0"
+def test_processes_of_a_group() -> None:
+    rivals = {"torch": "its", "torch-fused": "its", "jax": "its", "numpy": "ours"}
+    on_cpu = measure.processes(["W1s"], rivals, "cpu")
+    assert [list(process.names) for process in on_cpu] == [
+        ["gpunet"],
+        ["torch"],
+        ["jax"],
+        ["numpy"],
+    ]
+    torch = {name: python for name, python in rivals.items() if "torch" in name}
+    ours, cpu, theirs = measure.processes(["W1", "W4", "op-add"], torch, "cuda:0")
+    assert (ours.device, ours.names) == ("cuda:0", {"gpunet": ["W1", "W4", "op-add"]})
+    assert (cpu.device, cpu.names) == ("cpu", {"gpunet": ["W1", "W4"]})
+    assert (theirs.python, theirs.device) == ("its", "cuda:0")
+    assert theirs.names == {"torch": ["W1", "W4", "op-add"], "torch-fused": ["W1"]}
+    assert len(measure.processes(["op-add"], {}, "cuda:0")) == 1
 
 
-@needs.compiler
-def test_a_worker_on_a_gpu_measures_the_way_there() -> None:
-    with pretended(HostGPU()):
-        found = worker.measure("gpunet", "W7", 0.01, "cuda:0")
-    assert found["transfer_ms"] > 0
-    assert found["ms"]
+# --- what fails
+
+
+def in_this_process(command: list[str], **environment: str) -> dict[str, Any]:
+    """What `measure.start` does, without a process."""
+    seconds, device, *parts = command[3:]
+    asked = dict(part.split("=") for part in parts)
+    return worker.work(float(seconds), device, {f: of.split(",") for f, of in asked.items()})
+
+
+def test_one_that_fails_is_left_out(monkeypatch, capsys) -> None:
+    real = plan.prepare
+
+    def prepare(framework: str, name: str, device: str) -> Any:
+        if name == "op-add" or (framework, name) == ("numpy", "op-sum"):
+            raise ValueError("no such\nthing")
+        return real(framework, name, device)
+
+    monkeypatch.setattr(plan, "prepare", prepare)
+    monkeypatch.setattr(measure, "start", in_this_process)
+    names = ["op-add", "op-sum", "op-matmul-small"]
+    results, failures = measure.run(names, {"numpy": "python"}, 0.01, 2, "cpu", lambda what: None)
+    assert {name: list(of) for name, of in results.items()} == {
+        "op-sum": ["gpunet"],
+        "op-matmul-small": ["gpunet", "numpy"],
+    }
+    why = "ValueError: no such thing"
+    assert failures == dict.fromkeys(("op-add, gpunet", "op-add, NumPy", "op-sum, NumPy"), why)
+    show.show_failures(failures)
+    assert "op-sum, NumPy left out, it failed: ValueError" in capsys.readouterr().out
+
+
+def test_a_process_that_fails_is_all_that_is_lost(monkeypatch) -> None:
+    def start(command: list[str], **environment: str) -> Any:
+        if command[0] == "broken":
+            raise SystemExit("bench.worker failed:\nSegmentation fault\n")
+        return in_this_process(command)
+
+    monkeypatch.setattr(measure, "start", start)
+    names, rivals = ["op-matmul-small"], {"numpy": "broken"}
+    results, failures = measure.run(names, rivals, 0.01, 1, "cpu", lambda what: None)
+    assert list(results["op-matmul-small"]) == ["gpunet"]
+    assert failures == {"op-matmul-small, NumPy": "Segmentation fault"}
+
+
+def test_where_the_sources_lie_alone_the_commit_is_told(monkeypatch, tmp_path) -> None:
+    monkeypatch.setenv("GPUNET_COMMIT", "1234567")
+    assert machine.commit() not in ("", "1234567")
+    monkeypatch.setattr(machine, "TOP", tmp_path)
+    assert machine.commit() == "1234567"
+    monkeypatch.delenv("GPUNET_COMMIT")
+    assert machine.commit() == ""
 
 
 # --- the page
