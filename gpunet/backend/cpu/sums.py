@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 
@@ -20,7 +21,7 @@ RUN = 1 << 9  # of these, added up in vector registers: sums of sums lose fewer 
 # A core sees some hundred instructions ahead. To widen every float32 takes so many of them that few
 # lines would be on their way from memory at once, were they not asked for four runs ahead.
 AHEAD = 4 * RUN
-LINE = ByDtype(float32=16, float64=8)  # elements in a line of the cache
+LINE: Any = ByDtype(float32=16, float64=8)  # elements in a line of the cache
 ROWS = 1 << 8  # rows in one partial sum of columns
 TILE = 1 << 10  # columns whose sums stay in the cache meanwhile
 PIECES = 16  # that the threads share out
