@@ -83,31 +83,47 @@ def gradients(n: int, rng: Any) -> Arrays:
     return [*matrix(n, rng), *matrix(n, rng)]
 
 
-def wide_sequences(n: int, rng: Any) -> Arrays:
-    """x, weights and biases of an LSTM: 128 steps of 64 sequences and 512 units.
+def wide_sequences(gates: int) -> Callable[[int, Any], Arrays]:
+    """x, weights and biases of a recurrent layer: 128 steps of 64 sequences and 512 units.
 
     Where there are fewer elements, more sequences of four units than there are blocks at once.
     """
-    full = n >= 128 * 64 * 512
-    shape, units = ((128, 64), 512) if full else ((2, max(1, n // 8)), 4)
-    weights = [rng.standard_normal((4 * units, units)) / units**0.5 for _ in range(2)]
-    biases = [rng.standard_normal(4 * units) for _ in range(2)]
-    return [rng.standard_normal((*shape, units)), *weights, *biases]
+
+    def inputs(n: int, rng: Any) -> Arrays:
+        full = n >= 128 * 64 * 512
+        shape, units = ((128, 64), 512) if full else ((2, max(1, n // 8)), 4)
+        return _layer(shape, units, gates, rng)
+
+    return inputs
 
 
-def sequences(gates: int, alone: bool = False, projected: bool = False) -> Any:
-    """x, weights and biases of a recurrent layer as wide as its input.
+def two_sequences(n: int, rng: Any) -> Arrays:
+    """x, weights and biases of an LSTM of few units, which two blocks take through all steps."""
+    units = min(64, math.isqrt(n) // 4)
+    return _layer((min(128, n // (2 * units)), 2), units, 4, rng)
 
-    `alone` are two long sequences, which get a launch to themselves.
-    """
+
+def one_step(n: int, rng: Any) -> Arrays:
+    """x, weights, biases and state of a GRU as wide as its input, for one step."""
+    width = min(256, math.isqrt(n) // 4)
+    shape = n // width, width
+    return [*_layer((1, shape[0]), width, 3, rng), rng.standard_normal(shape)]
+
+
+def sequences(gates: int, projected: bool = False) -> Callable[[int, Any], Arrays]:
+    """x, weights and biases of a recurrent layer as wide as its input."""
 
     def inputs(n: int, rng: Any) -> Arrays:
         width = min(256, math.isqrt(n) // 4)
-        shape = (min(128, n // (2 * width)), 2) if alone else (4, n // (4 * width))
-        rows = gates * width
-        x, *biases = (rng.standard_normal(s) for s in ((*shape, width), (rows,), (rows,)))
-        weights = [rng.standard_normal((rows, width)) / width**0.5 for _ in range(2)]
+        arrays = _layer((4, n // (4 * width)), width, gates, rng)
         more = [rng.standard_normal((width, width)) / width**0.5] if projected else []
-        return [x, *weights, *biases, *more]
+        return [*arrays, *more]
 
     return inputs
+
+
+def _layer(shape: tuple[int, int], units: int, gates: int, rng: Any) -> Arrays:
+    rows = gates * units
+    x, *biases = (rng.standard_normal(s) for s in ((*shape, units), (rows,), (rows,)))
+    weights = [rng.standard_normal((rows, units)) / units**0.5 for _ in range(2)]
+    return [x, *weights, *biases]

@@ -25,10 +25,12 @@ from bench.inputs import (
     heads,
     layer,
     matrix,
+    one_step,
     pictures,
     scores,
     sequences,
     table,
+    two_sequences,
     volume,
     wide_sequences,
     with_vectors,
@@ -85,6 +87,7 @@ class Framework:
 
 
 _FUSED = {"relu": activation.ReLU, "gelu": activation.GELUTanh}
+_HOW = True, 1, 0.0, True, False, False  # recurrent layers: biases, layers, dropout, training, ...
 
 
 class Torch(Framework):
@@ -107,12 +110,18 @@ class Torch(Framework):
     def biased(self, function: str, x: Any, bias: Any, **arguments: Any) -> Any:
         return getattr(self, function)(x + bias, **arguments)
 
-    def lstm(self, x: Any, w_ih: Any, w_hh: Any, *biases: Any) -> Any:
+    def lstm(self, x: Any, *parameters: Any) -> Any:
         """What `torch.nn.LSTM` calls, from a state of zeros."""
+        zeros = self._zeros(x, parameters[1])
+        return self.torch._VF.lstm(x, [zeros, zeros], [*parameters], *_HOW)
+
+    def gru(self, x: Any, *parameters: Any) -> Any:
+        """What `torch.nn.GRU` calls, from a state of zeros."""
+        return self.torch._VF.gru(x, self._zeros(x, parameters[1]), [*parameters], *_HOW)
+
+    def _zeros(self, x: Any, w_hh: Any) -> Any:
         size = 1, x.shape[1], w_hh.shape[1]
-        zeros = self.torch.zeros(size, dtype=x.dtype, device=x.device)
-        how = True, 1, 0.0, True, False, False  # biases, layers, dropout, training, ...
-        return self.torch._VF.lstm(x, [zeros, zeros], [w_ih, w_hh, *biases], *how)
+        return self.torch.zeros(size, dtype=x.dtype, device=x.device)
 
     def tensor(self, values: Any, dtype: str, device: str) -> Any:
         if values.dtype.kind != "f":
@@ -180,10 +189,18 @@ def conv_flops(n: int) -> float:
     return 2.0 * x.size * w[0].size
 
 
-def lstm_flops(n: int) -> float:
-    """Of the recurrent products of one pass of an LSTM."""
-    x, w, *_ = drawn(wide_sequences, n)
-    return 2.0 * x.size * len(w)
+def whole_grid(layer: str, gates: int) -> Work:
+    """A recurrent layer that goes through all steps in one launch of a whole grid."""
+    inputs = wide_sequences(gates)
+
+    def flops(n: int) -> float:
+        """Of the recurrent products of one pass."""
+        x, w, *_ = drawn(inputs, n)
+        return 2.0 * x.size * len(w)
+
+    call = function(lambda framework, *given: getattr(framework, layer)(*given)[0])
+    names = f"{layer}_fwd_persistent", f"{layer}_bwd_persistent"
+    return Work(layer, inputs, call, flops=dict.fromkeys(names, flops))
 
 
 CONV_FLOPS = dict.fromkeys(("conv_fwd", "conv_bwd_x", "conv_bwd_w"), conv_flops)
@@ -225,12 +242,8 @@ WORKS: tuple[Work, ...] = (
         flops=CONV_FLOPS,
     ),
     Work("unfold", volume, function(lambda f, x: f.unfold(x, 3, padding=1))),
-    Work(
-        "lstm",
-        wide_sequences,
-        function(lambda f, *given: f.lstm(*given)[0]),
-        flops=dict.fromkeys(("lstm_fwd_persistent", "lstm_bwd_persistent"), lstm_flops),
-    ),
+    whole_grid("lstm", 4),
+    whole_grid("gru", 3),
     Work("max_pool2d", pictures, function(lambda f, x: f.max_pool2d(x, 2))),
     Work("avg_pool2d", pictures, function(lambda f, x: f.avg_pool2d(x, 2))),
     update("SGD", 1, lr=0.1, momentum=0.9),
@@ -246,7 +259,7 @@ WORKS: tuple[Work, ...] = (
 WORKS += (
     Work("step", matrix, function(lambda f, x: f.step(x)), rival=False),
     Work("rnn", sequences(1), function(lambda f, *given: f.rnn(*given)[0]), rival=False),
-    Work("gru", sequences(3), function(lambda f, *given: f.gru(*given)[0]), rival=False),
+    Work("gru, one step", one_step, function(lambda f, *given: f.gru(*given)[0]), rival=False),
     Work(
         "lstm, projected",
         sequences(4, projected=True),
@@ -254,8 +267,8 @@ WORKS += (
         rival=False,
     ),
     Work(
-        "lstm, one launch",
-        sequences(4, alone=True),
+        "lstm, a block a sequence",
+        two_sequences,
         function(lambda f, *given: f.lstm(*given)[0]),
         rival=False,
     ),
