@@ -27,9 +27,29 @@ in turns with the others, several rounds each; the figure is the median over all
 two workloads spend their time; `report.py` makes docs/benchmarks.md of all of it.
 """
 
+import os
 from typing import Any
 
 THREADS = 2  # of every framework
+
+
+def limit_threads(count: int = THREADS) -> None:
+    """Must run before NumPy or a framework is imported."""
+    for name in (
+        "OMP_NUM_THREADS",
+        "OPENBLAS_NUM_THREADS",
+        "MKL_NUM_THREADS",
+        "GPUNET_NUM_THREADS",
+    ):
+        os.environ[name] = str(count)
+    os.environ["JAX_PLATFORMS"] = "cpu"
+    cores = sorted(os.sched_getaffinity(0))[:count]  # JAX takes as many threads as cores
+    os.sched_setaffinity(0, cores)
+
+
+def keep_all_bits(torch: Any) -> None:
+    """PyTorch's products and convolutions in float32 on a GPU don't round to TF32, nor do ours."""
+    torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = False
 
 
 def on(thing: Any, device: str) -> Any:

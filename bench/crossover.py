@@ -17,6 +17,7 @@ from gpunet import backend, functional, nn, optim
 from gpunet.backend import crossover
 
 REPEATS = 15
+ENOUGH = 300.0  # milliseconds, after which three repeats do
 LENGTHS = tuple(4**i for i in range(5, 13))  # of the elementwise function
 ROWS = tuple(2**i for i in range(4, 12))  # of square matrices
 WIDTHS = tuple(2**i for i in range(4, 12))  # of a network
@@ -70,14 +71,23 @@ def measure(device: str, repeats: int = REPEATS) -> dict[str, dict[str, dict[int
                     work()
                     wait()
                     times.append(1e3 * (time.perf_counter() - start))
+                    if len(times) > 3 and sum(times) > ENOUGH:
+                        break
                 found[name][place][count] = statistics.median(times[1:])
     return found
 
 
-def find(device: str, repeats: int = REPEATS) -> dict[str, int | None]:
-    """Measures, stores, and returns from which size on the device wins, by kind of work."""
+def find(device: str, repeats: int = REPEATS) -> dict[str, dict[str, Any]]:
+    """Measures, stores and returns from which size on the device wins, by kind of work.
+
+    Returns:
+        {kind: {"from": size or None, "cpu": {size: ms}, "gpu": {size: ms}}}
+    """
     gpu: Any = backend.get(device)
     found = measure(device, repeats)
     sizes = {name: crossover.first_win(of["cpu"], of[device]) for name, of in found.items()}
     crossover.store(gpu.gpu.name, sizes)
-    return sizes
+    return {
+        name: {"from": sizes[name], "cpu": of["cpu"], "gpu": of[device]}
+        for name, of in found.items()
+    }

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial
+from functools import lru_cache, partial
 from typing import Any
 
 import numpy as np
@@ -49,10 +49,13 @@ def nbytes(workload: str) -> int | None:
 
 def _arrays(workload: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """x, the gradient of y, and a second operand or bias."""
+    return _drawn(SOFTMAX_COLUMNS if workload == "W6-softmax" else COLUMNS)
+
+
+@lru_cache(1)  # to draw them takes longer than to measure a function on a GPU
+def _drawn(columns: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     generator = np.random.default_rng(0)
-    shape: tuple[int, ...] = (ELEMENTS // COLUMNS, COLUMNS)
-    if workload == "W6-softmax":
-        shape = ELEMENTS // SOFTMAX_COLUMNS, SOFTMAX_COLUMNS
+    shape = ELEMENTS // columns, columns
     x, gy = (generator.standard_normal(shape, np.float32) for _ in range(2))
     return x, gy, generator.standard_normal(shape[-1:], np.float32)
 

@@ -12,18 +12,16 @@ from __future__ import annotations
 import argparse
 import json
 import statistics
-import subprocess
 import time
 from collections.abc import Callable
-from datetime import datetime, timezone
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 from rich.table import Table
 
-from bench import kernels
+from bench import keep_all_bits, kernels
+from bench.machine import machine
 from gpunet import backend
 from gpunet.backend import Backend
 from gpunet.backend.cuda import probe
@@ -32,6 +30,7 @@ console = Console(highlight=False)
 RESULTS = Path(__file__).parent / "results"
 REPEATS = 20
 PRODUCT = 4096  # rows and columns of the matrices
+START = time.perf_counter()
 
 
 # --- what the GPU can do
@@ -59,10 +58,21 @@ def copy_rate(be: Backend, n: int) -> float:
     return 2 * x.nbytes / median_ms(be.gpu, copy) / 1e6
 
 
-def product_rate(be: Backend, size: int) -> float:
-    """TFLOP/s of a product of two float32 matrices, with all their bits."""
-    x = be.full((size, size), 1.0, "float32")
+def product_rate(be: Backend, size: int, dtype: str = "float32") -> float:
+    """TFLOP/s of a product of two matrices, of float32 with all their bits."""
+    x = be.full((size, size), 1.0, dtype)
     return 2 * size**3 / median_ms(be.gpu, lambda: be.matmul(x, x)) / 1e9
+
+
+def product_rates(be: Any, size: int) -> dict[str, float]:
+    """TFLOP/s of products of float32, of float32 rounded to TF32, and of float16."""
+    found = {"float32": product_rate(be, size)}
+    be.allow_tf32 = True
+    try:
+        found["tf32"] = product_rate(be, size)
+    finally:
+        be.allow_tf32 = False
+    return {**found, "float16": product_rate(be, size, "float16")}
 
 
 def launch_us(be: Backend, launches: int = 2000) -> float:
@@ -144,7 +154,7 @@ def find_torch() -> kernels.Torch | None:
         return None
     if not torch.torch.cuda.is_available():
         return None
-    torch.torch.backends.cudnn.allow_tf32 = torch.torch.backends.cuda.matmul.allow_tf32 = False
+    keep_all_bits(torch.torch)
     return torch
 
 
@@ -162,33 +172,25 @@ def fitting(be: Backend) -> int:
 def measure(be: Backend, n: int, size: int, repeats: int = REPEATS) -> dict[str, Any]:
     """The content of a file of results."""
     rival = find_torch()
-    packages = ("gpunet", "cupy-cuda12x", "cupy-cuda13x", *(["torch"] if rival else []))
-    commit = subprocess.run(
-        ["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=False
-    )
-    copy, product = copy_rate(be, n), product_rate(be, size)
+    versions = {"torch": rival.torch.__version__} if rival else {}
+    copy, products = copy_rate(be, n), product_rates(be, size)
+    tell("whole steps")
+    steps = step_figures(be, n, rival, repeats)
+    tell("every kernel")
     return {
-        "machine": {
-            "device": be.gpu.name,
-            "date": datetime.now(timezone.utc).strftime("%Y-%m-%d"),
-            "versions": {name: version for name in packages if (version := _version(name))},
-            "commit": commit.stdout.strip(),
-            "command": "make bench-gpu",
-        },
+        "machine": machine(versions, "make bench-gpu", be.gpu),
         "copy_gb_per_s": copy,
-        "product_tflop_per_s": product,
+        "product_tflop_per_s": products,
         "launch_us": launch_us(be),
         "elements": n,
-        "steps": step_figures(be, n, rival, repeats),
-        "kernels": kernel_figures(be, n, copy, product, repeats),
+        "steps": steps,
+        "kernels": kernel_figures(be, n, copy, products["float32"], repeats),
     }
 
 
-def _version(package: str) -> str:
-    try:
-        return metadata.version(package)
-    except metadata.PackageNotFoundError:
-        return ""
+def tell(what: str) -> None:
+    """Says what is measured now, and when."""
+    console.print(f"{time.perf_counter() - START:4.0f} s  {what}")
 
 
 def kernel_rows(content: dict[str, Any]) -> list[tuple[str, ...]]:
@@ -224,23 +226,27 @@ STEP_HEAD = ("forward + backward", "gpunet, ms", "PyTorch, ms", "ratio")
 
 def summary(content: dict[str, Any]) -> str:
     """What the GPU can do, in a line."""
+    products = content["product_tflop_per_s"]
     return (
         f"a copy reaches {content['copy_gb_per_s']:.0f} GB/s, a product of float32 matrices "
-        f"{content['product_tflop_per_s']:.1f} TFLOP/s; Python takes "
-        f"{content['launch_us']:.1f} µs for a launch"
+        f"{products['float32']:.1f} TFLOP/s (rounded to TF32 {products['tf32']:.0f}, of float16 "
+        f"{products['float16']:.0f}); Python takes {content['launch_us']:.1f} µs for a launch"
     )
 
 
 def section(content: dict[str, Any], name: str) -> str:
     """Of docs/benchmarks.md."""
-    machine = content["machine"]
-    versions = ", ".join(f"{package} {version}" for package, version in machine["versions"].items())
+    made = content["machine"]
+    versions = ", ".join(f"{package} {version}" for package, version in made["versions"].items())
     lines = [
-        f"## {machine['device']}, {machine['date']}",
+        f"## Kernels on a GPU: {made['device']}, {made['date']}",
         "",
-        f"{versions}; commit {machine['commit']}. Made by `{machine['command']}`, figures in "
-        f"`bench/results/{name}`. Here {summary(content)}. The floor of a kernel is the least time "
-        f"that its bytes and operations take at those rates; {content['elements']} elements.",
+        f"Driver {made['driver']}, {made['processor']}; {versions}; commit {made['commit']}. Made "
+        f"by `{made['command']}`, figures in `bench/results/{name}`. Here {summary(content)}. The "
+        "floor of a kernel is the least time that its bytes and operations take at the rates of "
+        f"the copy and of float32; {content['elements']} elements.",
+        "",
+        "![What kernels reach](images/bench-gpu-kernels.png)",
         "",
     ]
     for head, rows in ((STEP_HEAD, step_rows(content)), (KERNEL_HEAD, kernel_rows(content))):

@@ -11,7 +11,7 @@ import time
 from dataclasses import replace
 from itertools import cycle, islice
 
-from bench.workloads import limit_threads
+from bench import limit_threads
 
 GOAL = 2.0  # per cent
 STEPS = 600

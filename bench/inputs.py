@@ -5,14 +5,54 @@ from __future__ import annotations
 import functools
 import math
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 SMALL = 1 << 12  # elements of the largest array, where it is only run
+BLOCK = 1 << 20  # different values of an array; a larger one repeats them
 COLUMNS = 1024
 
+
+@dataclass(frozen=True)
+class Array:
+    """An array yet to be made: its shape, and its values in a row, or the first BLOCK of them.
+
+    To draw 64 Mi numbers takes a second, and to bring them to a GPU half a gigabyte. Most of them
+    are repetitions, which are made where the array will be.
+    """
+
+    shape: tuple[int, ...]
+    values: np.ndarray[Any, Any]
+
+    @property
+    def size(self) -> int:
+        """Elements of the array."""
+        return math.prod(self.shape)
+
+    @property
+    def floating(self) -> bool:
+        """Whether it has numbers, not labels or indices."""
+        return self.values.dtype.kind == "f"
+
+    def made_of(self, values: Any) -> Any:
+        """The array, on the device and in the framework of a tensor of `values`."""
+        rows = -(-self.size // len(values))
+        return values.expand(rows, len(values)).reshape(-1)[: self.size].reshape(self.shape)
+
+
 Arrays = list[Any]
+
+
+def normal(rng: Any, *shape: int, scale: float = 1.0) -> Array:
+    """Numbers of a normal distribution, in float64."""
+    return Array(shape, scale * rng.standard_normal(min(BLOCK, math.prod(shape))))
+
+
+def below(limit: int, rng: Any, *shape: int) -> Array:
+    """Whole numbers from 0 on."""
+    return Array(shape, rng.integers(0, limit, min(BLOCK, math.prod(shape))))
 
 
 @functools.lru_cache(2)
@@ -28,23 +68,26 @@ def columns(n: int) -> int:
 
 def matrix(n: int, rng: Any) -> Arrays:
     """x."""
-    return [rng.standard_normal((n // columns(n), columns(n)))]
+    return [normal(rng, n // columns(n), columns(n))]
 
 
 def with_vectors(count: int) -> Callable[[int, Any], Arrays]:
     """x, and vectors of its columns: a bias, weights."""
-    return lambda n, rng: [*matrix(n, rng), *rng.standard_normal((count, columns(n)))]
+    return lambda n, rng: [
+        *matrix(n, rng),
+        *(normal(rng, columns(n)) for _ in range(count)),
+    ]
 
 
 def scores(n: int, rng: Any) -> Arrays:
     """x, and a label a row."""
-    return [*matrix(n, rng), rng.integers(0, columns(n), n // columns(n))]
+    return [*matrix(n, rng), below(columns(n), rng, n // columns(n))]
 
 
 def table(n: int, rng: Any) -> Arrays:
     """A table of n/4 elements, and n/columns of its rows."""
     rows = max(1, n // columns(n) // 4)
-    return [rng.standard_normal((rows, columns(n))), rng.integers(0, rows, n // columns(n))]
+    return [normal(rng, rows, columns(n)), below(rows, rng, n // columns(n))]
 
 
 def pictures(n: int, rng: Any, size: int = 56, channels: int = 64) -> Arrays:
@@ -52,13 +95,19 @@ def pictures(n: int, rng: Any, size: int = 56, channels: int = 64) -> Arrays:
     if n < size * size * channels:
         size, channels = 8, 4
     count = max(1, n // (channels * size * size))
-    return [rng.standard_normal((count, channels, size, size))]
+    return [normal(rng, count, channels, size, size)]
+
+
+def with_statistics(n: int, rng: Any) -> Arrays:
+    """Pictures, and a mean and a variance of each channel."""
+    (x,) = pictures(n, rng)
+    return [x, *(Array((x.shape[1],), rng.uniform(0.5, 1.5, x.shape[1])) for _ in range(2))]
 
 
 def convolved(n: int, rng: Any) -> Arrays:
     """Pictures, at most 32, and 3 × 3 filters for as many channels."""
     (x,) = pictures(min(n, 32 * 64 * 56 * 56), rng)
-    return [x, rng.standard_normal((x.shape[1], x.shape[1], 3, 3)) / 24]
+    return [x, normal(rng, x.shape[1], x.shape[1], 3, 3, scale=1 / 24)]
 
 
 def volume(n: int, rng: Any) -> Arrays:
@@ -69,13 +118,13 @@ def volume(n: int, rng: Any) -> Arrays:
 def layer(n: int, rng: Any) -> Arrays:
     """x, and the weight and bias of a linear layer."""
     width = columns(n)
-    return [*matrix(n, rng), rng.standard_normal((width, width)) / 32, rng.standard_normal(width)]
+    return [*matrix(n, rng), normal(rng, width, width, scale=1 / 32), normal(rng, width)]
 
 
 def heads(n: int, rng: Any) -> Arrays:
     """Queries, keys and values of heads of 64, and as long as makes n weights."""
     length = min(512, 1 << (n.bit_length() - 1) // 2)
-    return list(rng.standard_normal((3, n // length**2, length, 64)))
+    return [normal(rng, n // length**2, length, 64) for _ in range(3)]
 
 
 def gradients(n: int, rng: Any) -> Arrays:
@@ -106,8 +155,8 @@ def two_sequences(n: int, rng: Any) -> Arrays:
 def one_step(n: int, rng: Any) -> Arrays:
     """x, weights, biases and state of a GRU as wide as its input, for one step."""
     width = min(256, math.isqrt(n) // 4)
-    shape = n // width, width
-    return [*_layer((1, shape[0]), width, 3, rng), rng.standard_normal(shape)]
+    batch = n // width
+    return [*_layer((1, batch), width, 3, rng), normal(rng, batch, width)]
 
 
 def sequences(gates: int, projected: bool = False) -> Callable[[int, Any], Arrays]:
@@ -116,14 +165,12 @@ def sequences(gates: int, projected: bool = False) -> Callable[[int, Any], Array
     def inputs(n: int, rng: Any) -> Arrays:
         width = min(256, math.isqrt(n) // 4)
         arrays = _layer((4, n // (4 * width)), width, gates, rng)
-        more = [rng.standard_normal((width, width)) / width**0.5] if projected else []
-        return [*arrays, *more]
+        return [*arrays, *([normal(rng, width, width, scale=width**-0.5)] if projected else [])]
 
     return inputs
 
 
 def _layer(shape: tuple[int, int], units: int, gates: int, rng: Any) -> Arrays:
     rows = gates * units
-    x, *biases = (rng.standard_normal(s) for s in ((*shape, units), (rows,), (rows,)))
-    weights = [rng.standard_normal((rows, units)) / units**0.5 for _ in range(2)]
-    return [x, *weights, *biases]
+    x, *biases = (normal(rng, *s) for s in ((*shape, units), (rows,), (rows,)))
+    return [x, *(normal(rng, rows, units, scale=units**-0.5) for _ in range(2)), *biases]

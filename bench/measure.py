@@ -4,29 +4,46 @@ from __future__ import annotations
 
 import json
 import os
-import platform
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Callable
-from datetime import datetime, timezone
-from importlib import metadata
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from bench import THREADS, conv, plan
+from bench import plan
+from bench.machine import TOP
 
-TOP = Path(__file__).parent.parent
 COMPILED = ("W1s", "W1", "W2", "W4")  # of which the very first run is measured, nothing compiled
 NOISY = 0.15  # cores that other processes kept busy, from which a figure is not to be trusted
 Tell = Callable[[str], None]
 
 
-def worker(python: str, *arguments: str, **environment: str) -> dict[str, Any]:
-    """What a worker prints."""
-    return start([python, "-m", "bench.worker", *arguments], **environment)
+@dataclass(frozen=True)
+class Process:
+    """What one process measures: workloads and operations, by framework."""
+
+    python: str
+    device: str
+    names: dict[str, list[str]]
+
+    def run(self, seconds: float, **environment: str) -> dict[str, dict[str, dict[str, Any]]]:
+        """{framework: {name: figures}}; of what went wrong, {"failed": why}."""
+        parts = [f"{framework}={','.join(names)}" for framework, names in self.names.items()]
+        command = [self.python, "-m", "bench.worker", str(seconds), self.device, *parts]
+        try:
+            return start(command, **environment)
+        except SystemExit as failed:
+            why = str(failed).strip().splitlines()[-1]
+            return {f: {name: {"failed": why} for name in names} for f, names in self.names.items()}
+
+    def __str__(self) -> str:
+        (framework, names), *_ = self.names.items()
+        return f"{names[0]}{' ...' if names[1:] else ''} {framework}"
 
 
 def start(command: list[str], **environment: str) -> dict[str, Any]:
@@ -47,54 +64,96 @@ def start(command: list[str], **environment: str) -> dict[str, Any]:
     return json.loads(done.stdout.splitlines()[-1])
 
 
-def one(python: str, framework: str, names: list[str], seconds: float, device: str) -> Any:
-    """A round of one framework: what its worker prints."""
-    if names == ["W9"]:
-        start = time.perf_counter()
-        found = worker(python, framework, "W1s", "0", device)["W1s"]
-        return {"W9": {**found, "ms": [1e3 * (time.perf_counter() - start)]}}
-    return worker(python, framework, ",".join(names), str(seconds), device)
+def from_start_to_end(process: Process) -> dict[str, dict[str, dict[str, Any]]]:
+    """W9: what a process takes, from its start to the end of its first step of W1s."""
+    (framework,) = process.names
+    begun = time.perf_counter()
+    found = Process(process.python, process.device, {framework: ["W1s"]}).run(0)[framework]["W1s"]
+    took = 1e3 * (time.perf_counter() - begun)
+    return {framework: {"W9": found if "failed" in found else {**found, "ms": [took]}}}
 
 
 def run(
     names: list[str], rivals: dict[str, str], seconds: float, rounds: int, device: str, tell: Tell
-) -> dict[str, Any]:
-    """Frameworks in turn; returns {workload: {framework: figures}}.
+) -> tuple[dict[str, Any], dict[str, str]]:
+    """Frameworks in turn: {workload: {framework: figures}}, and what failed, {what: why}.
 
     Args:
         rivals: for each rival that is there, the interpreter that has it.
         seconds: of measuring, a round; operations and convolutions take a quarter of it.
         tell: is called with what is being measured.
     """
-    pythons = {"gpunet": sys.executable, **rivals}
-    results: dict[str, Any] = {name: {} for name in names}
-    for group, part in _groups(names):
-        frameworks = ["gpunet", *(f for f in rivals if any(f in plan.RIVALS[n] for n in group))]
-        samples: dict[str, dict[str, list[Any]]] = {name: {} for name in group}
+    samples: dict[str, dict[str, list[Any]]] = {name: {} for name in names}
+    if device != "cpu":
+        tell("the kernels of both compile")
+        warm_up(names, device)
+    for group in groups(names, device):
         for number in range(rounds + (group == ["W9"])):
-            for framework in frameworks:
-                mine = [n for n in group if framework in ("gpunet", *plan.RIVALS[n])]
-                tell(f"{mine[0]}{' ...' if mine[1:] else ''} {framework}")
-                found = one(pythons[framework], framework, mine, part * seconds, device)
+            for process in processes(group, rivals, device):
+                tell(str(process))
+                found = from_start_to_end(process) if group == ["W9"] else process.run(seconds)
                 if group == ["W9"] and not number:
                     continue  # its files are in the system's cache from now on
-                for name, figures in found.items():
-                    samples[name].setdefault(framework, []).append(figures)
-        for name, by_framework in samples.items():
-            results[name] = {f: figures_of(found) for f, found in by_framework.items()}
-    add_rates(results)
-    return results
+                for framework, by_name in found.items():
+                    if process.device != device:
+                        framework = plan.ON_CPU
+                    for name, figures in by_name.items():
+                        samples[name].setdefault(framework, []).append(figures)
+    return summed_up(samples)
 
 
-def _groups(names: list[str]) -> list[tuple[list[str], float]]:
-    """What shares a process, and its share of the seconds: operations; all else is alone."""
+def groups(names: list[str], device: str) -> list[list[str]]:
+    """What shares a process: operations, and on a GPU everything."""
+    if device != "cpu":
+        return [names]
     operations = [name for name in names if name in plan.OPERATIONS]
-    alone = [
-        ([name], 0.25 if name in conv.WORKLOADS else 1.0)
-        for name in names
-        if name not in operations
-    ]
-    return alone + ([(operations, 0.25)] if operations else [])
+    alone = [[name] for name in names if name not in operations]
+    return alone + ([operations] if operations else [])
+
+
+def processes(group: list[str], rivals: dict[str, str], device: str) -> list[Process]:
+    """A process for each framework; on a GPU one for all of PyTorch's, and gpunet on the CPU."""
+    asked = {f: [n for n in group if f in plan.RIVALS[n]] for f in rivals}
+    asked = {framework: mine for framework, mine in asked.items() if mine}
+    found = [Process(sys.executable, device, {"gpunet": group})]
+    if device == "cpu":
+        return found + [Process(rivals[f], device, {f: mine}) for f, mine in asked.items()]
+    if on_cpu := [name for name in group if name in plan.WORKLOADS]:
+        found.append(Process(sys.executable, "cpu", {"gpunet": on_cpu}))
+    if asked:
+        found.append(Process(rivals[next(iter(asked))], device, asked))
+    return found
+
+
+def warm_up(names: list[str], device: str) -> None:
+    """The first steps on the GPU and on the CPU, side by side: compiled kernels are kept."""
+    ours = processes(names, {}, device)
+    with ThreadPoolExecutor() as pool:
+        list(pool.map(lambda process: process.run(0), ours))
+
+
+def summed_up(
+    samples: dict[str, dict[str, list[Any]]],
+) -> tuple[dict[str, Any], dict[str, str]]:
+    """Figures of the rounds, where none failed; nothing of a workload that gpunet failed."""
+    failures = {
+        f"{name}, {plan.NAMES[framework]}": found["failed"]
+        for name, by_framework in samples.items()
+        for framework, rounds in by_framework.items()
+        for found in rounds
+        if "failed" in found
+    }
+    results: dict[str, Any] = {}
+    for name, by_framework in samples.items():
+        figures = {
+            framework: figures_of(rounds)
+            for framework, rounds in by_framework.items()
+            if not any("failed" in found for found in rounds)
+        }
+        if "gpunet" in figures:
+            results[name] = figures
+    add_rates(results)
+    return results, failures
 
 
 def add_compiling(results: dict[str, Any], tell: Tell) -> None:
@@ -103,8 +162,10 @@ def add_compiling(results: dict[str, Any], tell: Tell) -> None:
         if name in results:
             tell(f"{name} gpunet, nothing compiled")
             with tempfile.TemporaryDirectory() as folder:
-                found = worker(sys.executable, "gpunet", name, "0", XDG_CACHE_HOME=folder)[name]
-            results[name]["gpunet"]["compile_ms"] = found["first_ms"]
+                fresh = Process(sys.executable, "cpu", {"gpunet": [name]})
+                found = fresh.run(0, XDG_CACHE_HOME=folder)["gpunet"][name]
+            if "failed" not in found:
+                results[name]["gpunet"]["compile_ms"] = found["first_ms"]
 
 
 def figures_of(rounds: list[dict[str, Any]]) -> dict[str, Any]:
@@ -164,41 +225,16 @@ def find_rivals(python: str, asked: list[str]) -> tuple[dict[str, str], dict[str
     return rivals, versions
 
 
-def machine(rival_versions: dict[str, str], command: str, device: str) -> dict[str, Any]:
-    """Where and with what the figures were measured."""
-    own = {package: metadata.version(package) for package in ("gpunet", "numpy", "numba")}
-    commit = subprocess.run(
-        ["git", "rev-parse", "--short", "HEAD"],
-        capture_output=True,
-        text=True,
-        check=False,
-        cwd=TOP,
-    )
-    return {
-        "date": datetime.now(timezone.utc).strftime("%Y-%m-%d"),
-        "processor": _processor(),
-        "cores": len(os.sched_getaffinity(0)),
-        "threads": THREADS,
-        **({"device": device} if device != "cpu" else {}),
-        "versions": {"python": platform.python_version(), **own, **rival_versions},
-        "commit": commit.stdout.strip(),
-        "command": command,
-    }
+def keep(file: Path, made: dict[str, Any], results: dict[str, Any], **more: Any) -> None:
+    """Writes the figures; those of other workloads stay if made in the same circumstances.
 
-
-def _processor() -> str:
-    for line in Path("/proc/cpuinfo").read_text().splitlines():
-        if line.startswith("model name"):
-            return line.split(":", 1)[1].strip()
-    return platform.processor()
-
-
-def keep(file: Path, made: dict[str, Any], results: dict[str, Any]) -> None:
-    """Writes the figures; those of other workloads stay if made in the same circumstances."""
+    Args:
+        more: what else the file shall have.
+    """
     if file.exists():
         before = json.loads(file.read_text())
         if {**before["machine"], "command": made["command"]} == made:
             if made["command"] not in before["machine"]["command"]:
                 made["command"] = f"{before['machine']['command']}`, `{made['command']}"
             results = {**before["workloads"], **results}
-    file.write_text(json.dumps({"machine": made, "workloads": results}, indent=1) + "\n")
+    file.write_text(json.dumps({"machine": made, "workloads": results, **more}, indent=1) + "\n")

@@ -9,6 +9,7 @@ from bench import conv, elementwise, images, operations, optimizers, overhead, r
 
 NAMES = {
     "gpunet": "gpunet",
+    "gpunet-cpu": "gpunet on the CPU",
     "torch": "PyTorch",
     "torch-fused": "PyTorch, fused optimizer",
     "torch-channels-last": "PyTorch, channels last",
@@ -16,6 +17,7 @@ NAMES = {
     "numpy": "NumPy",
     "copy": "a copy of as many bytes",
 }
+ON_CPU = "gpunet-cpu"  # beside figures of a GPU
 PACKAGE = {
     "torch": "torch",
     "torch-fused": "torch",
@@ -66,6 +68,11 @@ OPERATIONS = (
     *(*operations.WORKLOADS, *elementwise.WORKLOADS),
     *(*optimizers.WORKLOADS, *overhead.WORKLOADS),
 )
+# What is measured on a GPU. W9 is about the start of a process; the rest is there if it is named.
+ON_GPU = (
+    *(name for name in WORKLOADS if name != "W9"),
+    *(*operations.WORKLOADS, *elementwise.WORKLOADS, *optimizers.WORKLOADS),
+)
 QUICK = ("W1", "W1s", "W4", "W7", "W9", "op-add", "op-softmax", "op-layer_norm", "op-matmul",
          "W6-copy", "overhead-add", "overhead-linear-forward")  # fmt: skip
 
@@ -90,6 +97,14 @@ def chosen(names: list[str], quick: bool) -> list[str]:
     ]
 
 
+def on_gpu(names: list[str], asked: bool) -> tuple[list[str], str]:
+    """Those that are measured on a GPU, and a line about the others; `asked` are all but W9."""
+    kept = [name for name in names if name in ON_GPU or (asked and name != "W9")]
+    families = {name if name in WORKLOADS else f"{name.split('-')[0]}-" for name in names}
+    families -= {name if name in WORKLOADS else f"{name.split('-')[0]}-" for name in kept}
+    return kept, f"left out on a GPU: {', '.join(sorted(families))}" if families else ""
+
+
 def goal_of(workload: str, framework: str) -> float | None:
     """What a rival's time over gpunet's should be at least."""
     if framework == "copy":
@@ -99,6 +114,11 @@ def goal_of(workload: str, framework: str) -> float | None:
     if framework == "gpunet" or workload not in GOALS:
         return None
     return GOALS[workload] if framework == "torch" else 1.0
+
+
+def share(workload: str) -> float:
+    """Of the seconds of measuring."""
+    return 0.25 if workload in OPERATIONS or workload in conv.WORKLOADS else 1.0
 
 
 def moved(workload: str) -> int:

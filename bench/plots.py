@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 IMAGES = Path(__file__).parent.parent / "docs" / "images"
 WIDE = 7.2  # inches
 COLOURS = {"torch": "VERMILLION", "torch-fused": "ORANGE", "torch-channels-last": "ORANGE",
-           "jax": "GREEN", "numpy": "PURPLE"}  # fmt: skip
+           "jax": "GREEN", "numpy": "PURPLE", "gpunet-cpu": "SKY"}  # fmt: skip
 
 
 def colour(framework: str) -> str:
@@ -26,7 +26,11 @@ def colour(framework: str) -> str:
 
 
 @style.look()
-def ratios(results: dict[str, Any]) -> Figure:
+def ratios(
+    results: dict[str, Any],
+    title: str = "Times of others, as multiples of gpunet's",
+    goals: bool = True,
+) -> Figure:
     """A bar a rival and workload: its time over gpunet's, and a mark at the goal."""
     from matplotlib.ticker import FuncFormatter
 
@@ -39,13 +43,13 @@ def ratios(results: dict[str, Any]) -> Figure:
     height = 0.19 * len(rows) + 0.12 * len(results)
     figure = style.new_figure(WIDE, height + 1.2)
     axes = style.add_axes(figure, 1.9, 0.55, WIDE - 2.5, height)
-    style.add_title(figure, "Times of others, as multiples of gpunet's")
+    style.add_title(figure, title)
     place, before = 0.0, ""
     ticks, labels = [], []
     for workload, rival, found in rows:
         place += 1.0 if workload == before else 1.6
         axes.barh(place, found - 1, left=1, height=0.8, color=colour(rival))
-        goal = plan.goal_of(workload, rival)
+        goal = plan.goal_of(workload, rival) if goals else None
         marked = goal is not None and goal != 1  # a line is there anyway
         near = marked and 0.8 * goal < max(found, 1) <= goal  # text would run into the mark
         beyond = goal if near else max(found, 1)
@@ -64,7 +68,7 @@ def ratios(results: dict[str, Any]) -> Figure:
     axes.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:g}×"))
     axes.axvline(1, color=style.GREY, linewidth=0.8)
     axes.grid(axis="x")
-    axes.set_xlabel("above 1×, gpunet is faster; black: the goal")
+    axes.set_xlabel("above 1×, gpunet is faster" + ("; black: the goal" if goals else ""))
     return figure
 
 
@@ -85,7 +89,7 @@ def memory(results: dict[str, Any]) -> Figure:
     axes.set_ylim(len(names) - 0.5, -0.5)
     axes.grid(axis="x")
     axes.set_xlabel("MiB, libraries included")
-    _legend(axes, {"gpunet": colour("gpunet"), "PyTorch": colour("torch")})
+    legend(axes, {"gpunet": colour("gpunet"), "PyTorch": colour("torch")})
     return figure
 
 
@@ -130,7 +134,7 @@ def roofline(results: dict[str, Any]) -> Figure:
         weight="normal",
     )
     axes.grid()
-    _legend(axes, {"gpunet": colour("gpunet"), "PyTorch": colour("torch")})
+    legend(axes, {"gpunet": colour("gpunet"), "PyTorch": colour("torch")})
     return figure
 
 
@@ -178,10 +182,10 @@ def _plain(axes: Axes) -> None:
         axes.xaxis.get_major_locator().set_params(base=4)
 
 
-def _legend(axes: Axes, colours: dict[str, str]) -> None:
-    """Names in their colours, above the axes at the right."""
+def legend(axes: Axes, colours: dict[str, str], above: float = 6) -> None:
+    """Names in their colours, above the axes at the right; `above` in points."""
     for i, (name, its) in enumerate(reversed(colours.items())):
-        axes.annotate(name, (1, 1), (-70 * i, 6), xycoords="axes fraction",
+        axes.annotate(name, (1, 1), (-70 * i, above), xycoords="axes fraction",
                       textcoords="offset points", ha="right", color=its, weight="bold")  # fmt: skip
 
 

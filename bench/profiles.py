@@ -14,7 +14,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from bench.workloads import limit_threads
+from bench import limit_threads
 
 STEPS = {"W1s": 2000, "W4": 30}
 RESULTS = Path(__file__).parent / "results"
@@ -83,11 +83,11 @@ def section(content: dict[str, Any], workload: str) -> str:
 
 def main() -> None:
     limit_threads()
-    from bench.measure import machine
+    from bench.machine import machine
 
     for name, steps in STEPS.items():
         content = {
-            "machine": machine({}, "python -m bench.profiles", "cpu"),
+            "machine": machine({}, "python -m bench.profiles"),
             "profile": measure(name, steps),
         }
         file = RESULTS / f"profile-{name}.json"

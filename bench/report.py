@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from bench import gpu, overhead, plan, plots, profiles, scaling
+from bench import gpu, overhead, plan, plots, plots_gpu, profiles, report_gpu, scaling
 from bench.show import memory, milliseconds, noisy, rate, spread
 
 ROOT = Path(__file__).parent.parent
@@ -21,30 +21,37 @@ def page() -> str:
     parts += [
         _section(content["machine"], content["workloads"], f"{name}.json")
         for name, content in files.items()
-        if "workloads" in content
+        if "workloads" in content and not _on_gpu(content)
     ]
     if "scaling" in files:
         parts.append(scaling.section(files["scaling"]))
     if found := {name[8:]: of for name, of in files.items() if name.startswith("profile-")}:
         parts.append(_PROFILES)
         parts += [profiles.section(content, name) for name, content in found.items()]
-    on_gpus = {name: of for name, of in files.items() if name.startswith("gpu-")}
-    parts += [gpu.section(content, f"{name}.json") for name, content in on_gpus.items()]
+    on_gpus = {f"{name}.json": of for name, of in files.items() if _on_gpu(of)}
+    for key, section in (("workloads", report_gpu.section), ("kernels", gpu.section)):
+        parts += [section(of, name) for name, of in on_gpus.items() if key in of]
     if not on_gpus:
         parts.append("There is no GPU figure yet: no kernel has been timed on one.\n")
     return "\n".join(parts)
 
 
 def draw() -> list[Path]:
-    """The pictures: of every workload the figures of the last file that has it."""
+    """The pictures: of every workload the figures of the last file that has it; GPUs apart."""
     results: dict[str, Any] = {}
     sweeps: dict[str, Any] = {}
-    for file in sorted(RESULTS.glob("*.json")):
-        content = json.loads(file.read_text())
+    contents = [json.loads(file.read_text()) for file in sorted(RESULTS.glob("*.json"))]
+    for content in contents:
+        if _on_gpu(content):
+            continue
         results |= content.get("workloads", {})
         sweeps |= content.get("scaling", {})
     ordered = {name: results[name] for name in plan.RIVALS if name in results}
-    return plots.draw(ordered, sweeps)
+    return plots.draw(ordered, sweeps) + plots_gpu.draw(list(filter(_on_gpu, contents)))
+
+
+def _on_gpu(content: dict[str, Any]) -> bool:
+    return "device" in content["machine"]
 
 
 def _section(machine: dict[str, Any], workloads: dict[str, Any], name: str) -> str:

@@ -161,16 +161,17 @@ def main() -> None:
     options = parser.parse_args()
     if options.work:
         framework, sweep, threads, seconds = options.work
-        from bench.workloads import limit_threads
+        from bench import limit_threads
 
         limit_threads(int(threads))
         print(json.dumps(work(framework, sweep, float(seconds))))
         return
-    from bench.measure import find_rivals, machine
+    from bench.machine import machine
+    from bench.measure import find_rivals
 
     rivals, versions = find_rivals(options.rivals_python, ["torch"])
     pythons = {"gpunet": sys.executable} | {f: p for f, p in rivals.items() if f in FRAMEWORKS}
-    made = machine(versions, "python -m bench.scaling", "cpu") | {"rounds": ROUNDS}
+    made = machine(versions, "python -m bench.scaling") | {"rounds": ROUNDS}
     before = json.loads(FILE.read_text()) if FILE.exists() else {}
     kept = before["scaling"] if before.get("machine") == made else {}
     found = run(options.sweeps or list(SWEEPS), pythons, SECONDS, ROUNDS)

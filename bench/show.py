@@ -49,41 +49,52 @@ def memory(figures: dict[str, Any]) -> str:
     return f"{figures['peak_mib']:.0f}"
 
 
-def ratio(workload: str, framework: str, results: dict[str, Any]) -> str:
-    """A rival's time over gpunet's, in colour where there is a goal."""
+def transferred(figures: dict[str, Any]) -> str:
+    """A step on a GPU with the way of its batch there."""
+    if "transfer_ms" not in figures:
+        return ""
+    return milliseconds(figures["median_ms"] + figures["transfer_ms"])
+
+
+def ratio(workload: str, framework: str, results: dict[str, Any], gpu: bool = False) -> str:
+    """A rival's time over gpunet's, in colour where there is a goal: on the CPU."""
     found = results[framework]["median_ms"] / results["gpunet"]["median_ms"]
-    goal = plan.goal_of(workload, framework)
+    goal = None if gpu else plan.goal_of(workload, framework)
     colour = "default" if goal is None else "green" if found >= goal else "red"
     return f"[{colour}]{found:.2f}[/]"
 
 
-def show(results: dict[str, Any], missing: list[str]) -> None:
-    """All tables: times and ratios, then what comes before a steady step."""
+def show(results: dict[str, Any], missing: list[str], gpu: bool = False) -> None:
+    """All tables: times and ratios, then what comes before a steady step.
+
+    Args:
+        missing: rivals that are not installed.
+        gpu: whether gpunet and PyTorch ran on a GPU.
+    """
     names = [f for f in plan.NAMES if f != "gpunet" and any(f in r for r in results.values())]
     absent = [f for f in missing if any(f in plan.RIVALS[w] for w in results)]
-    table = _table("", "gpunet, ms", "rounds", "rate", "MiB")
+    more = ("with transfer", "rate", "GPU's MiB") if gpu else ("rate", "MiB")
+    table = _table("", "gpunet, ms", "rounds", *more)
     for name in [*names, *absent]:
         table.add_column(f"{plan.NAMES[name]}, ms", justify="right")
         table.add_column("ratio", justify="right")
-    table.add_column("goal", justify="right")
+    if not gpu:
+        table.add_column("goal", justify="right")
     for workload, frameworks in results.items():
         own = frameworks["gpunet"]
         mark = "[yellow]~[/]" if any(map(noisy, frameworks.values())) else ""
         cells = [workload, milliseconds(own["median_ms"]) + mark]
-        cells += [spread(own), rate(own), memory(own) if workload not in plan.OPERATIONS else ""]
+        cells += [spread(own), *([transferred(own)] if gpu else []), rate(own)]
+        cells.append(memory(own) if gpu or workload not in plan.OPERATIONS else "")
         for name in names:
             there = name in frameworks
             cells.append(milliseconds(frameworks[name]["median_ms"]) if there else "")
-            cells.append(ratio(workload, name, frameworks) if there else "")
+            cells.append(ratio(workload, name, frameworks, gpu) if there else "")
         for name in absent:
             cells += ["[dim]not installed[/]" if name in plan.RIVALS[workload] else "", ""]
-        table.add_row(*cells, f"{plan.GOALS.get(workload, '')}")
+        table.add_row(*cells, *([] if gpu else [f"{plan.GOALS.get(workload, '')}"]))
     console.print(table)
-    console.print(
-        "[dim]ratio: the rival's time over gpunet's, above 1 gpunet is faster; goal: of PyTorch's. "
-        "In brackets, rate: of what a copy or a large matrix product reaches; memory of a "
-        f"convolution: its peak over its inputs and outputs (goal: at most {conv.MEMORY_GOAL})[/]"
-    )
+    console.print(f"[dim]{_GPU_NOTE if gpu else _NOTE}[/]")
     if parts := overhead.rows(results):
         table = _table("", *overhead.COLUMNS)
         for row in parts:
@@ -92,6 +103,26 @@ def show(results: dict[str, Any], missing: list[str]) -> None:
         console.print(f"[dim]{overhead.NOTE}[/]")
     _show_beginnings(results)
     _tell_of_noise(results)
+
+
+_NOTE = (
+    "ratio: the rival's time over gpunet's, above 1 gpunet is faster; goal: of PyTorch's. "
+    "In brackets, rate: of what a copy or a large matrix product reaches; memory of a "
+    f"convolution: its peak over its inputs and outputs (goal: at most {conv.MEMORY_GOAL})"
+)
+_GPU_NOTE = (
+    "ratio: the other time over gpunet's on the GPU, above 1 gpunet there is faster. With "
+    "transfer: the way of the batch from the host, too. MiB: the peak of the GPU's memory. In "
+    "brackets, rate: of what a copy or a product of 1024² reaches; arrays of 16 MiB stay in a "
+    "large cache, where more is possible. PyTorch's convolutions keep all bits of float32 (no "
+    "TF32), as gpunet's do"
+)
+
+
+def show_failures(failures: dict[str, str]) -> None:
+    """What was left out, and why."""
+    for what, why in failures.items():
+        console.print(f"{what} left out, it failed: {why}", style="red", markup=False)
 
 
 def _show_beginnings(results: dict[str, Any]) -> None:

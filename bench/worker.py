@@ -1,13 +1,16 @@
-"""One framework in one process: `python -m bench.worker FRAMEWORK NAME[,NAME...] SECONDS [DEVICE]`.
+"""One process of measuring: `python -m bench.worker SECONDS DEVICE FRAMEWORK=NAME[,NAME...] ...`.
 
-Prints a JSON object by name: the time of each step in milliseconds (`ms`), what came before (to
-import the framework, to build what is measured, its first step), the peak memory in MiB, what other
-processes took of the cores meanwhile and, of convolutions, `bench.conv.memory_share`. On a GPU also
-what it takes to bring the batch there. With 0 seconds there is the first step alone.
+The frameworks are one, or PyTorch with several settings. Prints a JSON object by framework and
+name: the time of each step in milliseconds (`ms`), what came before (to import the framework, to
+build what is measured, its first step), the peak memory in MiB, what other processes took of the
+cores meanwhile and, of convolutions, `bench.conv.memory_share`. On a GPU the memory is the GPU's,
+and there is also what it takes to bring the batch there. With 0 seconds there is the first step
+alone. Of what raised an error there is the error (`failed`) alone.
 """
 
 from __future__ import annotations
 
+import gc
 import importlib
 import json
 import os
@@ -18,11 +21,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from bench.workloads import limit_threads
+from bench import keep_all_bits, limit_threads, on
 
 WARM_UP = 0.3  # of the measuring time
 BATCH_BYTES = {"W1": 128 * 784 * 4, "W1s": 32 * 784 * 4, "W2": 64 * 784 * 4, "W2l": 128 * 784 * 4}
 BATCH_BYTES |= {"W3": 32 * 3072 * 4, "W4": 2 * 64 * 32 * 8, "W7": 784 * 4, "W8": 2 * 12 * 64 * 8}
+BATCH_BYTES |= {"W5": 50 * 32 * 256 * 4, "lstm-b32": 64 * 32 * 128 * 4}
+BATCH_BYTES |= {"lstm-b1": 64 * 128 * 4, "lstm-step": 128 * 4}
 
 
 class Neighbours:
@@ -59,7 +64,7 @@ def measure(framework: str, name: str, seconds: float, device: str) -> dict[str,
         result["parts"] = overhead.parts(name)
     if name in conv.WORKLOADS and device == "cpu" and Path("/proc/self/clear_refs").exists():
         result["memory_share"] = conv.memory_share(framework, name)
-    wait = waiting(framework, device)
+    wait, peak_mib = waiting(framework, device), memory(framework, device)
     start = time.perf_counter()
     step = plan.prepare(framework, name, device)
     wait()
@@ -79,9 +84,9 @@ def measure(framework: str, name: str, seconds: float, device: str) -> dict[str,
                 times.append(1e3 * (time.perf_counter() - start))
     if seconds:
         result["others"] = neighbours.cores()
+    result["peak_mib"] = peak_mib()
     if device != "cpu" and name in BATCH_BYTES:
         result["transfer_ms"] = transfer_ms(framework, BATCH_BYTES[name], device, wait)
-    result["peak_mib"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     return {"ms": times, **result}
 
 
@@ -98,14 +103,34 @@ def waiting(framework: str, device: str) -> Callable[[], None]:
     return torch.cuda.synchronize
 
 
+def memory(framework: str, device: str) -> Callable[[], float]:
+    """A function that returns the peak of the memory in MiB: of the process, or on the device."""
+    if device == "cpu":
+        return lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    gc.collect()  # nothing is left of what was measured before
+    if framework == "gpunet":
+        from gpunet import backend
+
+        gpu: Any = backend.get(device)
+        gpu.gpu.release()
+        return lambda: _held(gpu.gpu.memory()) / 2**20  # what was ever in use, the pool keeps
+    import torch
+
+    torch.cuda.empty_cache()
+    torch.cuda.reset_peak_memory_stats()
+    return lambda: torch.cuda.max_memory_reserved() / 2**20
+
+
+def _held(memory: Any) -> int:
+    return memory.used + memory.kept
+
+
 def transfer_ms(framework: str, nbytes: int, device: str, wait: Callable[[], None]) -> float:
     """To bring so many bytes to the device, median of several."""
     import numpy as np
 
-    from bench import on
-
     host = np.zeros(nbytes, np.uint8)
-    tensor = importlib.import_module(framework).tensor
+    tensor = importlib.import_module(framework.split("-")[0]).tensor
     times = []
     for _ in range(20):
         start = time.perf_counter()
@@ -115,20 +140,42 @@ def transfer_ms(framework: str, nbytes: int, device: str, wait: Callable[[], Non
     return sorted(times)[len(times) // 2]
 
 
-def main() -> None:
-    framework, names, seconds, *device = sys.argv[1:]
-    limit_threads()
+def tried(framework: str, name: str, seconds: float, device: str) -> dict[str, Any]:
+    """Figures, or why there are none: the rest is measured all the same."""
+    try:
+        return measure(framework, name, seconds, device)
+    except Exception as error:
+        return {"failed": " ".join(f"{type(error).__name__}: {error}".split())}
+
+
+def work(seconds: float, device: str, asked: dict[str, list[str]]) -> dict[str, Any]:
+    """{framework: {name: figures}} of the names asked for, by framework."""
+    package = next(iter(asked)).split("-")[0]
     start = time.perf_counter()
-    importlib.import_module(framework.split("-")[0])
+    module = importlib.import_module(package)
     imported = 1e3 * (time.perf_counter() - start)
-    found = {
-        name: {
-            "import_ms": imported,
-            **measure(framework, name, float(seconds), *device or ["cpu"]),
+    from bench import plan
+
+    if package == "torch" and device != "cpu":
+        keep_all_bits(module)
+    waiting(package, device)()  # a GPU is opened now, not in the first that is measured
+    return {
+        framework: {
+            name: {
+                "import_ms": imported,
+                **tried(framework, name, plan.share(name) * seconds, device),
+            }
+            for name in names
         }
-        for name in names.split(",")
+        for framework, names in asked.items()
     }
-    print(json.dumps(found))
+
+
+def main() -> None:
+    seconds, device, *parts = sys.argv[1:]
+    limit_threads()
+    asked = {framework: names.split(",") for framework, names in (p.split("=") for p in parts)}
+    print(json.dumps(work(float(seconds), device, asked)))
 
 
 if __name__ == "__main__":

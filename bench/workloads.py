@@ -5,7 +5,6 @@ Frameworks are imported inside the functions, so that a process loads only its o
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from itertools import pairwise
 
@@ -17,20 +16,6 @@ NETWORKS = {"W1": (784, 512, 512, 10), "W1s": (784, 128, 10), "W7": (784, 512, 5
 BATCH = {"W1": 128, "W1s": 32, "W7": 1}
 
 Step = Callable[[], object]
-
-
-def limit_threads(count: int = THREADS) -> None:
-    """Must run before a framework is imported."""
-    for name in (
-        "OMP_NUM_THREADS",
-        "OPENBLAS_NUM_THREADS",
-        "MKL_NUM_THREADS",
-        "GPUNET_NUM_THREADS",
-    ):
-        os.environ[name] = str(count)
-    os.environ["JAX_PLATFORMS"] = "cpu"
-    cores = sorted(os.sched_getaffinity(0))[:count]  # JAX takes as many threads as cores
-    os.sched_setaffinity(0, cores)
 
 
 def _batch(workload: str) -> tuple[np.ndarray, np.ndarray]:

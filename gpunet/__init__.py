@@ -17,6 +17,7 @@ from gpunet import functional, nn, optim
 from gpunet.autograd import (
     Tensor,
     autocast,
+    capture,
     enable_grad,
     grad,
     gradcheck,
@@ -43,6 +44,7 @@ __all__ = [
     "Tensor",
     "autocast",
     "bool",
+    "capture",
     "double",
     "enable_grad",
     "float",

@@ -8,6 +8,8 @@
 //     threshold    round(p * 2^32): of the 2^32 words this many are below it
 //     scale        1 / (1 - p), or 0 where p is 1
 //     seed         of the whole program;  counter: of this call, so that no two calls share a mask
+//     offset       (1,) added to the counter, or null: 0. A recorded launch repeats its counter, and
+//                  what is in memory moves on
 //
 // The words of elements 4b .. 4b+3 are philox(b, counter, seed), whichever thread computes them.
 // The mask depends on nothing else: the same call on a gradient is the backward pass, and the CPU
@@ -24,8 +26,10 @@ constexpr int GROUP = 4;  // random words that philox gives at once
 
 // y = x * scale, or x * 0. A thread owns groups of four elements. Moves 2 s an element.
 KERNEL(dropout)(const T* x, T* y, long long n, unsigned long long threshold, acc_t scale,
-                unsigned long long seed, unsigned long long counter) {
+                unsigned long long seed, unsigned long long counter,
+                const unsigned long long* offset) {
     const bool aligned = is_aligned(x) && is_aligned(y);
+    if (offset) counter += *offset;
     GRID_STRIDE(group, (n + GROUP - 1) / GROUP) {
         const long long i = group * GROUP;
         const bool wide = aligned && i + GROUP <= n;  // otherwise one by one, as the last few
@@ -42,8 +46,9 @@ KERNEL(dropout)(const T* x, T* y, long long n, unsigned long long threshold, acc
 
 // y = low + (high - low) * u. A thread owns groups of four elements. Moves s an element.
 KERNEL(uniform)(T* y, long long n, acc_t low, acc_t high, unsigned long long seed,
-                unsigned long long counter) {
+                unsigned long long counter, const unsigned long long* offset) {
     const bool aligned = is_aligned(y);
+    if (offset) counter += *offset;
     GRID_STRIDE(group, (n + GROUP - 1) / GROUP) {
         const long long i = group * GROUP;
         const bool wide = aligned && i + GROUP <= n;

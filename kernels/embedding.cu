@@ -11,6 +11,7 @@
 //     bad_row          (1,) 2^64 - 1 beforehand, then still, or that i
 //     order            (n,) the numbers 0 to n, sorted by index, equal ones in order
 //     starts           (rows + 1,) where each row's numbers begin in order
+//     embedding_bwd_order  makes both, for few numbers: each is compared with all others
 //
 // No array may overlap another. The backward pass gathers: it adds up gy along order, so there are
 // no atomics on floats, and the order of the additions does not depend on the launch.
@@ -29,6 +30,23 @@ KERNEL(embedding_fwd)(const T* weight, const long long* index, T* y, unsigned lo
         const bool known = 0 <= row && row < rows;
         y[k] = known ? weight[row * columns + k % columns] : T(nanf(""));
         if (!known) atomicMin(bad_row, static_cast<unsigned long long>(i));
+    }
+}
+
+// order and starts. A thread owns numbers, and finds for each how many stand before it; after the
+// numbers come the rows. Moves 8 bytes a number and row, and for each all numbers from the cache.
+KERNEL(embedding_bwd_order)(const long long* index, long long* order, long long* starts, long long n,
+                        long long rows) {
+    GRID_STRIDE(k, n + rows + 1) {
+        const bool number = k < n;
+        const long long row = number ? index[k] : k - n;
+        long long before = 0;
+        for (long long i = 0; i < n; ++i)
+            before += index[i] < row || (number && i < k && index[i] == row);
+        if (number)
+            order[before] = k;
+        else
+            starts[row] = before;
     }
 }
 

@@ -11,6 +11,7 @@
 //     relu            whether what is below 0 becomes 0; the backward pass computes again where
 //     spread          element k of x, counted over all rows, has channel k / spread % channels
 //     centred         without it the mean is 0, and var the mean of the squares
+//     running_stats   kept = (1 - momentum) kept + momentum factor found, both of channels
 //     partial         (chunks, 2, channels * spread): sums of gy (x - mean) / sqrt(var + eps), and
 //                     of gy, over chunks of samples; a sample has channels * spread elements
 //
@@ -23,6 +24,14 @@
 // Bytes moved per element of s bytes: each kernel says it, and it is the least there is.
 //
 // Twins: gpunet/backend/cpu/normalization.py.
+
+// A mean or variance that is kept moves towards one that was found. A thread owns channels. Moves 3 s
+// a channel.
+KERNEL(running_stats)(T* kept, const acc_t* found, long long n, acc_t momentum, acc_t factor) {
+    GRID_STRIDE(i, n) {
+        kept[i] = T((1 - momentum) * acc_t(kept[i]) + momentum * (factor * found[i]));
+    }
+}
 
 // Elements of one channel, one thread of the block after another: j is an offset from the first.
 #define CHANNEL_STRIDE(j, samples, channels, size) \

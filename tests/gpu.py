@@ -7,11 +7,13 @@ kernels/evidence.json says so (see gpunet/backend/cuda/evidence.py).
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timezone
-from typing import Any
 
 import numpy as np
 import pytest
@@ -22,10 +24,17 @@ from gpunet.backend import Backend
 from gpunet.backend.cuda import evidence, loader, source
 
 TOOLS = ("memcheck", "racecheck", "synccheck", "initcheck")  # of NVIDIA's compute-sanitizer
+PROCESSES = 8  # that share the GPU in tests, at the most
+START = time.perf_counter()
+
+
+def tell(what: str) -> None:
+    """Says what is done now, and when."""
+    print(f"{time.perf_counter() - START:4.0f} s  {what}", flush=True)
 
 
 class Count:
-    """A pytest plugin: counts the tests that ran, passed or not."""
+    """A pytest plugin: counts the tests that ran, passed or not, in whichever process."""
 
     ran = 0
 
@@ -35,20 +44,39 @@ class Count:
 
 def run(*arguments: str) -> str:
     """Runs the tests marked `gpu`; what is wrong, or nothing."""
+    processes = min(PROCESSES, len(os.sched_getaffinity(0)))
+    tell(f"the tests marked gpu, {processes} at a time")
     count = Count()
-    failed = pytest.main(["-m", "gpu", *arguments], plugins=[count])
+    # pytest-benchmark, where it is installed, warns of several processes; a warning is an error.
+    how = "-m", "gpu", "-n", str(processes), "-p", "no:benchmark"
+    failed = pytest.main([*how, *arguments], plugins=[count])
     if not count.ran:
         return "no GPU test ran: `gpunet info` says what is missing"
     return "a GPU test failed" if failed else ""
 
 
-def sanitize(tool: str) -> str:
-    """Runs every kernel once under a tool of compute-sanitizer; what is wrong, or nothing."""
-    command = ["compute-sanitizer", "--tool", tool, "--error-exitcode", "9"]
-    if shutil.which(command[0]) is None:
+def sanitize() -> str:
+    """Runs every kernel once under each tool of compute-sanitizer; what is wrong, or nothing."""
+    if shutil.which("compute-sanitizer") is None:
         return "compute-sanitizer is missing: it comes with NVIDIA's CUDA toolkit"
-    failed = subprocess.run([*command, sys.executable, "-m", "bench.kernels"]).returncode
-    return f"compute-sanitizer --tool {tool} found a fault" if failed else ""
+    tell(f"every kernel under compute-sanitizer: {', '.join(TOOLS)}, side by side")
+    with ThreadPoolExecutor(len(TOOLS)) as pool:
+        return "; ".join(filter(None, pool.map(_watch, TOOLS)))
+
+
+def _watch(tool: str) -> str:
+    command = ["compute-sanitizer", "--tool", tool, "--error-exitcode", "9"]
+    done = subprocess.run(
+        [*command, sys.executable, "-m", "bench.kernels"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    if not done.returncode:
+        tell(f"{tool} found nothing")
+        return ""
+    tell(f"{tool} found:\n{done.stdout}")
+    return f"compute-sanitizer --tool {tool} found a fault"
 
 
 def lines(
@@ -59,6 +87,7 @@ def lines(
     Raises:
         AssertionError: results are wrong.
     """
+    tell("the speed of every kernel")
     large = large or gpu.fitting(be)
     copy, product = gpu.copy_rate(be, large), gpu.product_rate(be, min(gpu.PRODUCT, large))
     figures = gpu.kernel_figures(be, large, copy, product, repeats)
@@ -82,8 +111,11 @@ def worst_errors(be: Backend, n: int) -> dict[tuple[str, str], float]:
     Raises:
         AssertionError: one is more than rounding.
     """
+    tell("the error of every kernel; the CPU tells the truth, and compiles its own kernels first")
     found: dict[tuple[str, str], float] = {}
-    for work in kernels.WORKS:
+    for number, work in enumerate(kernels.WORKS):
+        if number and number % 10 == 0:
+            tell(f"{number} of {len(kernels.WORKS)} compared")
         for dtype in kernels.DTYPES:
             with kernels.launches(be) as started:
                 wrong = kernels.error(work, n, dtype, be.device)
@@ -100,12 +132,11 @@ def _today() -> str:
 
 def main() -> str:
     """All of it; the first thing that is wrong, or nothing."""
-    wrong: Any = run("tests") or next(filter(None, map(sanitize, TOOLS)), "")
-    if wrong:
+    if wrong := run("tests") or sanitize():
         return wrong
     be = backend.get("cuda:0")
     evidence.record(seen := lines(be))
-    print(f"written to {evidence.file()}: {len(seen)} lines of {be.gpu.name}")
+    tell(f"written to {evidence.file()}: {len(seen)} lines of {be.gpu.name}")
     return ""
 
 

@@ -20,9 +20,9 @@ TOP = Path(__file__).parent.parent
 # --- public names: a change here is a change that users see
 
 
-OWN = """GradScaler Tensor autocast bool double enable_grad float float16 float32 float64 functional
-    grad gradcheck half int int16 int32 int64 int8 is_grad_enabled long manual_seed nn no_grad
-    optim profile set_grad_enabled uint8"""
+OWN = """GradScaler Tensor autocast bool capture double enable_grad float float16 float32 float64
+    functional grad gradcheck half int int16 int32 int64 int8 is_grad_enabled long manual_seed nn
+    no_grad optim profile set_grad_enabled uint8"""
 
 
 def test_public_names() -> None:

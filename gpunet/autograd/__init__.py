@@ -1,5 +1,6 @@
 """Define-by-run reverse-mode differentiation: tensors, operations, and the backward pass."""
 
+from gpunet.autograd.capture import capture
 from gpunet.autograd.creation import tensor
 from gpunet.autograd.gradcheck import gradcheck
 from gpunet.autograd.gradient import grad
@@ -24,6 +25,7 @@ __all__ = [
     "Watcher",
     "apply",
     "autocast",
+    "capture",
     "enable_grad",
     "grad",
     "gradcheck",

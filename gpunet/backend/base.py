@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import importlib
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from gpunet.backend.dtypes import HALVES, floating
@@ -124,6 +124,17 @@ class Backend(ABC):
         total = self.xp.sum(x, axis=axis, keepdims=keepdims, dtype=WIDE.get(x.dtype.char))
         return self.xp.asarray(total, x.dtype if x.dtype.char in HALVES else None)
 
+    def check_positions(self, x: Array, keys: Sequence[Any]) -> None:  # noqa: B027
+        """Refuses what `x[keys]` cannot pick, with an IndexError, where `x[keys]` would not."""
+
+    def floor_divide(self, x: Any, y: Any) -> Array:
+        """x / y rounded down: exactly, also where x / y itself would round up to a whole number."""
+        return self.xp.floor_divide(x, y)
+
+    def remainder(self, x: Any, y: Any) -> Array:
+        """x − y·floor(x / y), exactly; it has the sign of y."""
+        return self.xp.remainder(x, y)
+
     def argsort(
         self, x: Array, axis: int, descending: bool = False, ranks: Array | None = None
     ) -> Array:
@@ -177,6 +188,10 @@ class Backend(ABC):
             along[step:] = function(along[:-step], along[step:])
             step *= 2
         return y
+
+    def each_time(self, action: Callable[[], None]) -> None:
+        """Does what a step takes from Python: now, or before each launch if it is recorded."""
+        action()
 
     @abstractmethod
     def memory_in_use(self) -> int:

@@ -13,7 +13,7 @@ from gpunet.backend import Array, Backend, dtypes
 from gpunet.errors import ArgumentError, DTypeError
 from gpunet.functional.check import describe, floating, is_tensor, not_bool, one_of
 from gpunet.functional.pointwise import Broadcast, Unary
-from gpunet.functional.promotion import binary, factor, meeting, together
+from gpunet.functional.promotion import binary, factor, meeting, together, whole
 
 Number = float | int
 
@@ -95,8 +95,8 @@ class DivideRounded(Broadcast):
         _refuse_zero(self.operation, be, x, y)
         xp = be.xp
         if self.mode == "floor":
-            return xp.floor_divide(x, y)
-        if _whole(x) and _whole(y):
+            return be.floor_divide(x, y)
+        if whole(x) and whole(y):
             return xp.floor_divide(xp.subtract(x, xp.fmod(x, y)), y)  # nothing is left to round
         return xp.trunc(xp.divide(x, y))
 
@@ -115,24 +115,20 @@ class Remainder(Broadcast):
         self.shapes(x, y)
         self.saved = x, y
         _refuse_zero(self.operation, be, x, y)
-        return be.xp.remainder(x, y) if self.mode == "floor" else be.xp.fmod(x, y)
+        return be.remainder(x, y) if self.mode == "floor" else be.xp.fmod(x, y)
 
     def backward(self, be: Backend, g: Array) -> Any:
         gy, xp = None, be.xp
         if self.needs[1]:
             x, y = self.saved
-            q = xp.floor_divide(x, y) if self.mode == "floor" else xp.trunc(xp.divide(x, y))
+            q = be.floor_divide(x, y) if self.mode == "floor" else xp.trunc(xp.divide(x, y))
             gy = xp.multiply(xp.negative(g), q)
         return self.reduced(be, g, gy)
 
 
-def _whole(x: Any) -> bool:
-    return x.dtype.kind in "iub" if hasattr(x, "dtype") else isinstance(x, int)
-
-
 def _refuse_zero(operation: str, be: Backend, x: Any, y: Any) -> None:
     """Integers have no Inf and NaN to answer a division by zero with."""
-    if _whole(x) and _whole(y) and not be.xp.all(y):
+    if whole(x) and whole(y) and not (be.xp.all(y) if hasattr(y, "dtype") else y):
         raise ArgumentError(operation, "other must not hold 0 among integers, got a 0")
 
 

@@ -29,7 +29,8 @@ class IsIn(Op):
         self.options = dict(assume_unique=assume_unique, invert=invert)
 
     def forward(self, be: Backend, elements: Any, test_elements: Any) -> Array:
-        return be.xp.asarray(be.xp.isin(elements, test_elements, **self.options))
+        both = be.asarray(elements), be.asarray(test_elements)
+        return be.xp.asarray(be.xp.isin(*both, **self.options))
 
 
 def _compared(operation: str, f: str, x: Any, other: Any) -> Tensor:

@@ -43,7 +43,10 @@ class Index(Op):
     def forward(self, be: Backend, x: Array) -> Array:
         self.shape = x.shape
         part = x[self.basic]
-        return part if self.saved is None else part[self.saved]
+        if self.saved is None:
+            return part
+        be.check_positions(part, self.saved)
+        return part[self.saved]
 
     def backward(self, be: Backend, g: Array) -> Array:
         arrays = self.saved
@@ -72,29 +75,41 @@ def _sum_at_arrays(be: Backend, g: Array, arrays: tuple[Any, ...], shape: tuple[
     return sum_rows(be, rows, picked.reshape(-1), math.prod(lead)).reshape(shape)
 
 
+def _or_all(arrays: tuple[Any, ...] | None) -> Any:
+    return (...,) if arrays is None else arrays
+
+
+def _put(be: Backend, x: Array, basic: Any, arrays: tuple[Any, ...] | None, value: Any) -> None:
+    """x[basic][arrays] = value."""
+    part = x[basic]
+    if arrays is not None:
+        be.check_positions(part, arrays)
+    part[_or_all(arrays)] = value
+
+
 class SetIndex(Op):
     """A copy of x with `value` at the key; each gets the gradient of its own elements."""
 
     takes_bfloat16 = True
 
     def __init__(self, basic: tuple[Any, ...], arrays: tuple[Any, ...] | None):
-        self.basic, self.saved = basic, arrays if arrays is not None else (...,)
+        self.basic, self.saved = basic, arrays
 
     def forward(self, be: Backend, x: Array, value: Any) -> Array:
         self.shape = getattr(value, "shape", ())
         y = be.copy(x)
-        y[self.basic][self.saved] = value
+        _put(be, y, self.basic, self.saved, value)
         return y
 
     def backward(self, be: Backend, gy: Array) -> Any:
         gx = gvalue = None
         if self.needs[1]:
-            picked = gy[self.basic][self.saved]
+            picked = gy[self.basic][_or_all(self.saved)]
             added = max(0, len(self.shape) - picked.ndim)  # axes of length 1 in front of the value
             gvalue = unbroadcast(be, picked, self.shape[added:]).reshape(self.shape)
         if self.needs[0]:
             gx = be.copy(gy)
-            gx[self.basic][self.saved] = 0
+            gx[self.basic][_or_all(self.saved)] = 0
         return gx, gvalue
 
 
@@ -124,7 +139,7 @@ def getitem(x: Tensor, key: Any) -> Tensor:
     try:
         return apply(op, x)
     except (IndexError, ValueError) as error:  # a ValueError is a step of 0
-        raise ShapeError("getitem", f"key must fit the shape: {error}", describe(x=x)) from None
+        raise _misfit("getitem", error, x) from None
 
 
 @method("__setitem__")
@@ -146,7 +161,7 @@ def _write(
         else:
             check_writable(operation, x.array)
             raw = value.array if isinstance(value, Tensor) else value
-            x.array[basic][arrays if arrays is not None else ...] = raw
+            _put(x.backend, x.array, basic, arrays, raw)
             written((x.array,))
     except (IndexError, ValueError, OverflowError) as error:
         if isinstance(error, GpunetError):
@@ -158,16 +173,21 @@ def _write(
 # --- keys
 
 
+def _misfit(operation: str, problem: object, x: Tensor) -> ShapeError:
+    text = str(problem)  # CuPy's begin with a capital, NumPy's do not
+    text = text[:1].lower() + text[1:]
+    return ShapeError(operation, f"key must fit the shape: {text}", describe(x=x))
+
+
 def _in_two(operation: str, x: Tensor, key: Any) -> tuple[tuple[Any, ...], tuple[Any, ...] | None]:
     """A key as the part that makes a view of x, and the arrays that pick from that view."""
     try:
         items = [_item(operation, x.backend, k) for k in (key if type(key) is tuple else (key,))]
     except (IndexError, ValueError) as error:
-        raise ShapeError(operation, f"key must fit the shape: {error}", describe(x=x)) from None
+        raise _misfit(operation, error, x) from None
     used = sum([_axes_of(k) for k in items])
     if used > x.ndim:
-        problem = f"too many indices for array: {used} for {x.ndim} axes"
-        raise ShapeError(operation, f"key must fit the shape: {problem}", describe(x=x))
+        raise _misfit(operation, f"too many indices for array: {used} for {x.ndim} axes", x)
     basic: list[Any] = []
     arrays: list[Any] = []
     left = x.ndim - used

@@ -401,7 +401,8 @@ def _move(
     momentum: float,
 ) -> None:
     """Running statistics become (1 − momentum) of theirs and `momentum` of new ones."""
-    for old, new in zip(running, (mean, var * (count / (count - 1))), strict=True):
+    for old, new, factor in zip(running, (mean, var), (1.0, count / (count - 1)), strict=True):
         if old is not None:
-            old.array[...] = old.array * (1 - momentum) + new * momentum
+            be = old.backend
+            be.normalization.running_stats(old.array, new, momentum, factor)
     written([s.array for s in running if s is not None])

@@ -11,7 +11,7 @@ from gpunet.errors import ArgumentError
 from gpunet.functional.check import describe, is_tensor
 from gpunet.functional.pointwise import Broadcast, Unary
 from gpunet.functional.precision import in_single
-from gpunet.functional.promotion import binary, cast, unary
+from gpunet.functional.promotion import binary, cast, unary, whole
 
 Number = float | int
 
@@ -19,6 +19,7 @@ Number = float | int
 class Power(Broadcast):
     def forward(self, be: Backend, x: Any, y: Any) -> Array:
         self.shapes(x, y)
+        _refuse_negative(be, x, y)
         z = _power(be, x, y)
         self.saved = x, y, z
         return z
@@ -47,6 +48,13 @@ def _power(be: Backend, x: Any, y: Any) -> Array:
     if hasattr(y, "dtype") or not dtypes.floating(x.dtype) or y not in _POWERS:
         return be.xp.power(x, y)
     return getattr(be.xp, _POWERS[y])(x)
+
+
+def _refuse_negative(be: Backend, x: Any, y: Any) -> None:
+    """Integers have no fractions to answer a negative exponent with."""
+    if hasattr(y, "dtype") and y.dtype.kind == "i" and whole(x) and be.xp.any(y < 0):
+        rule = "exponent must not be negative among integers"
+        raise ArgumentError("pow", f"{rule}, got {int(y.min())}")
 
 
 class Square(Unary):

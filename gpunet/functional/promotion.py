@@ -40,6 +40,11 @@ def _described(x: Any) -> tuple[Any, bool]:
     return bool if isinstance(x, bool) else int if isinstance(x, int) else float, False
 
 
+def whole(x: Any) -> bool:
+    """Whether a number is an integer or bool, or an array of them."""
+    return x.dtype.kind in "iub" if hasattr(x, "dtype") else isinstance(x, int)
+
+
 def unary(operation: str, op: Op, x: Tensor) -> Tensor:
     """A real function of one tensor: whole numbers are taken, and halves computed, in float32."""
     is_tensor(operation, "x", x)

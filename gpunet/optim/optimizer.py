@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from functools import partial
 from operator import attrgetter
 from typing import Any, ClassVar
 
@@ -144,9 +145,11 @@ class Optimizer:
             changed = [x for x in group["params"] if x.grad is not None]
             if not changed:
                 continue
+            be = changed[0].backend
             arrays = [[x.array for x in changed], self._gradients(changed)]
             arrays += self._states(changed, self.fresh(group))
-            self.update(changed[0].backend, group, arrays, self._rate(index, group["lr"]))
+            be.each_time(partial(self._refresh_rate, index))
+            self.update(be, group, arrays, self._rates[index][1])
             written(arrays[0])
         return loss
 
@@ -197,13 +200,12 @@ class Optimizer:
         fresh = self.fresh(group)
         return sum(8 if name in _COUNTS else x.array.nbytes for name in fresh)
 
-    def _rate(self, index: int, lr: float) -> Any:
-        """The learning rate of a group as a device array, written anew only when it changed."""
-        known, array = self._rates[index]
+    def _refresh_rate(self, index: int) -> None:
+        """Writes the learning rate of a group to the device, if it changed."""
+        (known, array), lr = self._rates[index], self.param_groups[index]["lr"]
         if known != lr:
             array.fill(lr)
             self._rates[index] = lr, array
-        return array
 
     def fresh(self, group: dict[str, Any]) -> dict[str, float]:
         """What a group's options need to be remembered, and the first value of it, by name.

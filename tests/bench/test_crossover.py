@@ -83,5 +83,6 @@ def test_the_bench_finds_and_stores(monkeypatch) -> None:
         assert list(found["product"]["cpu"]) == [16**3, 32**3]
         assert list(found["step"]["cuda:0"]) == [64 * 16 * 26, 64 * 32 * 42]
         assert all(ms > 0 for of in found.values() for by in of.values() for ms in by.values())
-        sizes = finder.find("cuda:0", repeats=1)
-        assert crossover.known("host") == sizes
+        kept = finder.find("cuda:0", repeats=1)
+        assert crossover.known("host") == {name: of["from"] for name, of in kept.items()}
+        assert list(kept["product"]["cpu"]) == list(kept["product"]["gpu"]) == [16**3, 32**3]

@@ -3,7 +3,7 @@
 import numpy as np
 
 from gpunet.errors import ArgumentError, DTypeError, ShapeError
-from tests.cases.case import Case, Edge, Invalid, exactly, labels, normal
+from tests.cases.case import Case, Edge, Invalid, exactly, labels, normal, positive
 
 NAN = exactly([[np.nan, 1.0], [np.inf, np.nan]])
 
@@ -119,7 +119,8 @@ def trace():
         return total
 
     for shape in [(1, 1), (4, 5), (31, 31), (5, 2), (0, 3)]:
-        yield Case(formula, [normal(*shape)])
+        # Among terms of both signs little may be left of them, and rounding depends on the order.
+        yield Case(formula, [positive(*shape)])
     yield Case(formula, [labels(9, 3, 3)])
     yield Case(formula, [exactly(np.array([[100, 0], [0, 100]], "int8"))])
     for shape in [(), (3,), (2, 2, 2)]:

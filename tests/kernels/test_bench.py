@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import importlib
 import json
+import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pytest
 
 import gpunet
-from bench import gpu, kernels
+from bench import gpu, inputs, kernels
 from gpunet import backend
 from gpunet.backend import Backend
 from gpunet.backend.cuda import evidence, loader, source
@@ -87,12 +89,28 @@ def test_figures_of_all_kernels_and_steps(content: dict[str, Any]) -> None:
     for one in content["kernels"].values():
         assert one["ms"] > 0
         assert one["share_of_floor"] > 0
+    assert content["product_tflop_per_s"].keys() == {"float32", "tf32", "float16"}
+    assert content["machine"].keys() >= {"device", "driver", "processor", "date", "commit"}
+    assert content["machine"]["versions"].keys() >= {"python", "gpunet", "numpy"}
     assert json.loads(json.dumps(content)) == content
+
+
+def test_products_of_each_kind(be: Backend, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = []
+
+    def rate(be: Any, size: int, dtype: str = "float32") -> float:
+        asked.append((be.allow_tf32, size, dtype))
+        return 1.0
+
+    monkeypatch.setattr(gpu, "product_rate", rate)
+    gpu.product_rates(be, 8)
+    assert asked == [(False, 8, "float32"), (True, 8, "float32"), (False, 8, "float16")]
+    assert not be.allow_tf32  # type: ignore[attr-defined]
 
 
 def test_the_page_has_a_row_for_each(content: dict[str, Any]) -> None:
     lines = gpu.section(content, "gpu-host.json").splitlines()
-    assert lines[0] == f"## host, {content['machine']['date']}"
+    assert lines[0] == f"## Kernels on a GPU: host, {content['machine']['date']}"
     rows = [line for line in lines if line.startswith("|") and "---" not in line]
     assert len(rows) == 2 + len(content["kernels"]) + len(content["steps"])
     content["steps"]["relu"] |= {"gpunet": 2.0, "torch": 3.0}
@@ -217,7 +235,7 @@ def test_the_benchmark_of_the_cpu_says_how_a_gpus_is_run(
 ) -> None:
     cpu = importlib.import_module("bench.__main__")
     monkeypatch.setattr(cpu, "find_rivals", lambda python, against: ({}, {}))
-    monkeypatch.setattr(cpu, "run", lambda *given: {})
+    monkeypatch.setattr(cpu, "run", lambda *given: ({}, {}))
     monkeypatch.setattr(cpu, "show", lambda *given: None)
     monkeypatch.setattr(cpu, "probe", lambda: "there is no NVIDIA driver")
     absent = dict.fromkeys(("json", "compare", "device", "rivals_python"))
@@ -256,16 +274,64 @@ def test_wrong_results_are_no_evidence(be: Backend, monkeypatch: pytest.MonkeyPa
         machine.worst_errors(be, SIZE)
 
 
-def test_sanitizers_run_every_kernel(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_sanitizers_run_every_kernel(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     tool = tmp_path / "compute-sanitizer"
-    monkeypatch.setenv("PATH", str(tmp_path))
-    assert machine.sanitize("memcheck").startswith("compute-sanitizer is missing")
-    for status, said in ((0, ""), (9, "compute-sanitizer --tool memcheck found a fault")):
-        tool.write_text(f'#!/bin/sh\necho "$@" > {tmp_path}/asked\nexit {status}\n')
+    with monkeypatch.context() as alone:
+        alone.setenv("PATH", str(tmp_path))
+        assert machine.sanitize().startswith("compute-sanitizer is missing")
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
+    script = f'#!/bin/sh\necho "$@" > {tmp_path}/asked-$2\n[ $2 != racecheck ] || FAIL\n'
+    fault = "compute-sanitizer --tool racecheck found a fault"
+    for fail, said in (("true", ""), ("{ echo a race; exit 9; }", fault)):
+        tool.write_text(script.replace("FAIL", fail))
         tool.chmod(0o755)
-        assert machine.sanitize("memcheck") == said
-    asked = (tmp_path / "asked").read_text()
-    assert asked.startswith("--tool memcheck --error-exitcode 9")
-    assert asked.endswith("-m bench.kernels\n")
+        assert machine.sanitize() == said
+        assert ("racecheck found:\na race" in capsys.readouterr().out) == bool(said)
+    for name in machine.TOOLS:
+        asked = (tmp_path / f"asked-{name}").read_text()
+        assert asked.startswith(f"--tool {name} --error-exitcode 9")
+        assert asked.endswith("-m bench.kernels\n")
     with pretended(HostGPU()):
         kernels.main(n=SIZE)
+
+
+def test_a_product_is_written_before_cublas_writes_it(be: Backend) -> None:
+    gpu = be.gpu
+    gpu.gemm = lambda *given: None  # type: ignore[method-assign]
+    kernels.fill_products(be)
+    x = be.full((4, 4), 1.0, "float32")
+    assert not gpu.to_host(be.matmul(x, x)).any()
+
+
+def test_a_large_array_repeats_its_values(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(inputs, "BLOCK", 5)
+    x = inputs.normal(np.random.default_rng(0), 3, 4)
+    assert (x.size, x.values.shape, x.floating) == (12, (5,), True)
+    made = x.made_of(gpunet.tensor(x.values))
+    np.testing.assert_array_equal(made.numpy(), np.resize(x.values, (3, 4)))
+    labels = inputs.below(7, np.random.default_rng(0), 3)
+    assert (labels.shape, labels.values.shape, labels.floating) == ((3,), (3,), False)
+
+
+@pytest.mark.parametrize(
+    ("marks", "said"),
+    [
+        ("gpu", ""),
+        ("slow", "no GPU test ran: `gpunet info` says what is missing"),
+        ("gpu @pytest.mark.skip", "no GPU test ran: `gpunet info` says what is missing"),
+    ],
+    ids=["run", "none", "skipped"],
+)
+def test_tests_that_ran_in_other_processes_count(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, marks: str, said: str
+) -> None:
+    monkeypatch.setattr(machine, "PROCESSES", 2)
+    file = tmp_path / "test_one.py"
+    decorators = "\n".join(f"@pytest.mark.{mark}" for mark in marks.split(" @pytest.mark."))
+    file.write_text(f"import pytest\n\n{decorators}\ndef test_one():\n    pass\n")
+    assert machine.run(str(file)) == said
+    if not said:
+        file.write_text(file.read_text().replace("pass", "assert False"))
+        assert machine.run(str(file)) == "a GPU test failed"

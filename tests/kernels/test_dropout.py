@@ -23,7 +23,7 @@ def dropout(dtype: DType, x: Array, p: float, launch: tuple[int, int] = (2, 32))
     def program(device: Device) -> Array:
         y = device.empty(x.shape, dtype.storage)
         kernel = build.load("dropout", dtype)["dropout"]
-        numbers = x.size, threshold, scale, SEED, COUNTER
+        numbers = x.size, threshold, scale, SEED, COUNTER, None
         device.launch(kernel, *launch, device.array(x), y, *numbers)
         return y
 
@@ -49,7 +49,7 @@ def uniform(dtype: DType, size: int, low: float, high: float, aligned: bool = Tr
     def program(device: Device) -> Array:
         y = device.empty(size, dtype.storage, aligned)
         kernel = build.load("dropout", dtype)["uniform"]
-        device.launch(kernel, 2, 32, y, size, low, high, SEED, COUNTER)
+        device.launch(kernel, 2, 32, y, size, low, high, SEED, COUNTER, None)
         return y
 
     return everywhere(program)
@@ -89,7 +89,7 @@ def test_misaligned_arrays_and_in_place(dtype: DType) -> None:
     def in_place(device: Device) -> Array:
         y = device.array(x, aligned=False)
         kernel = build.load("dropout", dtype)["dropout"]
-        device.launch(kernel, 1, 32, y, y, x.size, 2**31, 2.0, SEED, COUNTER)
+        device.launch(kernel, 1, 32, y, y, x.size, 2**31, 2.0, SEED, COUNTER, None)
         return y
 
     assert everywhere(in_place).tobytes() == dropout(dtype, x, 0.5).tobytes()

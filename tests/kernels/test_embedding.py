@@ -83,6 +83,25 @@ def test_an_impossible_row_is_nan_and_told(dtype: DType) -> None:
 
 @pytest.mark.parametrize("launch", [(1, 32), (3, 64)], ids=str)
 @pytest.mark.parametrize("sizes", SIZES, ids=str)
+def test_order_is_that_of_a_stable_sort(
+    sizes: tuple[int, int, int], launch: tuple[int, int]
+) -> None:
+    rows, n = sizes[0], sizes[2]
+    _, index, _ = example(FLOAT32, *sizes)
+
+    def program(device: Device) -> tuple[Array, Array]:
+        order, starts = (device.empty(size, np.int64) for size in (n, rows + 1))
+        kernel = build.load("embedding", FLOAT32)["embedding_bwd_order"]
+        device.launch(kernel, *launch, device.array(index), order, starts, n, rows)
+        return order, starts
+
+    order, starts = everywhere(program)
+    assert (order == np.argsort(index, kind="stable")).all()
+    assert (starts == np.searchsorted(np.sort(index), np.arange(rows + 1))).all()
+
+
+@pytest.mark.parametrize("launch", [(1, 32), (3, 64)], ids=str)
+@pytest.mark.parametrize("sizes", SIZES, ids=str)
 @pytest.mark.parametrize("dtype", DTYPES, ids=str)
 def test_gradient_is_the_sum_of_rows(
     dtype: DType, sizes: tuple[int, int, int], launch: tuple[int, int]

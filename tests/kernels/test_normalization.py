@@ -164,6 +164,23 @@ def test_the_gradient_of_channels_may_take_the_place_of_another() -> None:
     assert all((a == b).all() for a, b in zip(apart, same, strict=True))
 
 
+@pytest.mark.parametrize("size", [0, 1, 33, 100])
+@pytest.mark.parametrize("dtype", DTYPES, ids=str)
+def test_running_statistics_move_towards_what_was_found(dtype: DType, size: int) -> None:
+    kept, found = dtype.encode(numbers(1, size)), numbers(2, size).astype(dtype.accumulator)
+
+    def program(device: Device) -> Array:
+        moved = device.array(kept)
+        kernel = build.load("normalization", dtype)["running_stats"]
+        device.launch(kernel, 2, 32, moved, device.array(found), size, 0.1, 1.25)
+        return moved
+
+    def oracle(before: Array) -> Array:
+        return before * 9 / 10 + found.astype(before.dtype) / 8
+
+    assert_close(everywhere(program), oracle, dtype, kept)
+
+
 # --- rows
 
 

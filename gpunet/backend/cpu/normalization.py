@@ -92,6 +92,11 @@ def batch_norm_bwd(
     return gx, gw, gb
 
 
+def running_stats(kept: Array, found: Array, momentum: float, factor: float) -> None:
+    """Moves a mean or variance: kept becomes (1 − momentum)·kept + momentum·factor·found."""
+    kept[...] = kept * (1 - momentum) + found * factor * momentum
+
+
 @half
 def row_norm_fwd(
     x: Array,

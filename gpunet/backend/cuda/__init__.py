@@ -9,14 +9,17 @@ CuPy is imported when the first GPU is opened, never by `import gpunet`.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from gpunet.backend.base import Array, Backend, DType, Shape
 from gpunet.backend.cuda.device import Device
 from gpunet.backend.cuda.faults import Faults
 from gpunet.backend.cuda.matmul import matmul
+from gpunet.backend.cuda.positions import check_positions
 from gpunet.backend.cuda.probe import probe
 from gpunet.backend.cuda.source import folder
+from gpunet.backend.random import random
 from gpunet.errors import DeviceError
 
 __all__ = ["CUDABackend", "folder", "get", "of", "probe"]
@@ -80,10 +83,58 @@ class CUDABackend(Backend):
         out[...] = product
         return out
 
+    def check_positions(self, x: Array, keys: Sequence[Any]) -> None:
+        check_positions(x, keys)
+
+    def floor_divide(self, x: Any, y: Any) -> Array:
+        xp = self.xp
+        if not _real(x, y):
+            return xp.floor_divide(x, y)
+        # CuPy rounds x / y down when it has been rounded already. What is left when x is made a
+        # multiple of y is exact, and so is the number of times up to one rounding.
+        whole = xp.rint(xp.divide(xp.subtract(x, self.remainder(x, y)), y))
+        return xp.where(xp.equal(y, 0), xp.divide(x, y), whole)
+
+    def remainder(self, x: Any, y: Any) -> Array:
+        xp = self.xp
+        if not _real(x, y):
+            return xp.remainder(x, y)
+        rest = xp.fmod(x, y)  # exact; it has the sign of x
+        other_side = xp.logical_and(xp.not_equal(rest, 0), xp.not_equal(rest < 0, xp.less(y, 0)))
+        return xp.where(other_side, xp.add(rest, y), rest)
+
     def full(self, shape: Shape, value: float, dtype: DType) -> Array:
         out = self.empty(shape, dtype)
         out.fill(value)
         return out
+
+    def each_time(self, action: Callable[[], None]) -> None:
+        if self.gpu.recording is None:
+            action()
+        else:
+            self.gpu.recording.each_time.append(action)
+
+    def record(self, work: Callable[[], None]) -> Callable[[], None]:
+        """Records what `work` launches, without doing it; the function that does it.
+
+        Random numbers of the device go on from call to call.
+
+        Raises:
+            DeviceError: `work` does what cannot be recorded.
+        """
+        offset, start = self.full((1,), 0, "uint64"), random.counter
+        recording, graph = self.gpu.record(work, offset)
+        drawn, random.counter = random.counter - start, start
+
+        def replay() -> None:
+            if drawn:
+                offset.fill(random.counter - start)
+                random.counter += drawn
+            for action in recording.each_time:
+                action()
+            graph.launch()
+
+        return replay
 
     def memory_in_use(self) -> int:
         return self.gpu.memory().used
@@ -91,6 +142,11 @@ class CUDABackend(Backend):
     def synchronize(self) -> None:
         self.gpu.synchronize()
         self.faults.check()
+
+
+def _real(x: Any, y: Any) -> bool:
+    """Whether at least one of two operands, arrays or numbers, is no integer."""
+    return any(a.dtype.kind == "f" if hasattr(a, "dtype") else type(a) is float for a in (x, y))
 
 
 _backends: dict[int, CUDABackend] = {}

@@ -92,7 +92,7 @@ class Conv(Family):
         most = self.limits.processors * self.limits.threads // BLOCK
         steps = gy.shape[0] * prod(gy.shape[2:])
         chunks = max(1, min(most // max(1, tiles), steps // STEPS, MAX_GRID[1]))
-        accumulator = "float64" if x.dtype == "float64" else "float32"
+        accumulator = "float64" if x.dtype.char == "d" else "float32"
         partial = self.empty((chunks, *gw.shape), accumulator)
         self.kernel("conv_bwd_w", x.dtype)((tiles, chunks), BLOCK, x, gy, partial, geometry)
         finish = self.kernel("conv_bwd_w_finish", x.dtype)

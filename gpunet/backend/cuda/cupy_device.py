@@ -6,7 +6,7 @@ This is the one module that imports CuPy, besides `probe.py`, which finds out wh
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import cached_property
 from typing import Any
 
@@ -17,19 +17,20 @@ from cupy.cuda import driver, runtime
 from gpunet.backend.base import Array, DType, Shape
 from gpunet.backend.cuda import loader, nvrtc
 from gpunet.backend.cuda.device import Limits, Memory, allocate
+from gpunet.backend.cuda.recording import Recording, record
 from gpunet.errors import DeviceError, MissingPackageError
 
 CUBLAS = {12: "nvidia-cublas-cu12", 13: "'nvidia-cublas==13.*'"}  # its wheels, by version of CUDA
 _TRANSPOSE, _DEFAULT_ALGORITHM = 1, -1
-# cudaDataType_t of the elements and cublasComputeType_t of the sums, of each dtype.
-_GEMM = {"float32": (0, 68), "float64": (1, 70), "float16": (2, 68), "bfloat16": (14, 68)}
+# cudaDataType_t of the elements and cublasComputeType_t of the sums, by the letter of each dtype.
+_GEMM = {"f": (0, 68), "d": (1, 70), "e": (2, 68), "E": (14, 68)}
 _TF32 = 77
-_SCALARS: dict[
-    int, tuple[Any, Any]
-] = {  # what cuBLAS multiplies the product and the old result by, in the type of the sums
-    68: (np.ones(1, np.float32), np.zeros(1, np.float32)),
-    77: (np.ones(1, np.float32), np.zeros(1, np.float32)),
-    70: (np.ones(1, np.float64), np.zeros(1, np.float64)),
+# What cuBLAS multiplies the product and the old result by, in the type of the sums; the addresses.
+_FACTORS = {dtype: np.array([1, 0], dtype) for dtype in ("float32", "float64")}
+_SCALARS = {
+    sums: (factors.ctypes.data, factors.ctypes.data + factors.itemsize)
+    for sums, dtype in ((68, "float32"), (77, "float32"), (70, "float64"))
+    for factors in (_FACTORS[dtype],)
 }
 
 
@@ -37,6 +38,7 @@ class CuPyDevice:
     """See `gpunet.backend.cuda.device.Device`."""
 
     array = cupy.ndarray
+    recording: Recording | None = None
 
     def __init__(self, number: int):
         """Makes GPU `number` the current one of this thread, and sets it up.
@@ -78,11 +80,13 @@ class CuPyDevice:
         if getattr(inner, "of_gpunet", False):
             return
 
-        def ask(size: int) -> Any:
-            return inner(size)
+        refused = cupy.cuda.memory.OutOfMemoryError
 
         def allocator(size: int) -> Any:
-            return allocate(self, ask, size, cupy.cuda.memory.OutOfMemoryError)
+            try:
+                return inner(size)  # without a further call in between: a step asks often
+            except refused:
+                return allocate(self, inner, size, refused)
 
         allocator.of_gpunet = True  # type: ignore[attr-defined]
         cupy.cuda.set_allocator(allocator)
@@ -91,10 +95,16 @@ class CuPyDevice:
 
     def empty(self, shape: Shape, dtype: DType) -> Array:
         self._make_current()
-        return cupy.empty(shape, dtype)
+        return cupy.ndarray(shape, dtype)
 
     def from_host(self, values: Any, dtype: DType | None = None) -> Array:
         self._make_current()
+        if self.recording is not None:
+            values = np.asarray(values, dtype)
+            # What the graph writes into its own pool it may write again where this array begins.
+            with cupy.cuda.using_allocator(self._pool.malloc):
+                array = cupy.empty(values.shape, values.dtype)
+            return self.recording.constant(array, values)
         # CuPy copies into pinned memory of its own, starts the transfer on the current stream and
         # does not wait for it: a batch travels while the step before it is computed.
         return cupy.asarray(values, dtype)
@@ -169,22 +179,26 @@ class CuPyDevice:
         batch: int,
         tf32: bool,
     ) -> None:
-        element, sums = _GEMM[a[0].dtype.name]
+        element, sums = _GEMM[a[0].dtype.char]
         if tf32 and sums == 68 and element == 0:
             sums = _TF32
         self._make_current()
         one, zero = _SCALARS[sums]
-        self._cublas.gemmStridedBatchedEx(
-            cupy.cuda.device.get_cublas_handle(),
+        arguments = (
             *(int(t) * _TRANSPOSE for t in transpose),
             *sizes,
-            one.ctypes.data,
+            one,
             *(a[0].data.ptr, element, a[1], a[2]),
             *(b[0].data.ptr, element, b[1], b[2]),
-            zero.ctypes.data,
+            zero,
             *(c[0].data.ptr, element, c[1], c[2]),
             *(batch, sums, _DEFAULT_ALGORITHM),
         )
+        if self.recording is not None:
+            self.recording.gemm(*arguments)
+        else:
+            handle = cupy.cuda.device.get_cublas_handle()
+            self._cublas.gemmStridedBatchedEx(handle, *arguments)
 
     # --- order and time
 
@@ -193,6 +207,10 @@ class CuPyDevice:
         self._make_current()
         with cupy.cuda.Stream(non_blocking=True) as stream:
             yield stream
+
+    def record(self, work: Callable[[], Any], offset: Array) -> tuple[Recording, Any]:
+        self._make_current()
+        return record(self, work, offset)
 
     def event(self) -> CuPyEvent:
         self._make_current()

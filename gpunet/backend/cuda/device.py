@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import gc
 from collections import Counter
+from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -57,6 +58,7 @@ class Device(Protocol):
         xp: the array module; results of its functions are arrays of this device.
         array: the class of its arrays.
         limits: see `Limits`.
+        recording: what a step that is being recorded notes, see `recording.py`; else None.
     """
 
     number: int
@@ -64,6 +66,7 @@ class Device(Protocol):
     xp: Any
     array: Any
     limits: Limits
+    recording: Any
 
     def empty(self, shape: Shape, dtype: DType) -> Array:
         """Uninitialised C-contiguous array, aligned to 16 bytes at least."""
@@ -120,6 +123,12 @@ class Device(Protocol):
 
     def stream(self) -> AbstractContextManager[Any]:
         """Inside `with device.stream():`, work goes to a stream of its own."""
+
+    def record(self, work: Callable[[], Any], offset: Array) -> tuple[Any, Any]:
+        """Records what `work` launches; returns the recording, and a graph with `launch()`.
+
+        Nothing of it has run before the first launch. `offset`: see `recording.Recording`.
+        """
 
     def event(self) -> Event:
         """Marks the point that the current stream has been given work up to."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 from math import prod
 
 from gpunet.backend.base import Array
-from gpunet.backend.cuda.launch import Family, block_per_row, column_tiles
+from gpunet.backend.cuda.launch import Family, block_per_row, column_tiles, grid_stride
 
 
 class Normalization(Family):
@@ -52,6 +52,15 @@ class Normalization(Family):
             arrays = gy, x, weight, bias, mean, var, gx, gw, gb
             kernel(*launch, *arrays, *sizes, eps, given, relu)
         return gx, gw, gb
+
+    def running_stats(self, kept: Array, found: Array, momentum: float, factor: float) -> None:
+        wide = "float64" if kept.dtype.char == "d" else "float32"
+        found = self.backend.contiguous(self.backend.asarray(found, wide))
+        launch, kernel = (
+            grid_stride(self.limits, kept.size),
+            self.kernel("running_stats", kept.dtype),
+        )
+        kernel(*launch, kept, found, kept.size, momentum, factor)
 
     def row_norm_fwd(
         self,
@@ -102,8 +111,8 @@ class Normalization(Family):
         partial = self.empty((chunks, 2, width), mean.dtype)
         finish = self.kernel("row_norm_bwd_finish", x.dtype)
         finish((tiles, chunks), threads, gy, x, mean, var, partial, samples, width, columns, eps)
-        sums = partial.reshape(chunks, 2, channels, spread).sum((0, 3)).astype(x.dtype)
-        return gx, self.backend.copy(sums[0]), self.backend.copy(sums[1])
+        sums = partial.reshape(chunks, 2, channels, spread).sum((0, 3)).astype(x.dtype, copy=False)
+        return gx, sums[0], sums[1]
 
 
 def _blocks(x: Array) -> tuple[int, int, int]:

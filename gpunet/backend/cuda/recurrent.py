@@ -304,7 +304,7 @@ class Recurrent(Family):
     @staticmethod
     def _wide(x: Array) -> str:
         """In what states are summed up over time."""
-        return "float64" if x.dtype == "float64" else "float32"
+        return "float64" if x.dtype.char == "d" else "float32"
 
     def _goes_on(self, lengths: Array | None, t: int) -> Any:
         return None if lengths is None else (lengths > t)[:, None]

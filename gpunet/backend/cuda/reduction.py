@@ -14,7 +14,7 @@ class Reduction(Family):
         rows = x.size // columns if columns else 0
         total = self.empty((columns,), x.dtype)
         (tiles, pieces), threads = column_tiles(self.limits, rows, columns)
-        accumulator = "float64" if x.dtype == "float64" else "float32"
+        accumulator = "float64" if x.dtype.char == "d" else "float32"
         partial = self.empty((pieces, columns), accumulator)
         first, finish = (self.kernel(f"column_sum{s}", x.dtype) for s in ("", "_finish"))
         first((tiles, pieces), threads, x, partial, rows, columns)

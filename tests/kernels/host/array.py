@@ -105,6 +105,17 @@ def _check_dtypes(name: str, arguments: Any) -> None:
         raise TypeError(f"CuPy's {name} does not know bfloat16")
 
 
+# Of CuPy's functions those that take no number in place of an array; ufuncs take one.
+_ARRAYS_ALONE = {"all", "any", "isin"}
+
+
+def _check_numbers(name: str, arguments: Any) -> None:
+    """Refuses numbers where CuPy takes arrays alone."""
+    for x in arguments if name in _ARRAYS_ALONE else ():
+        if not isinstance(x, HostArray):
+            raise TypeError(f"CuPy's {name} takes arrays alone, got {x!r}")
+
+
 def _check(name: str, known: list[str] | None, count: int, keywords: dict[str, Any]) -> None:
     """Refuses arguments that CuPy would refuse."""
     if known is None or "*shape" in known or "*axes" in known:
@@ -172,6 +183,7 @@ class HostModule:
             device = self._device
             _check(name, CUPY["functions"][name], len(arguments), keywords)
             _check_dtypes(name, arguments)
+            _check_numbers(name, arguments)
             arguments, keywords = plain(arguments, device), plain(keywords, device)
             return wrapped(function(*arguments, **keywords), device)
 

@@ -18,6 +18,8 @@ from numpy.lib.stride_tricks import as_strided
 
 from gpunet.backend import cuda
 from gpunet.backend.cuda.device import Limits, Memory, allocate
+from gpunet.backend.random import random
+from gpunet.errors import DeviceError
 from tests.kernels.dtypes import DTYPES
 from tests.kernels.host import build
 from tests.kernels.host.array import HostArray, HostModule, wrapped
@@ -43,6 +45,7 @@ class HostGPU:
 
     name = "host"
     array = HostArray
+    recording: Any = None
     limits = Limits(processors=2, threads=512, shared=48 << 10)
 
     def __init__(self, number: int = 0, capacity: int = 1 << 40):
@@ -148,6 +151,15 @@ class HostGPU:
     def stream(self) -> Iterator[Any]:
         yield self  # all work is done when its call returns, whatever the stream
 
+    def record(self, work: Any, offset: Any) -> tuple[Any, Any]:
+        """Here nothing is recorded: a launch of the graph does the work anew.
+
+        The first one was done here already. As little may be read meanwhile as on a GPU.
+        """
+        graph = HostGraph(self, work, offset)
+        graph.run()
+        return graph, graph
+
     def event(self) -> HostEvent:
         return HostEvent()
 
@@ -165,6 +177,40 @@ class HostGPU:
 
     def release(self) -> None:
         self.kept = 0
+
+
+class _AtOnce(list[Any]):
+    """Actions, which the first run needs to be done already."""
+
+    def append(self, action: Any) -> None:
+        action()
+        super().append(action)
+
+
+class HostGraph:
+    """A recording and its graph; see `HostGPU.record`."""
+
+    def __init__(self, gpu: HostGPU, work: Any, offset: Any):
+        self.gpu, self.work, self.offset, self.counter = gpu, work, offset, random.counter
+        self.each_time: list[Any] = _AtOnce()
+        self.done = 0
+
+    def launch(self) -> None:
+        self.done += 1
+        if self.done > 1:
+            known, counter = self.each_time, random.counter
+            self.each_time, random.counter = [], self.counter  # as recorded; `offset` moved on
+            self.run()
+            self.each_time, random.counter = known, counter
+
+    def run(self) -> None:
+        reads, self.gpu.recording = HostArray.reads, self
+        try:
+            self.work()
+        finally:
+            self.gpu.recording = None
+        if HostArray.reads > reads:
+            raise DeviceError("capture", "the step cannot be recorded: it read from the device")
 
 
 def _address(array: Any) -> int:

@@ -1,0 +1,90 @@
+"""The sections of docs/benchmarks.md about `gpunet bench --device cuda:0`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from bench import plan
+from bench.show import memory, milliseconds, noisy, rate, spread, transferred
+from gpunet.backend import crossover
+
+COLUMNS = ("workload", "framework", "ms, median", "rounds, fastest to slowest",
+           "with transfer, ms", "GPU's memory, MiB", "rate", "ratio")  # fmt: skip
+
+
+def section(content: dict[str, Any], name: str) -> str:
+    """What was measured on a GPU, beside PyTorch there and gpunet on the CPU."""
+    made = content["machine"]
+    versions = ", ".join(f"{package} {version}" for package, version in made["versions"].items())
+    lines = [
+        f"## On a GPU: {made['device']}, {made['date']}",
+        "",
+        f"Driver {made['driver']}, {made['processor']} with {made['threads']} threads; "
+        f"{versions}; commit {made['commit']}. Made by `{made['command']}`, figures in "
+        f"`bench/results/{name}`.",
+        "",
+        _TEXT,
+        "![Times of others, as multiples of gpunet's on the GPU](images/bench-gpu-ratios.png)",
+        "",
+        f"| {' | '.join(COLUMNS)} |",
+        "|---|---|" + "---:|" * (len(COLUMNS) - 2),
+        *(f"| {' | '.join(row)} |" for row in rows(content["workloads"])),
+        "",
+    ]
+    if "crossover" in content:
+        lines += [*_crossing(content["crossover"]), ""]
+    return "\n".join(lines)
+
+
+def rows(workloads: dict[str, Any]) -> list[tuple[str, ...]]:
+    """The table: gpunet's row, then the others'."""
+    found = []
+    for workload, frameworks in workloads.items():
+        own = frameworks["gpunet"]["median_ms"]
+        for framework, figures in frameworks.items():
+            first = framework == "gpunet"
+            found.append(
+                (
+                    f"**{workload}** {plan.TEXT[workload]}" if first else "",
+                    plan.NAMES[framework],
+                    milliseconds(figures["median_ms"]) + ("~" if noisy(figures) else ""),
+                    spread(figures),
+                    transferred(figures),
+                    "" if framework == plan.ON_CPU else memory(figures),
+                    rate(figures),
+                    "" if first else f"{figures['median_ms'] / own:.2f}",
+                )
+            )
+    return found
+
+
+def _crossing(found: dict[str, Any]) -> list[str]:
+    """From which sizes the GPU is faster: a table of times, and the picture."""
+    lines = [
+        "The same work by size, on the CPU with all of its cores and on the GPU. "
+        '`device = "auto"` takes the GPU for training steps from the size on where it is faster.',
+        "",
+        "![Time over size, on the CPU and on the GPU](images/bench-gpu-crossover.png)",
+        "",
+        "| size | CPU, ms | GPU, ms |",
+        "|---|---:|---:|",
+    ]
+    for kind, of in found.items():
+        first = of["from"]
+        said = "never faster" if first is None else f"faster from {first:,} on"
+        lines.append(f"| **{crossover.UNITS[kind]}**: {said} | | |")
+        lines += [
+            f"| {int(size):,} | {milliseconds(ms)} | {milliseconds(of['gpu'][size])} |"
+            for size, ms in of["cpu"].items()
+        ]
+    return lines
+
+
+_TEXT = """One process measures all of gpunet, another all of PyTorch, a third gpunet on the CPU
+there, in turns, three rounds. **Ratio** is the other time over gpunet's on the GPU. **With
+transfer**: the time that the batch takes to come from the host is added. Memory is the peak of what
+the framework took of the GPU's. In brackets stands the share of what a copy of 64 MiB or a product
+of 1024 × 1024 matrices reaches; arrays of 16 MiB stay in a large cache, where more than the copy's
+rate is possible. PyTorch's convolutions and recurrent layers keep all bits of float32
+(`torch.backends.cudnn.allow_tf32 = False`), as gpunet's do.
+"""
