@@ -403,10 +403,10 @@ def test_wrong_arguments_are_refused() -> None:
     kernel = build.load("dropout", FLOAT32)["dropout"]
     device = Device(SCHEDULES[0])
     x = device.array(np.zeros(4, np.float32))
-    with pytest.raises(TypeError, match="takes 7 arguments, got 2"):
+    with pytest.raises(TypeError, match="takes 8 arguments, got 2"):
         device.launch(kernel, 1, 32, x, x)
     for wrong in (np.zeros(4), np.zeros((4, 2), np.float32)[:, 0]):
         with pytest.raises(TypeError, match="x must be a contiguous array of T"):
-            device.launch(kernel, 1, 32, wrong, x, 4, 0, 1.0, 0, 0)
+            device.launch(kernel, 1, 32, wrong, x, 4, 0, 1.0, 0, 0, None)
     with pytest.raises(KernelFault, match="launch is not legal"):
-        device.launch(kernel, 1, 33, x, x, 4, 0, 1.0, 0, 0)
+        device.launch(kernel, 1, 33, x, x, 4, 0, 1.0, 0, 0, None)
