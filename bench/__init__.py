@@ -21,7 +21,9 @@ Operations:
 - overhead-: an operation on next to nothing: from Python to the kernel and back (`overhead.py`).
 
 Every framework runs in a process of its own (two thread pools in one process disturb each other),
-in turns with the others, several rounds each; the figure is the median over all rounds.
+in turns with the others, several rounds each; the figure is the median over all rounds. On a GPU
+(`--device cuda:0`) one process measures all of a framework, and another gpunet on the CPU there;
+`gpu.py` times every kernel.
 
 `scaling.py` goes through batch sizes, widths, depths and lengths; `profiles.py` writes down where
 two workloads spend their time; `report.py` makes docs/benchmarks.md of all of it.

@@ -101,10 +101,10 @@ def _content(file: Path) -> dict[str, Any]:
 
 def _command(options: Any) -> str:
     """What was asked for, but for where files lay."""
-    words = ["gpunet bench", *options.names, *(["--quick"] if options.quick else [])]
+    words = ["gpunet", "bench", *options.names, *(["--quick"] if options.quick else [])]
     if options.device:
-        words.append(f"--device {options.device}")
-    return shlex.join(words).replace("'gpunet bench'", "gpunet bench")
+        words += ["--device", options.device]
+    return shlex.join(words)
 
 
 if __name__ == "__main__":

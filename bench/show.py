@@ -12,7 +12,7 @@ from bench import conv, overhead, plan
 from bench.measure import NOISY
 
 # In a file or a pipe the table keeps its width.
-console = Console(highlight=False, width=None if sys.stdout.isatty() else 160)
+console = Console(highlight=False, width=None if sys.stdout.isatty() else 190)
 
 
 def milliseconds(ms: float) -> str:

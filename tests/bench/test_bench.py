@@ -1,13 +1,9 @@
 """`gpunet bench`: what is measured, what is said of it, and the page that is made of it."""
 
 import json
-import os
-import sys
 from itertools import pairwise
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
-from unittest.mock import ANY
 
 import numpy as np
 import pytest
@@ -17,8 +13,6 @@ from bench import machine, measure, operations, overhead, plan, report, show, wo
 from gpunet.cli import bench as cli
 from gpunet.cli import main
 from gpunet.cli.console import errors
-from tests.kernels import needs
-from tests.kernels.host.gpu import HostGPU, pretended
 
 
 def figures(ms: float, **more: Any) -> dict[str, Any]:
@@ -219,17 +213,6 @@ def test_processes_of_a_group() -> None:
     assert len(measure.processes(["op-add"], {}, "cuda:0")) == 1
 
 
-def test_names_on_a_gpu() -> None:
-    names, line = plan.on_gpu(plan.chosen([], False), False)
-    assert names == [name for name in plan.RIVALS if name in plan.ON_GPU]
-    assert line == "left out on a GPU: W9, conv-, overhead-"
-    assert plan.on_gpu(["W1", "W9", "overhead-add"], True) == (
-        ["W1", "overhead-add"],
-        "left out on a GPU: W9",
-    )
-    assert plan.on_gpu(["W1"], True) == (["W1"], "")
-
-
 # --- what fails
 
 
@@ -275,81 +258,6 @@ def test_a_process_that_fails_is_all_that_is_lost(monkeypatch) -> None:
     assert failures == {"op-matmul-small, NumPy": "Segmentation fault"}
 
 
-@needs.compiler
-def test_gpu_and_cpu_side_by_side(monkeypatch, capsys) -> None:
-    asked = []
-
-    def start(command: list[str], **environment: str) -> Any:
-        asked.append(command[3:])
-        return in_this_process(command)
-
-    monkeypatch.setattr(measure, "start", start)
-    with pretended(HostGPU()):
-        names = ["W7", "lstm-step", "op-bmm"]
-        results, failures = measure.run(names, {}, 0.01, 1, "cuda:0", lambda what: None)
-    assert not failures
-    assert sorted(asked[:2]) == [["0", "cpu", "gpunet=W7,lstm-step"], ["0", "cuda:0", ANY]]
-    assert asked[2:] == [["0.01", "cuda:0", ANY], ["0.01", "cpu", "gpunet=W7,lstm-step"]]
-    assert {name: list(of) for name, of in results.items()} == {
-        "W7": ["gpunet", "gpunet-cpu"],
-        "lstm-step": ["gpunet", "gpunet-cpu"],
-        "op-bmm": ["gpunet"],
-    }
-    of = results["W7"]["gpunet"]
-    assert 0 < of["peak_mib"] < 20  # not a process's
-    assert results["W7"]["gpunet-cpu"]["peak_mib"] > 50
-    show.show(results, [], gpu=True)
-    lines = capsys.readouterr().out.splitlines()
-    row = next(line.split() for line in lines if line.startswith("W7"))
-    assert show.transferred(of) in row
-    assert "goal" not in lines[0]
-    assert "gpunet on the CPU, ms" in " ".join(lines[:3])
-
-
-@needs.compiler
-@pytest.mark.parametrize("name", ["W1s", "W7", "W2l", "W8", "lstm-step", "overhead-add", "op-bmm"])
-def test_on_a_gpu(name) -> None:
-    with pretended(HostGPU()):
-        step = plan.prepare("gpunet", name, "cuda:0")
-        result = step()
-        found = result[0] if isinstance(result, tuple) else result
-        assert found.device == "cuda:0"
-
-
-@needs.compiler
-def test_the_peak_of_a_gpus_memory_begins_anew() -> None:
-    gpu = HostGPU()
-    with pretended(gpu):
-        for elements in (1 << 20, 1 << 18):
-            peak_mib = worker.memory("gpunet", "cuda:0")
-            first = gpu.empty(elements, "float32")
-            del first
-            rest = gpu.empty(16, "float32")
-            assert peak_mib() == elements / (1 << 18) + rest.nbytes / 2**20
-            del rest
-
-
-def test_the_peak_of_pytorchs_memory(monkeypatch) -> None:
-    asked = []
-    cuda = SimpleNamespace(
-        empty_cache=lambda: asked.append("empty"),
-        reset_peak_memory_stats=lambda: asked.append("reset"),
-        max_memory_reserved=lambda: 3 << 20,
-    )
-    monkeypatch.setitem(sys.modules, "torch", SimpleNamespace(cuda=cuda))
-    peak_mib = worker.memory("torch-fused", "cuda:0")
-    assert asked == ["empty", "reset"]
-    assert peak_mib() == 3
-
-
-@needs.compiler
-def test_a_worker_on_a_gpu_measures_the_way_there() -> None:
-    with pretended(HostGPU()):
-        found = worker.measure("gpunet", "W7", 0.01, "cuda:0")
-    assert found["transfer_ms"] > 0
-    assert found["ms"]
-
-
 def test_where_the_sources_lie_alone_the_commit_is_told(monkeypatch, tmp_path) -> None:
     monkeypatch.setenv("GPUNET_COMMIT", "1234567")
     assert machine.commit() not in ("", "1234567")
@@ -357,17 +265,6 @@ def test_where_the_sources_lie_alone_the_commit_is_told(monkeypatch, tmp_path) -
     assert machine.commit() == "1234567"
     monkeypatch.delenv("GPUNET_COMMIT")
     assert machine.commit() == ""
-
-
-def test_a_gpu_and_its_driver_are_written_down(monkeypatch, tmp_path) -> None:
-    tool = tmp_path / "nvidia-smi"
-    tool.write_text("#!/bin/sh\necho 580.1 of $1\n")
-    tool.chmod(0o755)
-    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
-    made = machine.machine({"torch": "2"}, "gpunet bench", HostGPU())
-    assert (made["device"], made["driver"]) == ("host", "580.1 of --id=0")
-    assert made["versions"].keys() >= {"python", "gpunet", "numpy", "numba", "torch"}
-    assert machine.machine({}, "gpunet bench").keys().isdisjoint({"device", "driver"})
 
 
 # --- the page
