@@ -21,6 +21,7 @@ from bench.inputs import (
     Arrays,
     convolved,
     drawn,
+    few_looked_up,
     gradients,
     heads,
     layer,
@@ -185,6 +186,12 @@ def conv_flops(n: int) -> float:
     return 2.0 * x.size * w.size / w.shape[0]
 
 
+def order_flops(n: int) -> float:
+    """Comparisons and additions of each index with all others, and of each row with all."""
+    w, index = drawn(few_looked_up, n)
+    return 2.0 * index.size * (index.size + w.shape[0])
+
+
 def lstm_flops(n: int) -> float:
     """Of the recurrent products of one pass of an LSTM."""
     x, w, *_ = drawn(wide_sequences, n)
@@ -222,6 +229,12 @@ WORKS: tuple[Work, ...] = (
     plain("dropout", p=0.5),
     plain("rrelu", training=True),
     Work("embedding", table, function(lambda f, w, index: f.embedding(index, w))),
+    Work(
+        "embedding, few",
+        few_looked_up,
+        function(lambda f, w, index: f.embedding(index, w)),
+        flops={"embedding_bwd_order": order_flops},
+    ),
     Work("linear", layer, function(lambda f, x, w, b: f.linear(x, w, b))),
     Work(
         "conv2d 3×3",
