@@ -90,6 +90,12 @@ def table(n: int, rng: Any) -> Arrays:
     return [normal(rng, rows, columns(n)), below(rows, rng, n // columns(n))]
 
 
+def few_looked_up(n: int, rng: Any) -> Arrays:
+    """A table, and fewer of its rows than are sorted in one launch."""
+    weight, _ = table(n, rng)
+    return [weight, below(weight.shape[0], rng, min(4096, n // columns(n)))]
+
+
 def pictures(n: int, rng: Any, size: int = 56, channels: int = 64) -> Arrays:
     """Pictures of 64 channels; smaller ones where there are few elements."""
     if n < size * size * channels:

@@ -21,6 +21,7 @@ from bench.inputs import (
     Arrays,
     convolved,
     drawn,
+    few_looked_up,
     gradients,
     heads,
     layer,
@@ -194,6 +195,12 @@ def conv_flops(n: int) -> float:
     return 2.0 * x.size * w.size / w.shape[0]
 
 
+def order_flops(n: int) -> float:
+    """Comparisons and additions of each index with all others, and of each row with all."""
+    w, index = drawn(few_looked_up, n)
+    return 2.0 * index.size * (index.size + w.shape[0])
+
+
 def whole_grid(layer: str, gates: int) -> Work:
     """A recurrent layer that goes through all steps in one launch of a whole grid."""
     inputs = wide_sequences(gates)
@@ -239,6 +246,12 @@ WORKS: tuple[Work, ...] = (
     plain("dropout", p=0.5),
     plain("rrelu", training=True),
     Work("embedding", table, function(lambda f, w, index: f.embedding(index, w))),
+    Work(
+        "embedding, few",
+        few_looked_up,
+        function(lambda f, w, index: f.embedding(index, w)),
+        flops={"embedding_bwd_order": order_flops},
+    ),
     Work("linear", layer, function(lambda f, x, w, b: f.linear(x, w, b))),
     Work(
         "conv2d 3×3",
