@@ -90,6 +90,12 @@ def table(n: int, rng: Any) -> Arrays:
     return [normal(rng, rows, columns(n)), below(rows, rng, n // columns(n))]
 
 
+def few_looked_up(n: int, rng: Any) -> Arrays:
+    """A table, and fewer of its rows than are sorted in one launch."""
+    weight, _ = table(n, rng)
+    return [weight, below(weight.shape[0], rng, min(4096, n // columns(n)))]
+
+
 def pictures(n: int, rng: Any, size: int = 56, channels: int = 64) -> Arrays:
     """Pictures of 64 channels; smaller ones where there are few elements."""
     if n < size * size * channels:
@@ -132,31 +138,45 @@ def gradients(n: int, rng: Any) -> Arrays:
     return [*matrix(n, rng), *matrix(n, rng)]
 
 
-def wide_sequences(n: int, rng: Any) -> Arrays:
-    """x, weights and biases of an LSTM: 128 steps of 64 sequences and 512 units.
+def wide_sequences(gates: int) -> Callable[[int, Any], Arrays]:
+    """x, weights and biases of a recurrent layer: 128 steps of 64 sequences and 512 units.
 
     Where there are fewer elements, more sequences of four units than there are blocks at once.
     """
-    full = n >= 128 * 64 * 512
-    shape, units = ((128, 64), 512) if full else ((2, max(1, n // 8)), 4)
-    weights = [normal(rng, 4 * units, units, scale=units**-0.5) for _ in range(2)]
-    biases = [normal(rng, 4 * units) for _ in range(2)]
-    return [normal(rng, *shape, units), *weights, *biases]
+
+    def inputs(n: int, rng: Any) -> Arrays:
+        full = n >= 128 * 64 * 512
+        shape, units = ((128, 64), 512) if full else ((2, max(1, n // 8)), 4)
+        return _layer(shape, units, gates, rng)
+
+    return inputs
 
 
-def sequences(gates: int, alone: bool = False, projected: bool = False) -> Any:
-    """x, weights and biases of a recurrent layer as wide as its input.
+def two_sequences(n: int, rng: Any) -> Arrays:
+    """x, weights and biases of an LSTM of few units, which two blocks take through all steps."""
+    units = min(64, math.isqrt(n) // 4)
+    return _layer((min(128, n // (2 * units)), 2), units, 4, rng)
 
-    `alone` are two long sequences, which get a launch to themselves.
-    """
+
+def one_step(n: int, rng: Any) -> Arrays:
+    """x, weights, biases and state of a GRU as wide as its input, for one step."""
+    width = min(256, math.isqrt(n) // 4)
+    batch = n // width
+    return [*_layer((1, batch), width, 3, rng), normal(rng, batch, width)]
+
+
+def sequences(gates: int, projected: bool = False) -> Callable[[int, Any], Arrays]:
+    """x, weights and biases of a recurrent layer as wide as its input."""
 
     def inputs(n: int, rng: Any) -> Arrays:
         width = min(256, math.isqrt(n) // 4)
-        shape = (min(128, n // (2 * width)), 2) if alone else (4, n // (4 * width))
-        rows = gates * width
-        x, *biases = (normal(rng, *s) for s in ((*shape, width), (rows,), (rows,)))
-        weights = [normal(rng, rows, width, scale=width**-0.5) for _ in range(2)]
-        more = [normal(rng, width, width, scale=width**-0.5)] if projected else []
-        return [x, *weights, *biases, *more]
+        arrays = _layer((4, n // (4 * width)), width, gates, rng)
+        return [*arrays, *([normal(rng, width, width, scale=width**-0.5)] if projected else [])]
 
     return inputs
+
+
+def _layer(shape: tuple[int, int], units: int, gates: int, rng: Any) -> Arrays:
+    rows = gates * units
+    x, *biases = (normal(rng, *s) for s in ((*shape, units), (rows,), (rows,)))
+    return [x, *(normal(rng, rows, units, scale=units**-0.5) for _ in range(2)), *biases]

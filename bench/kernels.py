@@ -21,14 +21,17 @@ from bench.inputs import (
     Arrays,
     convolved,
     drawn,
+    few_looked_up,
     gradients,
     heads,
     layer,
     matrix,
+    one_step,
     pictures,
     scores,
     sequences,
     table,
+    two_sequences,
     volume,
     wide_sequences,
     with_statistics,
@@ -85,6 +88,7 @@ class Framework:
 
 
 _FUSED = {"relu": activation.ReLU, "gelu": activation.GELUTanh}
+_HOW = True, 1, 0.0, True, False, False  # recurrent layers: biases, layers, dropout, training, ...
 
 
 class Torch(Framework):
@@ -107,12 +111,18 @@ class Torch(Framework):
     def biased(self, function: str, x: Any, bias: Any, **arguments: Any) -> Any:
         return getattr(self, function)(x + bias, **arguments)
 
-    def lstm(self, x: Any, w_ih: Any, w_hh: Any, *biases: Any) -> Any:
+    def lstm(self, x: Any, *parameters: Any) -> Any:
         """What `torch.nn.LSTM` calls, from a state of zeros."""
+        zeros = self._zeros(x, parameters[1])
+        return self.torch._VF.lstm(x, [zeros, zeros], [*parameters], *_HOW)
+
+    def gru(self, x: Any, *parameters: Any) -> Any:
+        """What `torch.nn.GRU` calls, from a state of zeros."""
+        return self.torch._VF.gru(x, self._zeros(x, parameters[1]), [*parameters], *_HOW)
+
+    def _zeros(self, x: Any, w_hh: Any) -> Any:
         size = 1, x.shape[1], w_hh.shape[1]
-        zeros = self.torch.zeros(size, dtype=x.dtype, device=x.device)
-        how = True, 1, 0.0, True, False, False  # biases, layers, dropout, training, ...
-        return self.torch._VF.lstm(x, [zeros, zeros], [w_ih, w_hh, *biases], *how)
+        return self.torch.zeros(size, dtype=x.dtype, device=x.device)
 
     def tensor(self, values: Any, dtype: str | None, device: str) -> Any:
         kind = getattr(self.torch, dtype) if dtype else None
@@ -185,10 +195,24 @@ def conv_flops(n: int) -> float:
     return 2.0 * x.size * w.size / w.shape[0]
 
 
-def lstm_flops(n: int) -> float:
-    """Of the recurrent products of one pass of an LSTM."""
-    x, w, *_ = drawn(wide_sequences, n)
-    return 2.0 * x.size * w.shape[0]
+def order_flops(n: int) -> float:
+    """Comparisons and additions of each index with all others, and of each row with all."""
+    w, index = drawn(few_looked_up, n)
+    return 2.0 * index.size * (index.size + w.shape[0])
+
+
+def whole_grid(layer: str, gates: int) -> Work:
+    """A recurrent layer that goes through all steps in one launch of a whole grid."""
+    inputs = wide_sequences(gates)
+
+    def flops(n: int) -> float:
+        """Of the recurrent products of one pass."""
+        x, w, *_ = drawn(inputs, n)
+        return 2.0 * x.size * w.shape[0]
+
+    call = function(lambda framework, *given: getattr(framework, layer)(*given)[0])
+    names = f"{layer}_fwd_persistent", f"{layer}_bwd_persistent"
+    return Work(layer, inputs, call, flops=dict.fromkeys(names, flops))
 
 
 CONV_FLOPS = dict.fromkeys(("conv_fwd", "conv_bwd_x", "conv_bwd_w"), conv_flops)
@@ -222,6 +246,12 @@ WORKS: tuple[Work, ...] = (
     plain("dropout", p=0.5),
     plain("rrelu", training=True),
     Work("embedding", table, function(lambda f, w, index: f.embedding(index, w))),
+    Work(
+        "embedding, few",
+        few_looked_up,
+        function(lambda f, w, index: f.embedding(index, w)),
+        flops={"embedding_bwd_order": order_flops},
+    ),
     Work("linear", layer, function(lambda f, x, w, b: f.linear(x, w, b))),
     Work(
         "conv2d 3×3",
@@ -230,12 +260,8 @@ WORKS: tuple[Work, ...] = (
         flops=CONV_FLOPS,
     ),
     Work("unfold", volume, function(lambda f, x: f.unfold(x, 3, padding=1))),
-    Work(
-        "lstm",
-        wide_sequences,
-        function(lambda f, *given: f.lstm(*given)[0]),
-        flops=dict.fromkeys(("lstm_fwd_persistent", "lstm_bwd_persistent"), lstm_flops),
-    ),
+    whole_grid("lstm", 4),
+    whole_grid("gru", 3),
     Work("max_pool2d", pictures, function(lambda f, x: f.max_pool2d(x, 2))),
     Work("avg_pool2d", pictures, function(lambda f, x: f.avg_pool2d(x, 2))),
     update("SGD", 1, lr=0.1, momentum=0.9),
@@ -251,7 +277,7 @@ WORKS: tuple[Work, ...] = (
 WORKS += (
     Work("step", matrix, function(lambda f, x: f.step(x)), rival=False),
     Work("rnn", sequences(1), function(lambda f, *given: f.rnn(*given)[0]), rival=False),
-    Work("gru", sequences(3), function(lambda f, *given: f.gru(*given)[0]), rival=False),
+    Work("gru, one step", one_step, function(lambda f, *given: f.gru(*given)[0]), rival=False),
     Work(
         "lstm, projected",
         sequences(4, projected=True),
@@ -259,8 +285,8 @@ WORKS += (
         rival=False,
     ),
     Work(
-        "lstm, one launch",
-        sequences(4, alone=True),
+        "lstm, a block a sequence",
+        two_sequences,
         function(lambda f, *given: f.lstm(*given)[0]),
         rival=False,
     ),

@@ -115,11 +115,13 @@ def processes(group: list[str], rivals: dict[str, str], device: str) -> list[Pro
     """A process for each framework; on a GPU one for all of PyTorch's, and gpunet on the CPU."""
     asked = {f: [n for n in group if f in plan.RIVALS[n]] for f in rivals}
     asked = {framework: mine for framework, mine in asked.items() if mine}
-    found = [Process(sys.executable, device, {"gpunet": group})]
+    ours = Process(sys.executable, device, {"gpunet": group})
     if device == "cpu":
-        return found + [Process(rivals[f], device, {f: mine}) for f, mine in asked.items()]
-    if on_cpu := [name for name in group if name in plan.WORKLOADS]:
-        found.append(Process(sys.executable, "cpu", {"gpunet": on_cpu}))
+        return [ours] + [Process(rivals[f], device, {f: mine}) for f, mine in asked.items()]
+    found = [ours]
+    if workloads := [name for name in group if name in plan.WORKLOADS]:
+        ours.names[plan.CAPTURED] = workloads
+        found.append(Process(sys.executable, "cpu", {"gpunet": workloads}))
     if asked:
         found.append(Process(rivals[next(iter(asked))], device, asked))
     return found

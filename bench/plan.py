@@ -9,6 +9,7 @@ from bench import conv, elementwise, images, operations, optimizers, overhead, r
 
 NAMES = {
     "gpunet": "gpunet",
+    "gpunet-captured": "gpunet, captured",
     "gpunet-cpu": "gpunet on the CPU",
     "torch": "PyTorch",
     "torch-fused": "PyTorch, fused optimizer",
@@ -17,7 +18,7 @@ NAMES = {
     "numpy": "NumPy",
     "copy": "a copy of as many bytes",
 }
-ON_CPU = "gpunet-cpu"  # beside figures of a GPU
+CAPTURED, ON_CPU = "gpunet-captured", "gpunet-cpu"  # beside figures of a GPU
 PACKAGE = {
     "torch": "torch",
     "torch-fused": "torch",
@@ -146,7 +147,17 @@ def prepare(framework: str, workload: str, device: str = "cpu") -> Callable[[], 
     """A function that does one step of a workload and returns when it is given to the device."""
     from bench import workloads
 
+    if framework == CAPTURED:
+        return _captured(prepare("gpunet", workload, device), device)
     for module in (conv, images, recurrent, text, elementwise, optimizers, overhead, operations):
         if workload in module.WORKLOADS:
             return module.prepare(framework, workload, device)
     return workloads.prepare(framework, workload, device)
+
+
+def _captured(step: Callable[[], Any], device: str) -> Callable[[], Any]:
+    """The step recorded once and launched as a whole, by `gpunet.capture`."""
+    import gpunet
+
+    launch, argument = gpunet.capture(lambda _: step()), gpunet.zeros(1, device=device)
+    return lambda: launch(argument)

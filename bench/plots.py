@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 IMAGES = Path(__file__).parent.parent / "docs" / "images"
 WIDE = 7.2  # inches
 COLOURS = {"torch": "VERMILLION", "torch-fused": "ORANGE", "torch-channels-last": "ORANGE",
-           "jax": "GREEN", "numpy": "PURPLE", "gpunet-cpu": "SKY"}  # fmt: skip
+           "jax": "GREEN", "numpy": "PURPLE", "gpunet-cpu": "SKY",
+           "gpunet-captured": "BLUE"}  # fmt: skip
 
 
 def colour(framework: str) -> str:

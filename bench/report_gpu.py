@@ -9,7 +9,8 @@ from bench.show import memory, milliseconds, noisy, rate, spread, transferred
 from gpunet.backend import crossover
 
 COLUMNS = ("workload", "framework", "ms, median", "rounds, fastest to slowest",
-           "with transfer, ms", "GPU's memory, MiB", "rate", "ratio")  # fmt: skip
+           "with transfer, ms", "GPU's memory, MiB", "rate", "ratio",
+           "ratio to captured")  # fmt: skip
 
 
 def section(content: dict[str, Any], name: str) -> str:
@@ -40,7 +41,7 @@ def rows(workloads: dict[str, Any]) -> list[tuple[str, ...]]:
     """The table: gpunet's row, then the others'."""
     found = []
     for workload, frameworks in workloads.items():
-        own = frameworks["gpunet"]["median_ms"]
+        own, captured = frameworks["gpunet"], frameworks.get(plan.CAPTURED)
         for framework, figures in frameworks.items():
             first = framework == "gpunet"
             found.append(
@@ -52,10 +53,16 @@ def rows(workloads: dict[str, Any]) -> list[tuple[str, ...]]:
                     transferred(figures),
                     "" if framework == plan.ON_CPU else memory(figures),
                     rate(figures),
-                    "" if first else f"{figures['median_ms'] / own:.2f}",
+                    "" if first else _over(figures, own),
+                    "" if first or figures is captured else _over(figures, captured),
                 )
             )
     return found
+
+
+def _over(figures: dict[str, Any], own: dict[str, Any] | None) -> str:
+    """A time over one of gpunet's; nothing where that was not measured."""
+    return "" if own is None else f"{figures['median_ms'] / own['median_ms']:.2f}"
 
 
 def _crossing(found: dict[str, Any]) -> list[str]:
@@ -81,7 +88,9 @@ def _crossing(found: dict[str, Any]) -> list[str]:
 
 
 _TEXT = """One process measures all of gpunet, another all of PyTorch, a third gpunet on the CPU
-there, in turns, three rounds. **Ratio** is the other time over gpunet's on the GPU. **With
+there, in turns, three rounds. **Captured** is the same step, recorded by `gpunet.capture` and
+launched as a whole; the others are launched kernel by kernel. **Ratio** is the other time over
+gpunet's on the GPU, or over the captured one's. **With
 transfer**: the time that the batch takes to come from the host is added. Memory is the peak of what
 the framework took of the GPU's. In brackets stands the share of what a copy of 64 MiB or a product
 of 1024 × 1024 matrices reaches; arrays of 16 MiB stay in a large cache, where more than the copy's

@@ -64,7 +64,8 @@ def measure(framework: str, name: str, seconds: float, device: str) -> dict[str,
         result["parts"] = overhead.parts(name)
     if name in conv.WORKLOADS and device == "cpu" and Path("/proc/self/clear_refs").exists():
         result["memory_share"] = conv.memory_share(framework, name)
-    wait, peak_mib = waiting(framework, device), memory(framework, device)
+    package = framework.split("-")[0]
+    wait, peak_mib = waiting(package, device), memory(package, device)
     start = time.perf_counter()
     step = plan.prepare(framework, name, device)
     wait()
@@ -90,11 +91,11 @@ def measure(framework: str, name: str, seconds: float, device: str) -> dict[str,
     return {"ms": times, **result}
 
 
-def waiting(framework: str, device: str) -> Callable[[], None]:
+def waiting(package: str, device: str) -> Callable[[], None]:
     """A function that returns when the device has done all it was given."""
     if device == "cpu":
         return lambda: None
-    if framework == "gpunet":
+    if package == "gpunet":
         from gpunet import backend
 
         return backend.get(device).synchronize
@@ -103,12 +104,12 @@ def waiting(framework: str, device: str) -> Callable[[], None]:
     return torch.cuda.synchronize
 
 
-def memory(framework: str, device: str) -> Callable[[], float]:
+def memory(package: str, device: str) -> Callable[[], float]:
     """A function that returns the peak of the memory in MiB: of the process, or on the device."""
     if device == "cpu":
         return lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     gc.collect()  # nothing is left of what was measured before
-    if framework == "gpunet":
+    if package == "gpunet":
         from gpunet import backend
 
         gpu: Any = backend.get(device)

@@ -177,27 +177,33 @@ __device__ acc_t block_max(acc_t value) { return block_reduce(value, Maximum());
 // ------------------------------------------------------------------------------------------------
 // Products in small tiles
 
-// Sums over k < count of x[k, a] w[k, b], a, b < 4, of panels x and w (count, 4), by LANES lanes
-// that are neighbours, and so read neighbouring 16 bytes: each takes every LANES-th k. In the end
-// a lane has in at[0], at[1], ... the sums 4 a + b = lane() % LANES * (16 / LANES) and those behind
-// it. To be called by all threads of a warp together.
-template <int LANES>
+// Sums over k < count of x[k, a] w[p, k, b], a, b < 4, p < PANELS, of panels x (count, 4) and w
+// (PANELS, count, 4), by LANES lanes that are neighbours, and so read neighbouring 16 bytes: each
+// takes every LANES-th k. In the end a lane has in at[p][0], at[p][1], ... the sums 4 a + b =
+// lane() % LANES * (16 / LANES) and those behind it. To be called by all threads of a warp
+// together.
+template <int LANES, int PANELS = 1>
 struct Tile {
-    acc_t at[16] = {};
+    acc_t at[PANELS][16] = {};
 
     __device__ Tile(const T* x, const T* w, long long count) {
 #pragma unroll 4
         for (long long k = lane() % LANES; k < count; k += LANES) {
-            const Values<4> xk = load<4>(x + 4 * k), wk = load<4>(w + 4 * k);
+            const Values<4> xk = load<4>(x + 4 * k);
 #pragma unroll
-            for (int ab = 0; ab < 16; ++ab) at[ab] += xk.at[ab / 4] * wk.at[ab % 4];
+            for (int p = 0; p < PANELS; ++p) {
+                const Values<4> wk = load<4>(w + 4 * (p * count + k));
+#pragma unroll
+                for (int ab = 0; ab < 16; ++ab) at[p][ab] += xk.at[ab / 4] * wk.at[ab % 4];
+            }
         }
-        halve<8, LANES / 2>();
+#pragma unroll
+        for (int p = 0; p < PANELS; ++p) halve<8, LANES / 2>(at[p]);
     }
 
     // Two lanes exchange halves of their sums, then two others halves of what they kept, and so on.
     template <int HALF, int DISTANCE>
-    __device__ void halve() {
+    __device__ static void halve(acc_t* at) {
         const bool upper = lane() & DISTANCE;
 #pragma unroll
         for (int ab = 0; ab < HALF; ++ab) {
@@ -205,7 +211,7 @@ struct Tile {
             const acc_t kept = one_of(upper, at[ab + HALF], at[ab]);
             at[ab] = kept + __shfl_xor_sync(ALL_LANES, given, DISTANCE);
         }
-        if constexpr (DISTANCE > 1) halve<HALF / 2, DISTANCE / 2>();
+        if constexpr (DISTANCE > 1) halve<HALF / 2, DISTANCE / 2>(at);
     }
 
     // By value: a choice between two places in an array would put it into memory.

@@ -8,8 +8,8 @@
 //     threshold    round(p * 2^32): of the 2^32 words this many are below it
 //     scale        1 / (1 - p), or 0 where p is 1
 //     seed         of the whole program;  counter: of this call, so that no two calls share a mask
-//     offset       (1,) added to the counter, or null: 0. A recorded launch repeats its counter, and
-//                  what is in memory moves on
+//     offset       (1,) added to the counter, or null: 0. A recorded launch repeats its counter,
+//                  and what is in memory moves on
 //
 // The words of elements 4b .. 4b+3 are philox(b, counter, seed), whichever thread computes them.
 // The mask depends on nothing else: the same call on a gradient is the backward pass, and the CPU

@@ -35,8 +35,8 @@ KERNEL(embedding_fwd)(const T* weight, const long long* index, T* y, unsigned lo
 
 // order and starts. A thread owns numbers, and finds for each how many stand before it; after the
 // numbers come the rows. Moves 8 bytes a number and row, and for each all numbers from the cache.
-KERNEL(embedding_bwd_order)(const long long* index, long long* order, long long* starts, long long n,
-                        long long rows) {
+KERNEL(embedding_bwd_order)(const long long* index, long long* order, long long* starts,
+                            long long n, long long rows) {
     GRID_STRIDE(k, n + rows + 1) {
         const bool number = k < n;
         const long long row = number ? index[k] : k - n;

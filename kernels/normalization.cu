@@ -25,8 +25,8 @@
 //
 // Twins: gpunet/backend/cpu/normalization.py.
 
-// A mean or variance that is kept moves towards one that was found. A thread owns channels. Moves 3 s
-// a channel.
+// A mean or variance that is kept moves towards one that was found. A thread owns channels. Moves
+// 3 s a channel.
 KERNEL(running_stats)(T* kept, const acc_t* found, long long n, acc_t momentum, acc_t factor) {
     GRID_STRIDE(i, n) {
         kept[i] = T((1 - momentum) * acc_t(kept[i]) + momentum * (factor * found[i]));

@@ -132,7 +132,7 @@ def getitem(x: Tensor, key: Any) -> Tensor:
     tensor([[3, 4, 5]])
     """
     is_tensor("getitem", "x", x)
-    if type(key) is int or type(key) is slice:
+    if type(key) is int or (type(key) is slice and key.step != 0):
         op = Index((key, ...), None)
     else:
         op = Index(*_in_two("getitem", x, key))
@@ -219,6 +219,8 @@ def _axes_of(k: Any) -> int:
 
 def _item(operation: str, be: Backend, k: Any) -> Any:
     """A part of a key: None, `...`, a slice, an int, or an array of integers or booleans."""
+    if type(k) is slice and k.step == 0:
+        raise ValueError("slice step cannot be zero")
     if k is None or k is Ellipsis or type(k) is slice or type(k) is int:
         return k
     if isinstance(k, Tensor):

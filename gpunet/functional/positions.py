@@ -7,7 +7,7 @@ from numbers import Real
 from typing import Any
 
 from gpunet.autograd.tensor import Tensor
-from gpunet.backend import Array, Backend, dtypes
+from gpunet.backend import Array, Backend, dtypes, get
 from gpunet.errors import ArgumentError, DTypeError, ShapeError
 from gpunet.functional.check import describe, is_tensor, one_device
 from gpunet.functional.promotion import cast
@@ -73,9 +73,9 @@ def fitting(operation: str, name: str, value: Any, x: Tensor) -> Any:
         return cast(value, x.dtype)
     if not isinstance(value, Real) and getattr(value, "shape", None) != ():
         raise DTypeError(operation, f"{name} must be a number, got {type(value).__name__}")
-    be, number = x.backend, float(value) if dtypes.floating(x.dtype) else int(value)
-    array = be.cast(be.asarray(number), x.dtype)
+    host, number = get("cpu"), float(value) if dtypes.floating(x.dtype) else int(value)
+    array = host.cast(host.asarray(number), x.dtype)
     if x.dtype.kind != "b" and array.item() != number and math.isfinite(number):
         if not dtypes.floating(x.dtype) or not math.isfinite(array.item()):
             raise ArgumentError(operation, f"{name} must fit into {x.dtype}, got {value}")
-    return array
+    return x.backend.asarray(array)

@@ -151,7 +151,7 @@ class GRU(Recurrent):
             return None
         b_ih, b_hh = (be.full(one.shape, 0, one.dtype) if b is None else b for b in (b_ih, b_hh))
         both = be.xp.add(b_ih[: 2 * units], b_hh[: 2 * units])
-        return be.xp.concatenate([both, b_ih[2 * units :], b_hh[2 * units :]])
+        return be.concatenate([both, b_ih[2 * units :], b_hh[2 * units :]], 0)
 
     def backward(self, be: Backend, *gys: Array) -> Any:
         gy, gh = _contiguous(be, *gys)
@@ -163,11 +163,11 @@ class GRU(Recurrent):
         gw_hh = gb_ih = gb_hh = None
         if self.needs[2]:
             parts = g[..., : 2 * units], g[..., 3 * units :]
-            gw_hh = be.xp.concatenate([self.of_state(be, part, y, h_0) for part in parts])
+            gw_hh = be.concatenate([self.of_state(be, part, y, h_0) for part in parts], 0)
         if self.needs[3] or self.needs[4]:
             gb = be.reduction.column_sum(g)
             gb_ih = be.copy(gb[: 3 * units])
-            gb_hh = be.xp.concatenate([gb[: 2 * units], gb[3 * units :]])
+            gb_hh = be.concatenate([gb[: 2 * units], gb[3 * units :]], 0)
         return _needed(self, gx, gw_ih, gw_hh, gb_ih, gb_hh, gh)
 
 

@@ -41,11 +41,11 @@ def test_gpu_and_cpu_side_by_side(monkeypatch, capsys) -> None:
         names = ["W7", "lstm-step", "op-bmm"]
         results, failures = measure.run(names, {}, 0.01, 1, "cuda:0", lambda what: None)
     assert not failures
-    assert sorted(asked[:2]) == [["0", "cpu", "gpunet=W7,lstm-step"], ["0", "cuda:0", ANY]]
-    assert asked[2:] == [["0.01", "cuda:0", ANY], ["0.01", "cpu", "gpunet=W7,lstm-step"]]
+    assert sorted(asked[:2]) == [["0", "cpu", "gpunet=W7,lstm-step"], ["0", "cuda:0", ANY, ANY]]
+    assert asked[2:] == [["0.01", "cuda:0", ANY, ANY], ["0.01", "cpu", "gpunet=W7,lstm-step"]]
     assert {name: list(of) for name, of in results.items()} == {
-        "W7": ["gpunet", "gpunet-cpu"],
-        "lstm-step": ["gpunet", "gpunet-cpu"],
+        "W7": ["gpunet", "gpunet-captured", "gpunet-cpu"],
+        "lstm-step": ["gpunet", "gpunet-captured", "gpunet-cpu"],
         "op-bmm": ["gpunet"],
     }
     of = results["W7"]["gpunet"]
@@ -76,7 +76,7 @@ def test_the_command_on_a_gpu(tmp_path, capsys, monkeypatch) -> None:
     assert content["machine"]["device"] == "host"
     assert content["machine"]["command"] == "gpunet bench W7 W9 --device cuda:0"
     assert {name: list(of) for name, of in content["workloads"].items()} == {
-        "W7": ["gpunet", "gpunet-cpu"]
+        "W7": ["gpunet", "gpunet-captured", "gpunet-cpu"]
     }
     assert content["crossover"].keys() == small.keys()
     assert report_gpu.section(content, "figures.json").count("gpunet on the CPU |") == 1

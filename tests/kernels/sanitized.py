@@ -31,7 +31,10 @@ from tests.kernels.host import build, device
 HERE = Path(__file__).parent
 TOP = HERE.parents[1]
 DTYPES = {"address": (FLOAT32, FLOAT16), "thread": (FLOAT32,)}  # of others the addresses are alike
-FILES = {"softmax": ("test_softmax", "test_cross_entropy")}  # of the tests; else test_FAMILY
+FILES = {  # of the tests; else test_FAMILY
+    "softmax": ("test_softmax", "test_cross_entropy"),
+    "recurrent": ("test_recurrent", "test_recurrent_steps"),
+}
 GEOMETRIES = 2  # that each kernel and dtype is sanitized in
 THREADS = 512  # that a sanitized launch may have at most
 LIBRARIES = {"address": ("libasan.so", "libubsan.so"), "thread": ("libtsan.so",)}

@@ -21,6 +21,7 @@ from tests.kernels import (
     test_dropout,
     test_optim,
     test_recurrent,
+    test_recurrent_steps,
     test_reduction,
     test_softmax,
 )
@@ -55,6 +56,19 @@ class Fault:
 def softmax(name: str) -> tuple[Callable[..., None], tuple[Any, ...]]:
     return test_softmax.test_equals_the_formula, (name, FLOAT32, ROWS)
 
+
+def without_barrier(following: str) -> tuple[str, str]:
+    """A barrier of the grid, up to text that one kernel alone has behind it; and without it."""
+    barrier = "row_barrier(barrier, s);\n        "
+    text = (
+        "TILE_STRIDE(i, Square::tiles(part), 16) {\n"
+        "            const Square square(part, i, batch, units);\n"
+        f"            const long long n = square.n, j = square.j{following}"
+    )
+    return barrier + text, text
+
+
+COLUMNS = ", k = n * units + j;\n            const T* columns = weights + square.column"
 
 FAULTS = {
     "no barrier before partial results are read": Fault(
@@ -161,7 +175,7 @@ FAULTS = {
         "recurrent",
         "__syncthreads();\n            BLOCK_STRIDE(j, units) {\n                const Unit",
         "BLOCK_STRIDE(j, units) {\n                const Unit",
-        test_recurrent.test_sequences,
+        test_recurrent_steps.test_sequences,
         (FLOAT32, False, False, (5, 40)),
         ORDER,
     ),
@@ -169,23 +183,44 @@ FAULTS = {
         "recurrent",
         "row_barrier(barrier, s);\n        TILE_STRIDE(i, tiles, 4)",
         "TILE_STRIDE(i, tiles, 4)",
-        test_recurrent.test_whole_grids,
+        test_recurrent_steps.test_whole_grids,
         (FLOAT32, False, False, (3, 5, 4, 4, 64)),
         ORDER,
     ),
     "no barrier of the grid on the way back": Fault(
         "recurrent",
-        "row_barrier(barrier, s);\n        TILE_STRIDE(i, tiles, 16)",
-        "TILE_STRIDE(i, tiles, 16)",
-        test_recurrent.test_whole_grids,
+        *without_barrier(f"{COLUMNS} * 16"),
+        test_recurrent_steps.test_whole_grids,
         (FLOAT32, False, False, (3, 5, 4, 4, 64)),
         ORDER,
+    ),
+    "no barrier of the grid in a GRU": Fault(
+        "recurrent",
+        *without_barrier(";\n            const T* gates"),
+        test_recurrent_steps.test_whole_grids_of_a_gru,
+        (FLOAT32, False, False, (3, 5, 4, 4, 64)),
+        ORDER,
+    ),
+    "no barrier of the grid on the way back through a GRU": Fault(
+        "recurrent",
+        *without_barrier(f"{COLUMNS} * 12"),
+        test_recurrent_steps.test_whole_grids_of_a_gru,
+        (FLOAT32, False, False, (3, 5, 4, 4, 64)),
+        ORDER,
+    ),
+    "a part of the product that a GRU takes for another": Fault(
+        "recurrent",
+        "back.at(1 - now, n, 2 * units + j) = T(ga[3]);",
+        "back.at(1 - now, n, 2 * units + j) = T(ga[2]);",
+        test_recurrent_steps.test_whole_grids_of_a_gru,
+        (FLOAT32, False, False, (3, 5, 4, 4, 64)),
+        WRONG,
     ),
     "a barrier of the grid that opens when the first block comes": Fault(
         "recurrent",
         "(round + 1) * gridDim.x",
         "round * gridDim.x + 1",
-        test_recurrent.test_whole_grids,
+        test_recurrent_steps.test_whole_grids,
         (FLOAT32, False, False, (3, 5, 4, 4, 64)),
         ORDER,
     ),
@@ -193,7 +228,7 @@ FAULTS = {
         "recurrent",
         "(round + 1) * gridDim.x",
         "(round + 1) * (gridDim.x + 1)",
-        test_recurrent.test_whole_grids,
+        test_recurrent_steps.test_whole_grids,
         (FLOAT32, False, False, (3, 5, 4, 4, 64)),
         "sleeps for ever",
     ),
@@ -368,10 +403,10 @@ def test_wrong_arguments_are_refused() -> None:
     kernel = build.load("dropout", FLOAT32)["dropout"]
     device = Device(SCHEDULES[0])
     x = device.array(np.zeros(4, np.float32))
-    with pytest.raises(TypeError, match="takes 7 arguments, got 2"):
+    with pytest.raises(TypeError, match="takes 8 arguments, got 2"):
         device.launch(kernel, 1, 32, x, x)
     for wrong in (np.zeros(4), np.zeros((4, 2), np.float32)[:, 0]):
         with pytest.raises(TypeError, match="x must be a contiguous array of T"):
-            device.launch(kernel, 1, 32, wrong, x, 4, 0, 1.0, 0, 0)
+            device.launch(kernel, 1, 32, wrong, x, 4, 0, 1.0, 0, 0, None)
     with pytest.raises(KernelFault, match="launch is not legal"):
-        device.launch(kernel, 1, 33, x, x, 4, 0, 1.0, 0, 0)
+        device.launch(kernel, 1, 33, x, x, 4, 0, 1.0, 0, 0, None)

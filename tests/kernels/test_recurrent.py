@@ -148,13 +148,16 @@ every = [
 ]
 
 
-def everything(test: Any) -> Any:
-    for mark in every:
-        test = mark(test)
-    return test
+def marked(marks: list[Any]) -> Any:
+    def mark_all(test: Any) -> Any:
+        for mark in marks:
+            test = mark(test)
+        return test
+
+    return mark_all
 
 
-@everything
+@marked(every)
 @pytest.mark.parametrize("relu", [False, True], ids=["tanh", "relu"])
 def test_rnn(relu: bool, dtype: DType, ends: bool, size: tuple[int, int]) -> None:
     batch, units = size
@@ -169,7 +172,7 @@ def test_rnn(relu: bool, dtype: DType, ends: bool, size: tuple[int, int]) -> Non
     check(dtype, found, lambda *x: rnn_back(*x, on, relu), gy, p, y, gh)
 
 
-@everything
+@marked(every)
 def test_lstm(dtype: DType, ends: bool, size: tuple[int, int]) -> None:
     batch, units = size
     z, p = (numbers(dtype, seed, batch, 4 * units) for seed in (0, 1))
@@ -185,7 +188,7 @@ def test_lstm(dtype: DType, ends: bool, size: tuple[int, int]) -> None:
     check(dtype, found, lambda *x: lstm_back(*x, on), gy, gp, gates, c, h, gh, gc)
 
 
-@everything
+@marked(every)
 def test_gru(dtype: DType, ends: bool, size: tuple[int, int]) -> None:
     batch, units = size
     z, p = (numbers(dtype, seed, batch, 3 * units) for seed in (0, 1))
@@ -214,131 +217,6 @@ def test_gru(dtype: DType, ends: bool, size: tuple[int, int]) -> None:
             return gru_back(gy, p, gates, q, np.where(first, h_0, h), gh, on)
 
         check(dtype, found, formula, gy, gp, gates, q, h, h_0, gh)
-
-
-# --- all steps in one launch
-
-STEPS = 3
-SEQUENCES = ((1, 1), (3, 5), (5, 40))  # batch, units
-
-
-def over_steps(
-    z: Array, w: Array, b: Array, h: Array, c: Array, ends: Any, reverse: bool
-) -> dict[str, Array]:
-    """`lstm` above, step after step; z (steps, batch, 4 units), w (units, 4 units)."""
-    y, gates, cells = np.empty((len(z), *h.shape), z.dtype), z.copy(), []
-    order = range(len(z))[:: -1 if reverse else 1]
-    for t in order:
-        on = np.ones((len(h), 1), bool) if ends is None else (ends > t)[:, None]
-        step = lstm(z[t], h @ w, b, h, c, on)
-        y[t], gates[t], h, c = step["y"], step["z"], step["h"], step["c"]
-        cells.append(c)
-    return dict(z=gates, h=h, c=c, y=y, cells=np.stack(cells[:: -1 if reverse else 1]))
-
-
-def back_over_steps(
-    gy: Array, w: Array, gates: Array, cells: Array, c_0: Array, gh: Array, gc: Array, ends: Any,
-    reverse: bool,
-) -> dict[str, Array]:  # fmt: skip
-    gz, p = np.empty_like(gates), np.zeros_like(gh)
-    for t in range(len(gates))[:: 1 if reverse else -1]:
-        on = np.ones((len(gh), 1), bool) if ends is None else (ends > t)[:, None]
-        earlier = t + 1 if reverse else t - 1
-        before = cells[earlier] if 0 <= earlier < len(gates) else c_0
-        step = lstm_back(gy[t], p, gates[t], cells[t], before, gh, gc, on)
-        gz[t], gh, gc = step["gz"], step["gh"], step["gc"]
-        p = gz[t] @ w
-    return dict(gz=gz, gh=gh + p, gc=gc)
-
-
-def small(dtype: DType, seed: int, *shape: int) -> Array:
-    return dtype.encode(np.random.default_rng(seed).normal(0.0, 0.5, shape))
-
-
-@pytest.mark.parametrize("size", SEQUENCES, ids=str)
-@pytest.mark.parametrize("reverse", [False, True], ids=["forward", "reverse"])
-@pytest.mark.parametrize("ends", [False, True], ids=["all", "ends"])
-@pytest.mark.parametrize("dtype", DTYPES, ids=str)
-def test_sequences(dtype: DType, ends: bool, reverse: bool, size: tuple[int, int]) -> None:
-    batch, units = size
-    lengths, launch = ends_of(batch, ends), (2, 32)
-    z, b = small(dtype, 0, STEPS, batch, 4 * units), small(dtype, 1, 4 * units)
-    w, h, c = small(dtype, 2, units, 4 * units), small(dtype, 3, *size), small(dtype, 4, *size)
-    given = dict(z=z, w=w, bias=b, h=h, c=c, lengths=lengths)
-    given |= {name: np.zeros((STEPS, *size), dtype.storage) for name in ("y", "cells")}
-    name, rest = "lstm_fwd_sequence", (STEPS, *size, reverse, True)
-    found = launched(dtype, name, given, {}, *rest, launch=launch)
-    check(dtype, found, lambda *x: over_steps(*x, lengths, reverse), z, w, b, h, c)
-
-    gates = dtype.encode(sigmoid(dtype.decode(z)))
-    gy, cells = (small(dtype, seed, STEPS, *size) for seed in (5, 6))
-    w, gh, gc = small(dtype, 7, 4 * units, units), small(dtype, 8, *size), small(dtype, 9, *size)
-    given = dict(gy=gy, w=w, gates=gates, cells=cells, c_0=c, gh=gh, gc=gc, lengths=lengths)
-    given["gz"] = np.zeros_like(z)
-    rest = STEPS, *size, reverse
-    found = launched(dtype, "lstm_bwd_sequence", given, {}, *rest, launch=launch)
-    inputs = gy, w, gates, cells, c, gh, gc
-    check(dtype, found, lambda *x: back_over_steps(*x, lengths, reverse), *inputs)
-
-
-@pytest.mark.parametrize("launch", [(1, 32), (2, 64), (3, 256)], ids=str)
-def test_any_launch_of_sequences_gives_the_same_bits(launch: tuple[int, int]) -> None:
-    size = batch, units = 3, 40
-    z, w = small(FLOAT32, 0, STEPS, batch, 4 * units), small(FLOAT32, 1, units, 4 * units)
-    h = small(FLOAT32, 2, *size)
-    given = dict(z=z, w=w, h=h, c=h, y=np.zeros((STEPS, *size), np.float32))
-    given["cells"] = np.zeros((STEPS, *size), np.float32)
-    arguments = FLOAT32, "lstm_fwd_sequence", given, {}, STEPS, *size, False, True
-    one, other = launched(*arguments, launch=launch), launched(*arguments, launch=(4, 128))
-    for key, array in one.items():
-        assert array.tobytes() == other[key].tobytes()
-
-
-# --- all steps in one launch of a whole grid
-
-WHOLE = (  # batch, units; width and height of a block; threads
-    (1, 1, 4, 4, 32),
-    (3, 5, 4, 4, 64),
-    (6, 9, 8, 4, 32),
-    (9, 7, 4, 12, 256),
-    (5, 20, 8, 8, 96),
-)
-
-
-def whole(dtype: DType, name: str, at: Any, width: int, given: dict[str, Any], *flags: bool) -> Any:
-    """`launched`, on the grid that covers everything; `width` elements of a sequence move."""
-    batch, units, *block, threads = at
-    grid = -(-units // block[0]), -(-batch // block[1])
-    panels = grid[1] * block[1] // 4
-    given["moving"] = np.zeros((2, panels, width, 4), dtype.storage)
-    given["barrier"] = np.zeros(grid[1], np.uint64)
-    shared = 4 * units * block[0] * np.dtype(dtype.storage).itemsize
-    rest = STEPS, batch, units, *block, *flags
-    return launched(dtype, name, given, {}, *rest, launch=(grid, threads), shared=shared)
-
-
-@pytest.mark.parametrize("at", WHOLE, ids=str)
-@pytest.mark.parametrize("reverse", [False, True], ids=["forward", "reverse"])
-@pytest.mark.parametrize("ends", [False, True], ids=["all", "ends"])
-@pytest.mark.parametrize("dtype", DTYPES, ids=str)
-def test_whole_grids(dtype: DType, ends: bool, reverse: bool, at: tuple[int, ...]) -> None:
-    size = batch, units = at[:2]
-    lengths = None if not ends else np.resize(ENDS, batch)
-    z, b = small(dtype, 0, STEPS, batch, 4 * units), small(dtype, 1, 4 * units)
-    w, h, c = small(dtype, 2, 4 * units, units), small(dtype, 3, *size), small(dtype, 4, *size)
-    given = dict(z=z, w=w, bias=b, h=h, c=c, lengths=lengths)
-    given |= {name: np.zeros((STEPS, *size), dtype.storage) for name in ("y", "cells")}
-    found = whole(dtype, "lstm_fwd_persistent", at, units, given, reverse, True)
-    check(dtype, found, lambda z, w, *x: over_steps(z, w.T, *x, lengths, reverse), z, w, b, h, c)
-
-    gates = dtype.encode(sigmoid(dtype.decode(z)))
-    gy, cells = (small(dtype, seed, STEPS, *size) for seed in (5, 6))
-    gh, gc = small(dtype, 8, *size), small(dtype, 9, *size)
-    given = dict(gy=gy, w=w, gates=gates, cells=cells, c_0=c, gh=gh, gc=gc, lengths=lengths)
-    given["gz"] = np.zeros_like(z)
-    found = whole(dtype, "lstm_bwd_persistent", at, 4 * units, given, reverse)
-    inputs = gy, w, gates, cells, c, gh, gc
-    check(dtype, found, lambda *x: back_over_steps(*x, lengths, reverse), *inputs)
 
 
 # --- launches and nulls

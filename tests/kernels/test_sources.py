@@ -9,10 +9,11 @@ from types import FunctionType
 import pytest
 
 from gpunet.backend.cuda import source
-from gpunet.backend.cuda.source import folder, kernels
+from gpunet.backend.cuda.source import files, folder, kernels
 from tests.kernels import sanitized
 
 FAMILIES = sorted(kernels())
+FILES = [(family, file) for family in FAMILIES for file in files(family)]
 
 
 def text(file: str) -> str:
@@ -37,9 +38,15 @@ def test_kernels_and_their_cpu_twins_have_the_same_names(family: str) -> None:
     assert not alone, f"{alone} of {family} are on one side only: kernels/ or gpunet/backend/cpu/"
 
 
+def test_every_file_belongs_to_a_family() -> None:
+    assert sorted(file for _, file in FILES) == sorted(file.name for file in folder().glob("*.cu"))
+    assert files("recurrent") == ["recurrent.cu", "recurrent_steps.cu"]
+    assert files("conv") == ["conv.cu"]
+
+
 @pytest.mark.parametrize("family", FAMILIES)
 def test_signatures_are_read_in_full(family: str) -> None:
-    signatures = source.signatures(text(f"{family}.cu"))
+    signatures = source.signatures("".join(map(text, files(family))))
     assert list(signatures) == kernels()[family]
     scalars = {"acc_t", "bool", "double", "long long", "unsigned long long"}
     for parameters in signatures.values():
@@ -81,10 +88,10 @@ def lacking(family: str, source_text: str) -> list[str]:
     return lacks
 
 
-@pytest.mark.parametrize("family", FAMILIES)
-def test_the_header_of_every_kernel_says_what_a_caller_needs(family: str) -> None:
-    lacks = lacking(family, text(f"{family}.cu"))
-    assert not lacks, f"headers in kernels/{family}.cu lack " + "; ".join(lacks)
+@pytest.mark.parametrize(("family", "file"), FILES)
+def test_the_header_of_every_kernel_says_what_a_caller_needs(family: str, file: str) -> None:
+    lacks = lacking(family, text(file))
+    assert not lacks, f"headers in kernels/{file} lack " + "; ".join(lacks)
 
 
 def test_a_kernel_without_a_header_is_named() -> None:
@@ -105,7 +112,7 @@ def test_a_kernel_without_a_header_is_named() -> None:
     ]
 
 
-@pytest.mark.parametrize("file", ["common.cuh", *(f"{family}.cu" for family in FAMILIES)])
+@pytest.mark.parametrize("file", ["common.cuh", *(file for _, file in FILES)])
 def test_the_rules_of_the_dialect(file: str) -> None:
     lines = text(file).splitlines()
     code = [line.split("//")[0] for line in lines]
@@ -115,9 +122,9 @@ def test_the_rules_of_the_dialect(file: str) -> None:
         assert not re.search(r"__(exp|log|sin|cos|pow)f|__fdividef|INFINITY|#include <math", line)
 
 
-@pytest.mark.parametrize("family", FAMILIES)
-def test_only_the_shared_loops_guard_an_index(family: str) -> None:
-    for line in text(f"{family}.cu").splitlines():
+@pytest.mark.parametrize("file", [file for _, file in FILES])
+def test_only_the_shared_loops_guard_an_index(file: str) -> None:
+    for line in text(file).splitlines():
         if "const long long j" not in line:  # LANE_COLUMN of reduction.cu, a loop of its own kind
             assert not re.search(r"\bif \(.*[<>]=? *\(?(n|rows|columns|count|size)\b", line), line
 

@@ -83,6 +83,19 @@ class CUDABackend(Backend):
         out[...] = product
         return out
 
+    def concatenate(self, arrays: Sequence[Array], axis: int) -> Array:
+        if self.gpu.recording is None:
+            return super().concatenate(arrays, axis)
+        # CuPy brings a table of addresses from the host, which cannot be recorded.
+        shape, start = list(arrays[0].shape), 0
+        shape[axis] = sum(x.shape[axis] for x in arrays)
+        out = self.empty(tuple(shape), arrays[0].dtype)
+        for x in arrays:
+            part = (slice(None),) * (axis % x.ndim) + (slice(start, start + x.shape[axis]),)
+            out[part] = x
+            start += x.shape[axis]
+        return out
+
     def check_positions(self, x: Array, keys: Sequence[Any]) -> None:
         check_positions(x, keys)
 

@@ -9,6 +9,7 @@ import contextlib
 from collections.abc import Callable, Iterator
 from functools import cached_property
 from typing import Any
+from weakref import WeakSet
 
 import cupy
 import numpy as np
@@ -67,6 +68,7 @@ class CuPyDevice:
         )
         self.xp = _OnDevice(number) if self._several else cupy
         self._pool = cupy.get_default_memory_pool()
+        self._recordings: WeakSet[Recording] = WeakSet()
         self._report_shortage()
 
     def _make_current(self) -> None:
@@ -210,7 +212,9 @@ class CuPyDevice:
 
     def record(self, work: Callable[[], Any], offset: Array) -> tuple[Recording, Any]:
         self._make_current()
-        return record(self, work, offset)
+        recording, graph = record(self, work, offset)
+        self._recordings.add(recording)
+        return recording, graph
 
     def event(self) -> CuPyEvent:
         self._make_current()
@@ -225,7 +229,8 @@ class CuPyDevice:
     def memory(self) -> Memory:
         self._make_current()
         free, total = runtime.memGetInfo()
-        return Memory(total, free, self._pool.used_bytes(), self._pool.free_bytes())
+        recorded = sum(recording.pool.total_bytes() for recording in self._recordings)
+        return Memory(total, free, self._pool.used_bytes() + recorded, self._pool.free_bytes())
 
     def largest_block(self) -> int:
         self._make_current()

@@ -181,7 +181,7 @@ def _dtype(name: str) -> np.dtype[Any]:
 
 
 class Family:
-    """The kernels of one `.cu` file on one device; a subclass adds what is around each launch.
+    """The kernels of one family on one device; a subclass adds what is around each launch.
 
     Attributes:
         name: of the family. signatures: of its kernels, read from the source.

@@ -95,7 +95,7 @@ def record(device: Any, work: Callable[[], Any], offset: Array) -> tuple[Recordi
                     stream.end_capture()
                 raise
             graph = stream.end_capture()
-    except runtime.CUDARuntimeError as error:
+    except RuntimeError as error:  # CuPy's own, or CUDA's
         raise DeviceError("capture", f"the step cannot be recorded: {error}", _READ) from error
     finally:
         device.recording = None

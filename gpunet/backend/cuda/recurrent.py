@@ -1,8 +1,8 @@
-"""Recurrent layers over whole sequences, one direction. Kernels: kernels/recurrent.cu.
+"""Recurrent layers over whole sequences, one direction. Kernels: kernels/recurrent*.cu.
 
 CPU twins: gpunet/backend/cpu/recurrent.py. Here a step is a product of cuBLAS and one launch. An
-LSTM goes through all steps in one launch where it fits: with a block a sequence if the weights are
-few, or else with the weights shared out over the blocks of a whole grid.
+LSTM or GRU goes through all steps in one launch where it fits: an LSTM of few weights with a block
+a sequence, others with the weights shared out over the blocks of a whole grid.
 """
 
 from __future__ import annotations
@@ -16,18 +16,19 @@ from gpunet.backend.base import Array
 from gpunet.backend.cuda.device import Limits
 from gpunet.backend.cuda.launch import BLOCK, Family, Grid, block_per_row, grid_stride
 
-# Bounds of what goes through all steps in one launch; estimates, not measured yet.
-# Bytes of the recurrent weights that all sequences together may read at a step: 3 µs from the L2
-# cache, about what a step of a whole grid takes.
-READ = 1 << 24
-# Multiplications of a block at a step of a whole grid: some 9 µs, about what cuBLAS and a launch
-# take, which then are better at it.
+# Bytes of recurrent weights that a block may read at every step of its sequence. Measured on an
+# H200: one block gets 14 GB/s from the L2 cache, so that these take 9 µs and 1 MB takes 75, while a
+# step of a whole grid takes 8 to 11 µs. It implies at most 128 units, of the 256 that fit a block.
+READ = 1 << 17
+# Multiplications of a block at a step of a whole grid: at one a lane and clock they take 9 µs.
+# Measured on an H200: a step by cuBLAS and a launch, of a GRU of 512 units for 32 sequences, takes
+# 75 µs, most of them in Python.
 WORK = 1 << 21
 
 
 @dataclass(frozen=True)
 class WholeGrid:
-    """How an LSTM is shared out over a grid whose blocks keep the recurrent weights.
+    """How a layer is shared out over a grid whose blocks keep the recurrent weights.
 
     Attributes:
         width, height: units and sequences of a block, multiples of 4.
@@ -41,8 +42,10 @@ class WholeGrid:
 
 
 @functools.lru_cache(64)
-def whole_grid(limits: Limits, batch: int, units: int, itemsize: int) -> WholeGrid | None:
-    """The grid for an LSTM; None if the blocks that run at once cannot keep its weights.
+def whole_grid(
+    limits: Limits, batch: int, units: int, gates: int, itemsize: int
+) -> WholeGrid | None:
+    """The grid for a layer; None if the blocks that run at once cannot keep its weights.
 
     Of the grids that can it is the one whose blocks have least to do at a step, and of these the
     one with most blocks along the sequences: a block reads what its sequences left, and no more.
@@ -50,12 +53,12 @@ def whole_grid(limits: Limits, batch: int, units: int, itemsize: int) -> WholeGr
     best = None
     for down in range(min(-(-batch // 4), limits.processors), 0, -1):
         height, width = _fours(batch, down), _fours(units, limits.processors // down)
-        shared = 4 * units * width * itemsize
-        if shared > limits.shared or 4 * units * width * height > WORK:
+        weights = gates * units * width
+        if weights * itemsize > limits.shared or weights * height > WORK:
             continue
         if best is None or width * height < best.width * best.height:
             grid = -(-units // width), -(-batch // height)
-            best = WholeGrid(width, height, grid, shared)
+            best = WholeGrid(width, height, grid, weights * itemsize)
     return best
 
 
@@ -138,9 +141,9 @@ class Recurrent(Family):
             arrays = z, self.backend.copy(w.T), bias, lengths, h, c, y, cells
             kernel(*launch, *arrays, steps, *sizes, reverse, keep)
             return y, h, c.astype(z.dtype, copy=False), z, cells
-        if w_hr is None and (whole := self._whole_grid(batch, w)):
+        if w_hr is None and (whole := self._whole_grid(steps, batch, w)):
             arrays = z, w, bias, lengths, h, c, y, cells
-            self._persistent("lstm_fwd_persistent", whole, units, z, arrays, reverse, keep)
+            self._persistent("lstm_fwd_persistent", whole, y, units, arrays, reverse, keep)
             return y, h, c.astype(z.dtype, copy=False), z, cells
         unkept, m = self.empty(sizes, z.dtype), self._state(None, sizes, z.dtype)
         kernel, launch = self._launch("lstm_fwd", z.dtype, sizes)
@@ -178,9 +181,9 @@ class Recurrent(Family):
             arrays = gy, w, gates, cells, c_0, lengths, state, cell, gz
             kernel(*launch, *arrays, steps, *sizes, reverse)
             return gz, state.astype(dtype, copy=False), cell.astype(dtype, copy=False), gp
-        if w_hr is None and (whole := self._whole_grid(batch, w)):
+        if w_hr is None and (whole := self._whole_grid(steps, batch, w)):
             given = gy, w, gates, cells, c_0, lengths, state, cell, gz
-            self._persistent("lstm_bwd_persistent", whole, columns, gates, given, reverse)
+            self._persistent("lstm_bwd_persistent", whole, cells, columns, given, reverse)
             return gz, state.astype(dtype, copy=False), cell.astype(dtype, copy=False), gp
         kernel, launch = self._launch("lstm_bwd", dtype, sizes)
         earlier = dict(_steps(steps, reverse))
@@ -208,9 +211,14 @@ class Recurrent(Family):
         reverse: bool,
     ) -> tuple[Array, Array, Array, Array]:
         steps, batch, columns = z.shape
-        sizes = batch, columns // 3
+        units = columns // 3
+        sizes = batch, units
         h = self._state(h_0, sizes, z.dtype)
         y, q = (self.empty((steps, *sizes), z.dtype) for _ in range(2))
+        if whole := self._whole_grid(steps, batch, w):
+            arrays = z, w, bias, lengths, h, y, q
+            self._persistent("gru_fwd_persistent", whole, y, units, arrays, reverse)
+            return y, h, z, q
         kernel, launch = self._launch("gru_fwd", z.dtype, sizes)
         for t, before in _steps(steps, reverse):
             product = self._recurrent(h, w, h_0, before)
@@ -231,8 +239,13 @@ class Recurrent(Family):
     ) -> tuple[Array, Array]:
         steps, batch, units = y.shape
         sizes = batch, units
-        gz, back = self.empty((steps, batch, 4 * units), y.dtype), self.like(gates[0])
+        gz = self.empty((steps, batch, 4 * units), y.dtype)
         state = self._state(gh, sizes, self._wide(y))
+        if whole := self._whole_grid(steps, batch, w):
+            given = gy, w, gates, q, y, h_0, lengths, state, gz
+            self._persistent("gru_bwd_persistent", whole, y, 3 * units, given, reverse)
+            return gz, state.astype(y.dtype, copy=False)
+        back = self.like(gates[0])
         kernel, launch = self._launch("gru_bwd", y.dtype, sizes)
         earlier = dict(_steps(steps, reverse))
         product = None
@@ -248,23 +261,27 @@ class Recurrent(Family):
 
     def _in_one_launch(self, batch: int, w: Array) -> bool:
         """Whether each sequence gets a block of its own, which goes through all steps."""
-        fits = w.shape[1] <= BLOCK and batch <= self.limits.processors
-        return fits and batch * w.nbytes <= READ
+        return batch <= self.limits.processors and w.nbytes <= READ
 
-    def _whole_grid(self, batch: int, w: Array) -> WholeGrid | None:
-        return whole_grid(self.limits, batch, w.shape[1], w.dtype.itemsize)
+    def _whole_grid(self, steps: int, batch: int, w: Array) -> WholeGrid | None:
+        """The grid for all steps at once; None where it does not fit, and for a single step, which
+        reads the weights but once and waits for no other."""
+        rows, units = w.shape
+        if steps == 1:
+            return None
+        return whole_grid(self.limits, batch, units, rows // units, w.dtype.itemsize)
 
     def _persistent(
-        self, name: str, whole: WholeGrid, width: int, gates: Array, arrays: Any, *flags: bool
+        self, name: str, whole: WholeGrid, y: Array, moved: int, arrays: Any, *flags: bool
     ) -> None:
-        """Starts all steps at once; `width` elements of a sequence move from step to step."""
-        steps, batch, columns = gates.shape
+        """Starts all steps at once. y: an array (steps, batch, units); moved: the elements of a
+        sequence that go from step to step."""
         panels = whole.grid[1] * whole.height // 4
-        moving = self.backend.full((2, panels, width, 4), 0, gates.dtype)
+        moving = self.backend.full((2, panels, moved, 4), 0, y.dtype)
         barrier = self.backend.full((whole.grid[1],), 0, "uint64")
-        sizes = steps, batch, columns // 4, whole.width, whole.height
-        kernel = self.kernel(name, gates.dtype)
-        kernel(whole.grid, BLOCK, *arrays, moving, barrier, *sizes, *flags, shared=whole.shared)
+        numbers = *y.shape, whole.width, whole.height, *flags
+        kernel = self.kernel(name, y.dtype)
+        kernel(whole.grid, BLOCK, *arrays, moving, barrier, *numbers, shared=whole.shared)
 
     def _launch(self, name: str, dtype: Any, sizes: Any) -> tuple[Any, Any]:
         batch, units = sizes

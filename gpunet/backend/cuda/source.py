@@ -60,7 +60,7 @@ def cooperative(signature: Signature) -> bool:
 
 
 def folder() -> Path:
-    """The folder that holds `common.cuh` and one `.cu` file a kernel family.
+    """The folder that holds `common.cuh` and the `.cu` files of the kernel families.
 
     Raises:
         FileNotFoundError: the installation is incomplete.
@@ -72,15 +72,21 @@ def folder() -> Path:
     raise FileNotFoundError(f"no CUDA sources in {package / '_kernels'}: reinstall gpunet")
 
 
+def files(family: str) -> list[str]:
+    """The names of a family's files: FAMILY.cu and, behind it, those named FAMILY_MORE.cu."""
+    more = sorted(file.name for file in folder().glob(f"{family}_*.cu"))
+    return [f"{family}.cu", *more]
+
+
 @functools.cache
 def text(family: str) -> str:
-    """What is compiled for a family: its file behind the common header.
+    """What is compiled for a family: its files behind the common header.
 
-    Both are put into one text instead of being included, so that a hash over the text is a hash
+    All are put into one text instead of being included, so that a hash over the text is a hash
     over everything of ours that goes into the binary.
     """
-    files = ("common.cuh", f"{family}.cu")
-    return "".join(f'#line 1 "{name}"\n{(folder() / name).read_text()}\n' for name in files)
+    names = ("common.cuh", *files(family))
+    return "".join(f'#line 1 "{name}"\n{(folder() / name).read_text()}\n' for name in names)
 
 
 def signatures(source: str) -> dict[str, Signature]:
@@ -105,6 +111,6 @@ def _parameter(declaration: str) -> Parameter:
 
 
 def kernels() -> dict[str, list[str]]:
-    """Names of the kernels in each family's file, in the order of the file."""
-    files = sorted(folder().glob("*.cu"))
-    return {file.stem: list(signatures(file.read_text())) for file in files}
+    """Names of the kernels in each family, in the order of its files."""
+    families = sorted(file.stem for file in folder().glob("*.cu") if "_" not in file.stem)
+    return {family: list(signatures(text(family))) for family in families}

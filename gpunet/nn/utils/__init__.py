@@ -76,9 +76,11 @@ def get_total_norm(
     tensors = [tensors] if isinstance(tensors, Tensor) else list(tensors)
     if not tensors:
         return tensor(0.0)
-    xp = tensors[0].backend.xp
-    each = [_norm(xp, x.array, p) for x in tensors]
-    total = _norm(xp, xp.stack(each), p)
+    be = tensors[0].backend
+    xp = be.xp
+    each = [_norm(xp, x.array, p).reshape(1) for x in tensors]
+    widest = max([x.dtype for x in each], key=lambda dtype: dtype.itemsize)
+    total = _norm(xp, be.concatenate([x.astype(widest, copy=False) for x in each], 0), p)
     if error_if_nonfinite and not math.isfinite(total.item()):
         raise NonFiniteError(
             "get_total_norm",
