@@ -19,7 +19,7 @@ from gpunet.backend import crossover as stored
 from gpunet.backend.cuda import probe
 
 SECONDS, ROUNDS = 0.45, 3
-GPU_SECONDS = 0.15  # there most steps take less than a millisecond
+GPU_SECONDS, GPU_ROUNDS = 0.15, 2  # there most steps take less than a millisecond
 QUICK_SECONDS, QUICK_ROUNDS = 0.3, 1
 
 
@@ -85,7 +85,7 @@ def _measured(
             bar.update(task, description=what)
 
         if device != "cpu":
-            results, failures = run(names, rivals, GPU_SECONDS, rounds, device, tell)
+            results, failures = run(names, rivals, GPU_SECONDS, GPU_ROUNDS, device, tell)
             tell("from which sizes the GPU is faster")
             return results, failures, {"crossover": crossover.find(device)}
         results, failures = run(names, rivals, seconds, rounds, device, tell)

@@ -88,7 +88,7 @@ def _crossing(found: dict[str, Any]) -> list[str]:
 
 
 _TEXT = """One process measures all of gpunet, another all of PyTorch, a third gpunet on the CPU
-there, in turns, three rounds. **Captured** is the same step, recorded by `gpunet.capture` and
+there, in turns, two rounds. **Captured** is the same step, recorded by `gpunet.capture` and
 launched as a whole; the others are launched kernel by kernel. **Ratio** is the other time over
 gpunet's on the GPU, or over the captured one's. **With
 transfer**: the time that the batch takes to come from the host is added. Memory is the peak of what
