@@ -66,7 +66,7 @@ def _perform(demonstration: Demonstration, options: Any, words: Mapping[str, str
     """Runs one; returns the seconds it took."""
     start = time.perf_counter()
     folder = Path(options.out) / demonstration.name
-    show = Show(folder, translation(demonstration.name, options.lang), console)
+    show = Show(folder, translation(demonstration.name, options.lang), console, words.get(".", "."))
     demonstration.run(show, options.input)
     console.print()
     for path in show.written:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -35,6 +36,7 @@ class Show:
         folder: where its figures go; made with the first of them.
         texts: English text to what is shown in its place; what is missing stays English.
         console: the terminal.
+        point: what stands between whole and fraction of a number.
 
     `written` lists the figures, `asked` every text in English that was shown.
     """
@@ -44,8 +46,9 @@ class Show:
         folder: Path,
         texts: Mapping[str, str] | None = None,
         console: Console | None = None,
+        point: str = ".",
     ):
-        self.folder, self.texts = Path(folder), texts or {}
+        self.folder, self.texts, self.point = Path(folder), texts or {}, point
         self.console = console or Console(highlight=False)
         self.written: list[Path] = []
         self.asked: dict[str, None] = {}  # ordered, each once
@@ -71,14 +74,21 @@ class Show:
             numbers = all(not isinstance(row[place], str) for row in cells)
             table.add_column(escape(self.text(column)), justify="right" if numbers else "left")
         for row in cells:
-            table.add_row(*(escape(_cell(value)) for value in row))
+            table.add_row(*(escape(self._cell(value)) for value in row))
         self.console.print(f"\n[bold]{escape(self.text(title))}[/]")  # wider than a narrow table
         self.console.print(table)
+
+    def _cell(self, value: object) -> str:
+        """A value as it stands in a table."""
+        # A bool is an int, and reads "True".
+        text = str(value) if isinstance(value, str | int) else f"{value:.4g}"
+        return re.sub(r"(?<=\d)\.(?=\d)", self.point, text)
 
     def say(self, text: str, *values: object) -> None:
         """A sentence, translated first, with the values where its braces are."""
         self.console.print()
-        self.console.print(escape(self.text(text).format(*values)))
+        numbers = [_Number(v, self.point) if isinstance(v, float) else v for v in values]
+        self.console.print(escape(self.text(text).format(*numbers)))
 
     def figure(self, name: str, figure: Figure) -> Path:
         """Writes a figure of matplotlib as `name`, a PNG in the folder."""
@@ -91,8 +101,15 @@ class Show:
         return self.written[-1]
 
 
-def _cell(value: object) -> str:
-    """A value as it stands in a table."""
-    if isinstance(value, str | int):  # a bool is an int, and reads "True"
-        return str(value)
-    return f"{value:.4g}"
+class _Number(float):
+    """A number with another decimal point, whichever way it is formatted."""
+
+    def __new__(cls, value: float, point: str) -> _Number:
+        self = super().__new__(cls, value)
+        self.point = point
+        return self
+
+    point: str
+
+    def __format__(self, how: str) -> str:
+        return format(float(self), how).replace(".", self.point)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -89,3 +90,11 @@ def test_all_goes_on_where_one_cannot_run(gpunet, monkeypatch, tmp_path) -> None
     assert done.out.splitlines()[-2].startswith("1 demonstrations in")
     said = "did not run broken: load: x.gz must lie in /data, got no such file"
     assert done.out.splitlines()[-1] == said
+
+
+def test_numbers_in_russian_have_a_comma(gpunet, tmp_path) -> None:
+    said = {lang: gpunet("demo", "losses", "--lang", lang, "--out", tmp_path).out
+            for lang in ("en", "ru")}  # fmt: skip
+    assert "0.2798" in said["en"]
+    assert "0,2798" in said["ru"]
+    assert not re.search(r"\d\.\d", said["ru"])
