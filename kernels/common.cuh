@@ -73,8 +73,8 @@ __device__ long long grid_threads() { return gridDim.x * (long long)blockDim.x; 
 #define BLOCK_STRIDE(j, n) \
     for (long long j = threadIdx.x, j##_end = (n); j < j##_end; j += blockDim.x)
 
-// A division takes 30 to 100 instructions, and 28 is what a GPU has time for while it moves 4 bytes.
-// So the place of an element is divided out of its number once, and then counted on.
+// A division takes 30 to 100 instructions; while a GPU moves 4 bytes, it has time for 28. So the
+// place of an element is divided out of its number once, and then counted on.
 
 struct Position {
     long long volume;

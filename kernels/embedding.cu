@@ -36,7 +36,7 @@ __device__ void looked_up(const T* weight, const long long* index, T* y,
         Values<N> values = {};
         if (known) values = load<N>(weight + row * columns + N * part);
 #pragma unroll
-        for (int v = 0; v < N; ++v) values.at[v] = known ? values.at[v] : nanf("");
+        for (int v = 0; v < N; ++v) values.at[v] = known ? values.at[v] : acc_t(nanf(""));
         store<N>(y + N * k, values);
     }
 }
