@@ -189,6 +189,79 @@ __device__ bool wide_rows(long long columns, const T* a, const T* b, const T* c 
 }
 
 // ------------------------------------------------------------------------------------------------
+// Rows in registers
+//
+// A block goes through a row in panels, of which each thread holds some elements. A row of one
+// panel comes from memory once, all its loads at the same time; the panels of a longer one are read
+// again, from the caches.
+
+// Neighbouring threads hold N neighbours: WIDE of rows that wide_rows allows, else 1.
+template <int N>
+struct Panel {
+    // A row of 512 is a warp's, one of 4096 a block's of 256. But each load has an address in
+    // registers, so of narrow ones there are few.
+    static constexpr int HELD = N == 1 ? 4 : 16;
+
+    acc_t at[HELD];
+
+    __device__ static bool holds(long long columns) { return columns <= HELD * blockDim.x; }
+
+    // How many of the panel's elements lie in front of the one `end` behind its first.
+    __device__ static int before(long long end) {
+        const int all = HELD * int(blockDim.x);
+        return end < 0 ? 0 : end < all ? int(end) : all;
+    }
+
+    // Where at[h] lies in the panel.
+    __device__ static int number(int h) {
+        return (h / N * int(blockDim.x) + int(threadIdx.x)) * N + h % N;
+    }
+
+    // scale times the elements in front of `end`, from there on `fill`.
+    __device__ void load_scaled(const T* from, long long end, acc_t fill, acc_t scale) {
+        const int here = before(end);
+#pragma unroll
+        for (int h = 0; h < HELD; h += N) {
+            Values<N> values = {};
+            if (number(h) < here) values = load<N>(from + number(h));
+#pragma unroll
+            for (int k = 0; k < N; ++k)
+                at[h + k] = number(h + k) < here ? scale * values.at[k] : fill;
+        }
+    }
+
+    __device__ void load_from(const T* from, long long end) { load_scaled(from, end, 0, 1); }
+
+    __device__ void store_to(T* to, long long end) const {
+        const int here = before(end);
+#pragma unroll
+        for (int h = 0; h < HELD; h += N) {
+            Values<N> values;
+#pragma unroll
+            for (int k = 0; k < N; ++k) values.at[k] = at[h + k];
+            if (number(h) < here) store<N>(to + number(h), values);
+        }
+    }
+};
+
+#define PANELS(N, first, columns) \
+    for (long long first = 0; first < (columns); first += Panel<N>::HELD * (long long)blockDim.x)
+
+template <int N>
+struct Width {
+    static constexpr int elements = N;
+};
+
+// body(Width<WIDE>()) or body(Width<1>()): the body has the width as a constant.
+template <typename Body>
+__device__ void by_width(bool wide, Body body) {
+    if (wide)
+        body(Width<WIDE>());
+    else
+        body(Width<1>());
+}
+
+// ------------------------------------------------------------------------------------------------
 // Reductions over a warp and over a block; every thread gets the result, the same to the last bit
 
 constexpr unsigned ALL_LANES = 0xffffffff;
