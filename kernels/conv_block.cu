@@ -30,18 +30,15 @@ __device__ Digits added(const long long* shape, Digits a, const Digits& b) {
 // ------------------------------------------------------------------------------------------------
 // The product: result[m, n] = sum over k of plain[m, k] gathered[k, n]
 //
-// Shared memory is read 4 neighbours at a time. A thread has FOURS_DOWN x FOURS_ACROSS squares of
-// 4 x 4 sums in registers, so that it reads little for what it computes; as a tile has fewer of
-// them than a block has threads, the block is cut into SLICES, each of which has the whole tile and
-// takes its own part of every 16 steps. In the end the slices are added up.
+// Shared memory is read 4 neighbours at a time. A thread has 8 x 4 sums in registers, so that it
+// reads 3 times for 32 multiplications. 128 threads have a whole tile: each half of a block takes
+// its own half of every 16 steps, and in the end the halves are added up. Two such blocks are on a
+// processor at a time; 8 x 8 sums a thread would read less, and leave room for one.
 
 __device__ long long lesser(long long a, long long b) { return a < b ? a : b; }
 
 constexpr int BLOCK = 256, TILE = 64, STEPS = 16;
-constexpr int FOURS = TILE / 4;  // in a row or column of a tile
-// A double is two registers: 64 sums of them would leave a processor one block at a time.
-constexpr int FOURS_DOWN = 2, FOURS_ACROSS = sizeof(acc_t) == 8 ? 1 : 2;
-constexpr int SLICE = FOURS / FOURS_DOWN * (FOURS / FOURS_ACROSS), SLICES = BLOCK / SLICE;
+constexpr int HALVES = 2, FOURS = TILE / 4;  // FOURS: in a row or column of a tile
 
 struct alignas(16) Four {
     acc_t at[4];
@@ -89,13 +86,17 @@ struct Share {
     }
 };
 
+// A row of a tile in shared memory. It is one Four longer than the tile, so that neighbouring rows
+// begin in different banks.
+using Row = Four[FOURS + 1];
+
 // What a block has in shared memory: of both operands the steps that it computes with and those
-// that come next, and in the end the tile. Rows of 17 Fours, not 16, begin in different banks.
+// that come next, and in the end the tile.
 union Room {
     struct {
-        Four a[2][STEPS][FOURS + 1], b[2][STEPS][FOURS + 1];
+        Row a[2][STEPS], b[2][STEPS];
     } operands;
-    Four result[TILE][FOURS];
+    Row result[TILE];
 };
 
 // One thread's part of loading: from memory into registers, and later from there into Room, so that
@@ -145,14 +146,14 @@ struct Loader {
         }
     }
 
-    __device__ void put(Room& room, int half) const {
-        put_one<ShareOfA>(a, room.operands.a[half]);
-        put_one<ShareOfB>(b, room.operands.b[half]);
+    __device__ void put(Room& room, int buffer) const {
+        put_one<ShareOfA>(a, room.operands.a[buffer]);
+        put_one<ShareOfB>(b, room.operands.b[buffer]);
     }
 
     template <typename Shared>
     __device__ static void put_one(const T (&values)[Shared::COUNT][Shared::LINE_COUNT],
-                                   Four (*to)[FOURS + 1]) {
+                                   Row* to) {
 #pragma unroll
         for (int i = 0; i < Shared::COUNT; ++i) {
 #pragma unroll
@@ -165,52 +166,43 @@ struct Loader {
     }
 };
 
-// One thread's sums: squares of 4 x 4, which are 4 FOURS / FOURS_DOWN rows and 4 FOURS /
-// FOURS_ACROSS columns apart. A warp has 4 x 8 neighbouring squares, and reads 4 and 8 Fours.
+// One thread's sums, 2 squares of 4 x 4: in the Fours down() and down() + DOWN of rows, across() of
+// columns. A warp has 4 x 8 neighbours; two lanes that read the same Four are 1 or 2 apart, as
+// shared memory wants it to answer 16 lanes at once.
 struct Sums {
-    static constexpr int DOWN = FOURS / FOURS_DOWN, ACROSS = FOURS / FOURS_ACROSS;
-    acc_t at[FOURS_DOWN][FOURS_ACROSS][4][4] = {};
+    static constexpr int DOWN = FOURS / 2;
+    acc_t at[2][4][4] = {};
 
-    __device__ static int slice() { return threadIdx.x / SLICE; }
-    __device__ static int down() { return lane() / 8 + warp() % (DOWN / 4) * 4; }
-    __device__ static int across() { return lane() % 8 + warp() / (DOWN / 4) % (ACROSS / 8) * 8; }
+    __device__ static int half() { return warp() / (MAX_WARPS / HALVES); }
+    __device__ static int down() { return lane() % 2 + lane() / 16 * 2 + warp() % 2 * 4; }
+    __device__ static int across() { return lane() / 2 % 8 + warp() / 2 % 2 * 8; }
 
-    __device__ void add_products(const Four (*a)[FOURS + 1], const Four (*b)[FOURS + 1]) {
-        constexpr int OWN = STEPS / SLICES;
+    __device__ void add_products(const Row* a, const Row* b) {
+        constexpr int OWN = STEPS / HALVES;
 #pragma unroll
         for (int i = 0; i < OWN; ++i) {
-            const int k = slice() * OWN + i;
-            Four row[FOURS_DOWN], column[FOURS_ACROSS];
+            const int k = half() * OWN + i;
+            const Four rows[2] = {a[k][down()], a[k][down() + DOWN]}, columns = b[k][across()];
 #pragma unroll
-            for (int p = 0; p < FOURS_DOWN; ++p) row[p] = a[k][down() + p * DOWN];
+            for (int p = 0; p < 2; ++p)
 #pragma unroll
-            for (int q = 0; q < FOURS_ACROSS; ++q) column[q] = b[k][across() + q * ACROSS];
-#pragma unroll
-            for (int p = 0; p < FOURS_DOWN; ++p)
-#pragma unroll
-                for (int q = 0; q < FOURS_ACROSS; ++q)
-#pragma unroll
-                    for (int rc = 0; rc < 16; ++rc)
-                        at[p][q][rc / 4][rc % 4] += row[p].at[rc / 4] * column[q].at[rc % 4];
+                for (int rc = 0; rc < 16; ++rc)
+                    at[p][rc / 4][rc % 4] += rows[p].at[rc / 4] * columns.at[rc % 4];
         }
     }
 
-    // The sums of all slices, one slice after the other. To be called by the whole block.
-    __device__ void collect(Four (*result)[FOURS]) const {
-        for (int turn = 0; turn < SLICES; ++turn) {
-            if (slice() == turn) {
+    // The sums of the first half, and then those of the other. To be called by the whole block.
+    __device__ void collect(Row* result) const {
+        for (int turn = 0; turn < HALVES; ++turn) {
+            if (half() == turn) {
 #pragma unroll
-                for (int p = 0; p < FOURS_DOWN; ++p)
+                for (int pr = 0; pr < 8; ++pr) {
+                    Four& to = result[(down() + pr / 4 * DOWN) * 4 + pr % 4][across()];
+                    Four sum = turn ? to : Four{};
 #pragma unroll
-                    for (int q = 0; q < FOURS_ACROSS; ++q)
-#pragma unroll
-                        for (int r = 0; r < 4; ++r) {
-                            Four& to = result[(down() + p * DOWN) * 4 + r][across() + q * ACROSS];
-                            Four sum = turn ? to : Four{};
-#pragma unroll
-                            for (int c = 0; c < 4; ++c) sum.at[c] += at[p][q][r][c];
-                            to = sum;
-                        }
+                    for (int c = 0; c < 4; ++c) sum.at[c] += at[pr / 4][pr % 4][c];
+                    to = sum;
+                }
             }
             __syncthreads();
         }
@@ -253,12 +245,12 @@ __device__ void product_tile(const Operands& operands, long long m0, long long h
         loader.fetch(steps[0]);
         loader.put(room, 0);
         __syncthreads();
-        int half = 0;
-        for (long long k0 = begin; k0 < end; k0 += STEPS, half = 1 - half) {
-            loader.fetch(steps[1 - half]);
-            find_steps(k0 + 2 * STEPS, steps[half]);
-            sums.add_products(room.operands.a[half], room.operands.b[half]);
-            loader.put(room, 1 - half);
+        int now = 0;
+        for (long long k0 = begin; k0 < end; k0 += STEPS, now = 1 - now) {
+            loader.fetch(steps[1 - now]);
+            find_steps(k0 + 2 * STEPS, steps[now]);
+            sums.add_products(room.operands.a[now], room.operands.b[now]);
+            loader.put(room, 1 - now);
             __syncthreads();
         }
     }
@@ -266,6 +258,7 @@ __device__ void product_tile(const Operands& operands, long long m0, long long h
     const int n = threadIdx.x % TILE;
     if (n < width - n0) {
         const long long result = columns[n].result, rows_here = lesser(height - m0, TILE);
+#pragma unroll 1
         for (int m = threadIdx.x / TILE; m < rows_here; m += BLOCK / TILE)
             put(m0 + m, result, room.result[m][n / 4].at[n % 4]);
     }

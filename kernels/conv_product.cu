@@ -182,6 +182,7 @@ KERNEL(conv_bwd_w)(const T* x, const T* gy, acc_t* partial, const Geometry* geom
 KERNEL(conv_bwd_w_finish)(const acc_t* partial, T* gw, long long chunks, long long n) {
     GRID_STRIDE(i, n) {
         acc_t sum = 0;
+#pragma unroll 16  // there may be few threads and many chunks
         for (long long chunk = 0; chunk < chunks; ++chunk) sum += partial[chunk * n + i];
         gw[i] = T(sum);
     }
