@@ -1,4 +1,4 @@
-"""kernels/conv.cu, executed: against sums over windows and the CPU twins."""
+"""kernels/conv*.cu, executed: against sums over windows and the CPU twins."""
 
 from __future__ import annotations
 
