@@ -1,4 +1,6 @@
-// The products of conv.cu, behind which this file is compiled; it says what their arrays are.
+// Convolutions and their gradients, as products. This file is compiled behind conv.cu, which says
+// what x, w, y, bias and geometry are (gx, gw and gy are gradients, like x, w and y), and behind
+// conv_block.cu. What is written overlaps nothing else.
 //
 // All three are matrix products, one operand of which is gathered from where it lies: the matrix of
 // columns is never written. A block owns one tile of 64 x 64 elements of the result at a time, and
