@@ -44,6 +44,15 @@ def block_per_row(limits: Limits, rows: int, columns: int) -> tuple[Grid, int]:
     return (min(rows, most), 1), threads
 
 
+def warp_per_row(rows: int) -> tuple[Grid, int]:
+    """For loops over rows, a warp to each, in blocks of four: blocks for all of them.
+
+    Not as many as the device holds at once: that depends on a kernel's registers, and a last round
+    that is half empty costs more than it takes to start a block.
+    """
+    return (min(_ceil(rows, 4), MAX_GRID[0]), 1), 4 * WARP
+
+
 def column_tiles(limits: Limits, rows: int, columns: int) -> tuple[Grid, int]:
     """For sums over columns: blocks of 32 columns, times the pieces that the rows are cut into.
 
