@@ -266,6 +266,8 @@ WORKS: tuple[Work, ...] = (
     whole_grid("gru", 3),
     Work("max_pool2d", pictures, function(lambda f, x: f.max_pool2d(x, 2))),
     Work("avg_pool2d", pictures, function(lambda f, x: f.avg_pool2d(x, 2))),
+    Work("max_pool2d, overlapping", pictures, function(lambda f, x: f.max_pool2d(x, 3, 2, 1))),
+    Work("avg_pool2d, overlapping", pictures, function(lambda f, x: f.avg_pool2d(x, 3, 2, 1))),
     update("SGD", 1, lr=0.1, momentum=0.9),
     update("Adam", 2),
     update("Adagrad", 1),

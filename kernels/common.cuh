@@ -73,6 +73,57 @@ __device__ long long grid_threads() { return gridDim.x * (long long)blockDim.x; 
 #define BLOCK_STRIDE(j, n) \
     for (long long j = threadIdx.x, j##_end = (n); j < j##_end; j += blockDim.x)
 
+// A division takes 30 to 100 instructions; while a GPU moves 4 bytes, it has time for 28. So the
+// place of an element is divided out of its number once, and then counted on.
+
+struct Position {
+    long long volume;
+    int z, y, x;
+};
+
+// The places of this thread's elements k of `volumes` times depth x height x width. Each axis is
+// shorter than 2^31.
+struct Walk : Position {
+    long long k, end;
+    int depth, height, width;
+    Position step;  // from one element to the next
+
+    __device__ Walk(long long volumes, long long depth, long long height, long long width)
+        : Position(), k(grid_thread()), end(volumes * depth * height * width), depth(int(depth)),
+          height(int(height)), width(int(width)), step() {
+        if (k >= end) return;  // an axis may be 0 long
+        static_cast<Position&>(*this) = divided(k);
+        step = divided(grid_threads());
+    }
+
+    __device__ Position divided(long long number) const {
+        const long long rows = number / width, layers = rows / height, volume = layers / depth;
+        return {volume, int(layers - volume * depth), int(rows - layers * height),
+                int(number - rows * width)};
+    }
+
+    __device__ void next() {
+        k += grid_threads();
+        int carry = 0;
+        x = sum(x, step.x, width, carry);
+        y = sum(y, step.y, height, carry);
+        z = sum(z, step.z, depth, carry);
+        volume += step.volume + carry;
+    }
+
+    // digit + step + carry to a base, which is subtracted first: nothing overflows.
+    __device__ static int sum(int digit, int step, int base, int& carry) {
+        const int beyond = step - base + carry + digit;
+        carry = beyond >= 0;
+        return carry ? beyond : beyond + base;
+    }
+};
+
+// GRID_STRIDE over all elements of volumes: at.k is i, at.volume, at.z, at.y and at.x its place.
+#define GRID_WALK(at, volumes, depth, height, width) \
+    _Pragma("unroll 1") \
+    for (Walk at(volumes, depth, height, width); at.k < at.end; at.next())
+
 // ------------------------------------------------------------------------------------------------
 // Wide loads: 16 bytes at a time is what it takes to keep the memory busy
 //
@@ -132,6 +183,11 @@ __device__ bool is_aligned(const void* address) {
     return reinterpret_cast<unsigned long long>(address) % 16 == 0;
 }
 
+// Whether rows of so many columns can be read and written 16 bytes at a time.
+__device__ bool wide_rows(long long columns, const T* a, const T* b, const T* c = nullptr) {
+    return columns % WIDE == 0 && is_aligned(a) && is_aligned(b) && is_aligned(c);
+}
+
 // ------------------------------------------------------------------------------------------------
 // Reductions over a warp and over a block; every thread gets the result, the same to the last bit
 
@@ -178,17 +234,19 @@ __device__ acc_t block_max(acc_t value) { return block_reduce(value, Maximum());
 // Products in small tiles
 
 // Sums over k < count of x[k, a] w[p, k, b], a, b < 4, p < PANELS, of panels x (count, 4) and w
-// (PANELS, count, 4), by LANES lanes that are neighbours, and so read neighbouring 16 bytes: each
-// takes every LANES-th k. In the end a lane has in at[p][0], at[p][1], ... the sums 4 a + b =
-// lane() % LANES * (16 / LANES) and those behind it. To be called by all threads of a warp
-// together.
-template <int LANES, int PANELS = 1>
+// (PANELS, count, 4), by 16 lanes that are neighbours, and so read neighbouring 16 bytes: each
+// takes every 16th k. In the end lane 4 a + b of them has the sums of a and b. To be called by all
+// threads of a warp together.
+constexpr int TILE_LANES = 16;
+
+template <int PANELS>
 struct Tile {
-    acc_t at[PANELS][16] = {};
+    acc_t of[PANELS];
 
     __device__ Tile(const T* x, const T* w, long long count) {
+        acc_t at[PANELS][16] = {};
 #pragma unroll 4
-        for (long long k = lane() % LANES; k < count; k += LANES) {
+        for (long long k = lane() % TILE_LANES; k < count; k += TILE_LANES) {
             const Values<4> xk = load<4>(x + 4 * k);
 #pragma unroll
             for (int p = 0; p < PANELS; ++p) {
@@ -198,31 +256,32 @@ struct Tile {
             }
         }
 #pragma unroll
-        for (int p = 0; p < PANELS; ++p) halve<8, LANES / 2>(at[p]);
+        for (int p = 0; p < PANELS; ++p) of[p] = halved<8>(at[p]);
     }
 
     // Two lanes exchange halves of their sums, then two others halves of what they kept, and so on.
-    template <int HALF, int DISTANCE>
-    __device__ static void halve(acc_t* at) {
-        const bool upper = lane() & DISTANCE;
+    template <int HALF>
+    __device__ static acc_t halved(acc_t* at) {
+        const bool upper = lane() & HALF;
 #pragma unroll
         for (int ab = 0; ab < HALF; ++ab) {
             const acc_t given = one_of(upper, at[ab], at[ab + HALF]);
             const acc_t kept = one_of(upper, at[ab + HALF], at[ab]);
-            at[ab] = kept + __shfl_xor_sync(ALL_LANES, given, DISTANCE);
+            at[ab] = kept + __shfl_xor_sync(ALL_LANES, given, HALF);
         }
-        if constexpr (DISTANCE > 1) halve<HALF / 2, DISTANCE / 2>(at);
+        if constexpr (HALF > 1) return halved<HALF / 2>(at);
+        return at[0];
     }
 
     // By value: a choice between two places in an array would put it into memory.
     __device__ static acc_t one_of(bool first, acc_t a, acc_t b) { return first ? a : b; }
 };
 
-// All tiles of a block, `lanes` lanes each. i counts to `tiles` and, where that is not a multiple
-// of what the block does at once, beyond, so that all threads of a warp go round equally often.
-#define TILE_STRIDE(i, tiles, lanes) \
-    for (long long i = threadIdx.x / (lanes), i##_step = blockDim.x / (lanes); \
-         i - threadIdx.x / (lanes) < (tiles); i += i##_step)
+// All tiles of a block. i counts to `tiles` and, where that is not a multiple of what the block
+// does at once, beyond, so that all threads of a warp go round equally often.
+#define TILE_STRIDE(i, tiles) \
+    for (long long i = threadIdx.x / TILE_LANES, i##_step = blockDim.x / TILE_LANES; \
+         i - threadIdx.x / TILE_LANES < (tiles); i += i##_step)
 
 // ------------------------------------------------------------------------------------------------
 // The whole grid

@@ -297,45 +297,72 @@ KERNEL(conv_bwd_w_finish)(const acc_t* partial, T* gw, long long chunks, long lo
 // ------------------------------------------------------------------------------------------------
 // Patches: columns[c, tap, position] is what a tap meets in channel c, 0 beside it; and back
 
-// columns of x. A thread owns elements of columns. Moves 2 s an element of columns.
+// columns of x. A thread owns a position of a channel, for all taps. Moves 2 s an element of
+// columns.
 KERNEL(im2col)(const T* x, T* columns, const Geometry* geometry) {
     const Geometry g = *geometry;
     const long long volume = g.volume(), pixels = g.pixels(), taps = g.taps();
     const Operands operands = {nullptr, 0, x, {g.size[0], g.size[1], g.size[2]}};
-    GRID_STRIDE(i, g.samples * g.groups * g.inputs * taps * pixels) {
-        const Place out = place_in(g.out, i % pixels);
-        const Place tap = place_in(g.kernel, i / pixels % taps);
-        const Place in = {i / (pixels * taps) * volume,
-                          int(out.z * g.stride[0] + tap.z * g.dilation[0] - g.padding[0]),
-                          int(out.y * g.stride[1] + tap.y * g.dilation[1] - g.padding[1]),
-                          int(out.x * g.stride[2] + tap.x * g.dilation[2] - g.padding[2])};
-        columns[i] = T(operands.at(in));
+    GRID_WALK(at, g.samples * g.groups * g.inputs, g.out[0], g.out[1], g.out[2]) {
+        T* to = columns + at.volume * (taps - 1) * pixels + at.k;
+        const Place first = {at.volume * volume, int(at.z * g.stride[0] - g.padding[0]),
+                             int(at.y * g.stride[1] - g.padding[1]),
+                             int(at.x * g.stride[2] - g.padding[2])};
+        Place in = first;
+        for (long long z = 0; z < g.kernel[0]; ++z, in.z += int(g.dilation[0])) {
+            in.y = first.y;
+            for (long long y = 0; y < g.kernel[1]; ++y, in.y += int(g.dilation[1])) {
+                in.x = first.x;
+                for (long long x = 0; x < g.kernel[2]; ++x, in.x += int(g.dilation[2])) {
+                    *to = T(operands.at(in));
+                    to += pixels;
+                }
+            }
+        }
     }
 }
 
-// The output element from which a tap meets an input element along an axis, -1 if none does.
-__device__ long long meeting(const Geometry& g, int axis, long long in, long long tap) {
-    const long long ahead = in + g.padding[axis] - tap * g.dilation[axis];
-    const long long out = ahead / g.stride[axis];
-    return ahead >= 0 && ahead % g.stride[axis] == 0 && out < g.out[axis] ? out : -1;
-}
+// The output elements from which the taps of an axis meet an input element: out, where rest is 0.
+// From tap to tap out and rest count down, so that the element is divided by the stride only once.
+struct Meeting {
+    int outs, stride, whole, part;  // the dilation is whole * stride + part
+    int out, rest;                  // in + padding - tap * dilation is out * stride + rest
+
+    __device__ Meeting(const Geometry& g, int axis, int in)
+        : outs(int(g.out[axis])), stride(int(g.stride[axis])),
+          whole(int(g.dilation[axis]) / stride), part(int(g.dilation[axis]) % stride),
+          out(int(in + g.padding[axis]) / stride), rest(int(in + g.padding[axis]) % stride) {}
+
+    __device__ bool exists() const { return rest == 0 && 0 <= out && out < outs; }
+
+    __device__ void next_tap() {
+        rest -= part;
+        out -= whole + (rest < 0);
+        rest += rest < 0 ? stride : 0;
+    }
+};
 
 // x: the sum of the columns that im2col takes from each element. A thread owns elements of x.
 // Moves s an element of columns and of x.
 KERNEL(col2im)(const T* columns, T* x, const Geometry* geometry) {
     const Geometry g = *geometry;
-    const long long volume = g.volume(), pixels = g.pixels(), taps = g.taps();
-    GRID_STRIDE(i, g.samples * g.groups * g.inputs * volume) {
-        const Place in = place_in(g.size, i % volume);
-        const T* from = columns + i / volume * taps * pixels;
+    const long long pixels = g.pixels(), taps = g.taps();
+    GRID_WALK(at, g.samples * g.groups * g.inputs, g.size[0], g.size[1], g.size[2]) {
+        const Meeting first_y(g, 1, at.y), first_x(g, 2, at.x);
+        const T* from = columns + at.volume * taps * pixels;
         acc_t sum = 0;
-        for (long long tap = 0; tap < taps; ++tap) {
-            const Place k = place_in(g.kernel, tap);
-            const long long z = meeting(g, 0, in.z, k.z), y = meeting(g, 1, in.y, k.y);
-            const long long column = meeting(g, 2, in.x, k.x);
-            if (z >= 0 && y >= 0 && column >= 0)
-                sum += acc_t(from[tap * pixels + (z * g.out[1] + y) * g.out[2] + column]);
+        Meeting z(g, 0, at.z);
+        for (long long kz = 0; kz < g.kernel[0]; ++kz, z.next_tap()) {
+            Meeting y = first_y;
+            for (long long ky = 0; ky < g.kernel[1]; ++ky, y.next_tap()) {
+                const long long row = (z.out * g.out[1] + y.out) * g.out[2];
+                Meeting x = first_x;
+                for (long long kx = 0; kx < g.kernel[2]; ++kx, x.next_tap()) {
+                    if (z.exists() && y.exists() && x.exists()) sum += acc_t(from[row + x.out]);
+                    from += pixels;
+                }
+            }
         }
-        x[i] = T(sum);
+        x[at.k] = T(sum);
     }
 }

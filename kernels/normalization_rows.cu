@@ -285,7 +285,9 @@ __device__ void column_sums(const T* gy, const T* x, const acc_t* mean, const ac
 #pragma unroll 2
             for (long long n = first + warp(); n < last; n += warps()) {
                 const long long k = n * width + j, row = n * parts + part;
-                sums.add(load<N>(gy + k), load<N>(x + k), mean[row], 1 / sqrt(var[row] + eps));
+                const Values<N> g = load<N>(gy + k), xs = load<N>(x + k);  // before what waits
+                const acc_t centre = mean[row], variance = var[row];
+                sums.add(g, xs, centre, 1 / sqrt(variance + eps));
             }
 #pragma unroll
             for (int k = 0; k < N; ++k) {

@@ -132,7 +132,18 @@ struct Part {
         }
     }
 
-    // Columns of w (rows, units), into panels (width / 4, rows, 4).
+    // The gates of its units, rows of w (gates, units, units), into panels (width / 4, gates,
+    // units, 4).
+    __device__ void load_rows(T* panels, const T* w, long long gates, long long units) const {
+        BLOCK_STRIDE(i, gates * width * units) {
+            const long long k = i % units, gate = i / units % gates, local = i / (gates * units);
+            const long long j = unit + local, panel = local / 4 * gates + gate;
+            if (j < units)
+                panels[(panel * units + k) * 4 + local % 4] = w[(gate * units + j) * units + k];
+        }
+    }
+
+    // Its units, columns of w (rows, units), into panels (width / 4, rows, 4).
     __device__ void load_columns(T* panels, const T* w, long long rows, long long units) const {
         BLOCK_STRIDE(i, width * rows) {
             const long long local = i % width, m = i / width, j = unit + local;
@@ -173,33 +184,27 @@ struct Moving {
     }
 };
 
-// lstm_fwd of all steps; M = units: h. A tile are the gates of a unit of four sequences. A block
-// owns units of sequences. Moves 15 s a unit and step, w once, and units height s a block and step
-// from the L2 cache.
+// lstm_fwd of all steps; M = units: h. A block owns units of sequences. Moves 15 s a unit and step,
+// w once, and units height s a block and step from the L2 cache.
 KERNEL(lstm_fwd_persistent)(T* z, const T* w, const T* bias, const long long* lengths, T* h,
                             acc_t* c, T* y, T* cells, T* moving, GridBarrier* barrier,
                             long long steps, long long batch, long long units, long long width,
                             long long height, bool reverse, bool keep) {
-    DYNAMIC_SHARED(weights);  // (width, units, 4)
+    DYNAMIC_SHARED(weights);  // (width / 4, 4, units, 4)
     const Part part(width, height);
     const Moving state(moving, part, units);
-    BLOCK_STRIDE(i, 4 * width * units) {
-        const long long k = i % units, gate = i / units % 4, local = i / (4 * units);
-        const long long j = part.unit + local;
-        if (j < units) weights[(local * units + k) * 4 + gate] = w[(gate * units + j) * units + k];
-    }
+    part.load_rows(weights, w, 4, units);
     part.each(batch, units,
               [=](long long n, long long j) { state.at(0, n, j) = h[n * units + j]; });
-    const long long tiles = width * height / 4;
     for (long long s = 0; s < steps; ++s) {
         const long long t = reverse ? steps - 1 - s : s, now = s % 2;
         row_barrier(barrier, s);
-        TILE_STRIDE(i, tiles, 4) {
-            const bool real = i < tiles;
-            const long long local = real ? i % width : 0, four = real ? i / width : 0;
-            const long long j = part.unit + local, n = part.sequence + 4 * four + lane() % 4;
-            const Tile<4> tile(state.panel(now, n), weights + local * 4 * units, units);
-            if (real && j < units && n < batch) {
+        TILE_STRIDE(i, Square::tiles(part)) {
+            const Square square(part, i, batch, units);
+            const long long n = square.n, j = square.j;
+            const T* gates = weights + square.column * 16 * units;
+            const Tile<4> tile(state.panel(now, n), gates, units);
+            if (square.there) {
                 const Unit unit((t * batch + n) * units + j, units, 4);
                 acc_t* cj = c + n * units + j;
                 T after = state.at(now, n, j);
@@ -208,7 +213,7 @@ KERNEL(lstm_fwd_persistent)(T* z, const T* w, const T* bias, const long long* le
                     acc_t a[4];
 #pragma unroll
                     for (int gate = 0; gate < 4; ++gate)
-                        a[gate] = unit.sum(z, nullptr, bias, gate) + tile.at[0][gate];
+                        a[gate] = unit.sum(z, nullptr, bias, gate) + tile.of[gate];
                     const LSTMCell cell = LSTMCell::forward(a, *cj);
                     cell.keep(z, unit);
                     *cj = cell.c;
@@ -239,14 +244,14 @@ KERNEL(lstm_bwd_persistent)(const T* gy, const T* w, const T* gates, const T* ce
         const long long t = reverse ? s : steps - 1 - s, now = s % 2;
         const long long earlier = reverse ? t + 1 : t - 1;
         row_barrier(barrier, s);
-        TILE_STRIDE(i, Square::tiles(part), 16) {
+        TILE_STRIDE(i, Square::tiles(part)) {
             const Square square(part, i, batch, units);
             const long long n = square.n, j = square.j, k = n * units + j;
             const T* columns = weights + square.column * 16 * units;
-            const Tile<16> tile(back.panel(now, n), columns, 4 * units);
+            const Tile<1> tile(back.panel(now, n), columns, 4 * units);
             if (square.there) {
                 const bool on = s < steps && goes_on(lengths, n, t);
-                const acc_t g = gh[k] + tile.at[0][0];
+                const acc_t g = gh[k] + tile.of[0];
                 const Unit unit((t * batch + n) * units + j, units, 4);
                 acc_t ga[4] = {};
                 if (on) {
@@ -275,31 +280,26 @@ KERNEL(gru_fwd_persistent)(T* z, const T* w, const T* bias, const long long* len
     DYNAMIC_SHARED(weights);  // (width / 4, 3, units, 4)
     const Part part(width, height);
     const Moving state(moving, part, units);
-    BLOCK_STRIDE(i, 3 * width * units) {
-        const long long k = i % units, gate = i / units % 3, local = i / (3 * units);
-        const long long j = part.unit + local, panel = local / 4 * 3 + gate;
-        if (j < units)
-            weights[(panel * units + k) * 4 + local % 4] = w[(gate * units + j) * units + k];
-    }
+    part.load_rows(weights, w, 3, units);
     part.each(batch, units,
               [=](long long n, long long j) { state.at(0, n, j) = h[n * units + j]; });
     for (long long s = 0; s < steps; ++s) {
         const long long t = reverse ? steps - 1 - s : s, now = s % 2;
         row_barrier(barrier, s);
-        TILE_STRIDE(i, Square::tiles(part), 16) {
+        TILE_STRIDE(i, Square::tiles(part)) {
             const Square square(part, i, batch, units);
             const long long n = square.n, j = square.j;
             const T* gates = weights + square.column * 12 * units;
-            const Tile<16, 3> tile(state.panel(now, n), gates, units);
+            const Tile<3> tile(state.panel(now, n), gates, units);
             if (square.there) {
                 const Unit unit((t * batch + n) * units + j, units, 3);
                 T after = state.at(now, n, j);
                 const bool on = goes_on(lengths, n, t);
                 if (on) {
-                    const acc_t a[] = {unit.sum(z, nullptr, bias, 0) + tile.at[0][0],
-                                       unit.sum(z, nullptr, bias, 1) + tile.at[1][0],
+                    const acc_t a[] = {unit.sum(z, nullptr, bias, 0) + tile.of[0],
+                                       unit.sum(z, nullptr, bias, 1) + tile.of[1],
                                        unit.sum(z, nullptr, bias, 2)};
-                    const GRUCell cell(a, tile.at[2][0] + or_zero(bias, 3 * units + j));
+                    const GRUCell cell(a, tile.of[2] + or_zero(bias, 3 * units + j));
                     cell.keep(z, q, unit);
                     after = T(cell.h(acc_t(after)));
                 }
@@ -328,14 +328,14 @@ KERNEL(gru_bwd_persistent)(const T* gy, const T* w, const T* gates, const T* q, 
         const long long t = reverse ? s : steps - 1 - s, now = s % 2;
         const long long earlier = reverse ? t + 1 : t - 1;
         row_barrier(barrier, s);
-        TILE_STRIDE(i, Square::tiles(part), 16) {
+        TILE_STRIDE(i, Square::tiles(part)) {
             const Square square(part, i, batch, units);
             const long long n = square.n, j = square.j, k = n * units + j;
             const T* columns = weights + square.column * 12 * units;
-            const Tile<16> tile(back.panel(now, n), columns, 3 * units);
+            const Tile<1> tile(back.panel(now, n), columns, 3 * units);
             if (square.there) {
                 const Unit unit((t * batch + n) * units + j, units, 3), four(unit.i, units, 4);
-                acc_t g = gh[k] + tile.at[0][0], ga[4] = {};
+                acc_t g = gh[k] + tile.of[0], ga[4] = {};
                 if (s < steps && goes_on(lengths, n, t)) {
                     const bool first = s + 1 == steps || !goes_on(lengths, n, earlier);
                     const long long before = (earlier * batch + n) * units + j;

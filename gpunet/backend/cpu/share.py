@@ -70,19 +70,17 @@ def cut(arrays: Sequence[Any], shape: tuple[int, ...]) -> list[tuple[Any, ...]]:
     # What is cut along an early axis lies close together.
     axis = next((i for i, n in enumerate(shape) if n >= pieces), shape.index(max(shape)))
     several = -(-shape[axis] // pieces)
-    return [
-        tuple([_part(x, axis - len(shape), slice(start, start + several)) for x in arrays])
-        for start in range(0, shape[axis], several)
-    ]
+    behind = (slice(None),) * (len(shape) - 1 - axis)
+    keys = [(..., slice(i, i + several), *behind) for i in range(0, shape[axis], several)]
+    columns = [_parts(x, axis - len(shape), keys) for x in arrays]
+    return list(zip(*columns, strict=True))
 
 
-def _part(x: Any, axis: int, part: slice) -> Any:
+def _parts(x: Any, axis: int, keys: list[Any]) -> list[Any]:
     """x cut along an axis counted from behind, or as it is where it would be broadcast."""
     if _ndim(x) < -axis or x.shape[axis] == 1:
-        return x
-    behind = (slice(None),) * (-axis - 1)
-    key = (..., part, *behind)
-    return x[key]
+        return [x] * len(keys)
+    return [x[key] for key in keys]
 
 
 def _ndim(x: Any) -> int:

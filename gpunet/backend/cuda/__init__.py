@@ -118,7 +118,10 @@ class CUDABackend(Backend):
 
     def full(self, shape: Shape, value: float, dtype: DType) -> Array:
         out = self.empty(shape, dtype)
-        out.fill(value)
+        if type(value) is self.gpu.array:  # CuPy's `fill` would read it
+            out[...] = value
+        else:
+            out.fill(value)
         return out
 
     def each_time(self, action: Callable[[], None]) -> None:

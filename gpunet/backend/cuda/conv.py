@@ -106,7 +106,7 @@ class Conv(Family):
         columns = self.empty((x.shape[0], x.shape[1] * prod(kernel), prod(out)), x.dtype)
         w_shape = (0, x.shape[1], *kernel)
         geometry = self._of(x.shape, w_shape, out, stride, padding, dilation, 1)
-        launch = grid_stride(self.limits, columns.size)
+        launch = grid_stride(self.limits, columns.size // prod(kernel))
         self.kernel("im2col", x.dtype)(*launch, x, columns, geometry)
         return columns
 
