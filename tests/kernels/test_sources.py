@@ -42,7 +42,7 @@ def test_kernels_and_their_cpu_twins_have_the_same_names(family: str) -> None:
 def test_every_file_belongs_to_a_family() -> None:
     assert sorted(file for _, file in FILES) == sorted(file.name for file in folder().glob("*.cu"))
     assert files("recurrent") == ["recurrent.cu", "recurrent_steps.cu"]
-    assert files("conv") == ["conv.cu"]
+    assert files("conv") == ["conv.cu", "conv_block.cu", "conv_product.cu"]
 
 
 @pytest.mark.parametrize("family", FAMILIES)

@@ -1,4 +1,4 @@
-"""Convolutions, their gradients, and patches. Kernels: kernels/conv.cu.
+"""Convolutions, their gradients, and patches. Kernels: kernels/conv*.cu.
 
 CPU twins: gpunet/backend/cpu/conv.py.
 """
@@ -18,7 +18,7 @@ from gpunet.backend.cuda.launch import BLOCK, MAX_GRID, Family, Grid, grid_strid
 Three = tuple[int, int, int]
 Padding = tuple[tuple[int, int], tuple[int, int], tuple[int, int]]
 
-TILE = 64  # rows and columns of a result that a block owns; see conv.cu
+TILE = 64  # rows and columns of a result that a block owns; see conv_block.cu
 # Of the sum over samples and positions that a chunk of conv_bwd_w has at least: long sums are
 # more exact in chunks, too.
 STEPS = 128
