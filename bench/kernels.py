@@ -34,6 +34,7 @@ from bench.inputs import (
     two_sequences,
     volume,
     wide_sequences,
+    with_many_statistics,
     with_statistics,
     with_vectors,
 )
@@ -243,6 +244,7 @@ WORKS: tuple[Work, ...] = (
         function(lambda f, x, w, b: f.layer_norm(x, x.shape[-1:], w, b)),
     ),
     Work("batch_norm", with_statistics, running_norm),
+    Work("batch_norm, short", with_many_statistics, running_norm),
     plain("dropout", p=0.5),
     plain("rrelu", training=True),
     Work("embedding", table, function(lambda f, w, index: f.embedding(index, w))),

@@ -50,6 +50,15 @@ def panel_per_row(limits: Limits, rows: int, columns: int) -> tuple[Grid, int]:
     return block_per_row(limits, rows, _ceil(columns, HELD))
 
 
+def warp_per_row(rows: int) -> tuple[Grid, int]:
+    """For loops over rows, a warp to each, in blocks of four: blocks for all of them.
+
+    Not as many as the device holds at once: that depends on a kernel's registers, and a last round
+    that is half empty costs more than it takes to start a block.
+    """
+    return (min(_ceil(rows, 4), MAX_GRID[0]), 1), 4 * WARP
+
+
 def column_tiles(limits: Limits, rows: int, columns: int) -> tuple[Grid, int]:
     """For sums over columns: blocks of 32 columns, times the pieces that the rows are cut into.
 
