@@ -248,17 +248,17 @@ struct Panel {
     for (long long first = 0; first < (columns); first += Panel<N>::HELD * (long long)blockDim.x)
 
 template <int N>
-struct Width {
+struct PanelWidth {
     static constexpr int elements = N;
 };
 
-// body(Width<WIDE>()) or body(Width<1>()): the body has the width as a constant.
+// body(PanelWidth<WIDE>()) or body(PanelWidth<1>()): the body has the width as a constant.
 template <typename Body>
 __device__ void by_width(bool wide, Body body) {
     if (wide)
-        body(Width<WIDE>());
+        body(PanelWidth<WIDE>());
     else
-        body(Width<1>());
+        body(PanelWidth<1>());
 }
 
 // ------------------------------------------------------------------------------------------------
