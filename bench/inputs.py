@@ -105,8 +105,16 @@ def pictures(n: int, rng: Any, size: int = 56, channels: int = 64) -> Arrays:
 
 
 def with_statistics(n: int, rng: Any) -> Arrays:
-    """Pictures, and a mean and a variance of each channel."""
-    (x,) = pictures(n, rng)
+    """Pictures, and a mean and a variance of each channel; large enough for two launches."""
+    return _and_statistics(pictures(max(n, 64 * 1024), rng)[0], rng)
+
+
+def with_many_statistics(n: int, rng: Any) -> Arrays:
+    """As many channels as make channels of 4096 elements, which are normalised in one launch."""
+    return _and_statistics(normal(rng, 64, max(1, n // 4096), min(64, n // 64)), rng)
+
+
+def _and_statistics(x: Array, rng: Any) -> Arrays:
     return [x, *(Array((x.shape[1],), rng.uniform(0.5, 1.5, x.shape[1])) for _ in range(2))]
 
 

@@ -73,6 +73,57 @@ __device__ long long grid_threads() { return gridDim.x * (long long)blockDim.x; 
 #define BLOCK_STRIDE(j, n) \
     for (long long j = threadIdx.x, j##_end = (n); j < j##_end; j += blockDim.x)
 
+// A division takes 30 to 100 instructions; while a GPU moves 4 bytes, it has time for 28. So the
+// place of an element is divided out of its number once, and then counted on.
+
+struct Position {
+    long long volume;
+    int z, y, x;
+};
+
+// The places of this thread's elements k of `volumes` times depth x height x width. Each axis is
+// shorter than 2^31.
+struct Walk : Position {
+    long long k, end;
+    int depth, height, width;
+    Position step;  // from one element to the next
+
+    __device__ Walk(long long volumes, long long depth, long long height, long long width)
+        : Position(), k(grid_thread()), end(volumes * depth * height * width), depth(int(depth)),
+          height(int(height)), width(int(width)), step() {
+        if (k >= end) return;  // an axis may be 0 long
+        static_cast<Position&>(*this) = divided(k);
+        step = divided(grid_threads());
+    }
+
+    __device__ Position divided(long long number) const {
+        const long long rows = number / width, layers = rows / height, volume = layers / depth;
+        return {volume, int(layers - volume * depth), int(rows - layers * height),
+                int(number - rows * width)};
+    }
+
+    __device__ void next() {
+        k += grid_threads();
+        int carry = 0;
+        x = sum(x, step.x, width, carry);
+        y = sum(y, step.y, height, carry);
+        z = sum(z, step.z, depth, carry);
+        volume += step.volume + carry;
+    }
+
+    // digit + step + carry to a base, which is subtracted first: nothing overflows.
+    __device__ static int sum(int digit, int step, int base, int& carry) {
+        const int beyond = step - base + carry + digit;
+        carry = beyond >= 0;
+        return carry ? beyond : beyond + base;
+    }
+};
+
+// GRID_STRIDE over all elements of volumes: at.k is i, at.volume, at.z, at.y and at.x its place.
+#define GRID_WALK(at, volumes, depth, height, width) \
+    _Pragma("unroll 1") \
+    for (Walk at(volumes, depth, height, width); at.k < at.end; at.next())
+
 // ------------------------------------------------------------------------------------------------
 // Wide loads: 16 bytes at a time is what it takes to keep the memory busy
 //
@@ -130,6 +181,84 @@ __device__ void store_some(T* to, const Values<N>& values, long long count) {
 // Whether wide loads may start here. A null pointer is aligned: nothing will be loaded from it.
 __device__ bool is_aligned(const void* address) {
     return reinterpret_cast<unsigned long long>(address) % 16 == 0;
+}
+
+// Whether rows of so many columns can be read and written 16 bytes at a time.
+__device__ bool wide_rows(long long columns, const T* a, const T* b, const T* c = nullptr) {
+    return columns % WIDE == 0 && is_aligned(a) && is_aligned(b) && is_aligned(c);
+}
+
+// ------------------------------------------------------------------------------------------------
+// Rows in registers
+//
+// A block goes through a row in panels, of which each thread holds some elements. A row of one
+// panel comes from memory once, all its loads at the same time; the panels of a longer one are read
+// again, from the caches.
+
+// Neighbouring threads hold N neighbours: WIDE of rows that wide_rows allows, else 1.
+template <int N>
+struct Panel {
+    // A row of 512 is a warp's, one of 4096 a block's of 256. But each load has an address in
+    // registers, so of narrow ones there are few.
+    static constexpr int HELD = N == 1 ? 4 : 16;
+
+    acc_t at[HELD];
+
+    __device__ static bool holds(long long columns) { return columns <= HELD * blockDim.x; }
+
+    // How many of the panel's elements lie in front of the one `end` behind its first.
+    __device__ static int before(long long end) {
+        const int all = HELD * int(blockDim.x);
+        return end < 0 ? 0 : end < all ? int(end) : all;
+    }
+
+    // Where at[h] lies in the panel.
+    __device__ static int number(int h) {
+        return (h / N * int(blockDim.x) + int(threadIdx.x)) * N + h % N;
+    }
+
+    // scale times the elements in front of `end`, from there on `fill`.
+    __device__ void load_scaled(const T* from, long long end, acc_t fill, acc_t scale) {
+        const int here = before(end);
+#pragma unroll
+        for (int h = 0; h < HELD; h += N) {
+            Values<N> values = {};
+            if (number(h) < here) values = load<N>(from + number(h));
+#pragma unroll
+            for (int k = 0; k < N; ++k)
+                at[h + k] = number(h + k) < here ? scale * values.at[k] : fill;
+        }
+    }
+
+    __device__ void load_from(const T* from, long long end) { load_scaled(from, end, 0, 1); }
+
+    __device__ void store_to(T* to, long long end) const {
+        const int here = before(end);
+#pragma unroll
+        for (int h = 0; h < HELD; h += N) {
+            Values<N> values;
+#pragma unroll
+            for (int k = 0; k < N; ++k) values.at[k] = at[h + k];
+            if (number(h) < here) store<N>(to + number(h), values);
+        }
+    }
+};
+
+#define PANELS(N, first, columns) \
+    for (long long first = 0; first < (columns); first += Panel<N>::HELD * (long long)blockDim.x)
+
+template <int N>
+struct PanelWidth {
+    static constexpr int elements = N;
+};
+
+// body(PanelWidth<WIDE>()) or body(PanelWidth<1>()): the body has the width as a constant.
+template <typename Body>
+__device__ void by_width(bool wide, Body body) {
+    if (wide)
+        body(PanelWidth<WIDE>());
+    else
+        body(PanelWidth<1>());
 }
 
 // ------------------------------------------------------------------------------------------------

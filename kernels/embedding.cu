@@ -16,21 +16,38 @@
 // No array may overlap another. The backward pass gathers: it adds up gy along order, so there are
 // no atomics on floats, and the order of the additions does not depend on the launch.
 //
-// Each thread owns the elements of y or total that GRID_STRIDE hands it. Neighbours read neighbours
-// in a row. Legal launches: any number of blocks; as many threads as the device holds is best.
+// Each thread owns the elements of y or total that GRID_STRIDE hands it, 16 bytes of a row where a
+// row is a multiple of that: a division takes as long as they do. Neighbours read neighbours.
+// Legal launches: any number of blocks; as many threads as the device holds is best.
 // Bytes moved per element of s bytes: each kernel says it; the indices are few.
 //
 // Twins: gpunet/backend/cpu/embedding.py.
 
+// embedding_fwd, N neighbours at a time.
+template <int N>
+__device__ void looked_up(const T* weight, const long long* index, T* y,
+                          unsigned long long* bad_row, long long n, long long rows,
+                          long long columns) {
+    const long long parts = columns / N;
+    GRID_STRIDE(k, n * parts) {
+        const long long i = k / parts, part = k - i * parts, row = index[i];
+        const bool known = 0 <= row && row < rows;
+        if (!known) atomicMin(bad_row, static_cast<unsigned long long>(i));
+        Values<N> values = {};
+        if (known) values = load<N>(weight + row * columns + N * part);
+#pragma unroll
+        for (int v = 0; v < N; ++v) values.at[v] = known ? values.at[v] : acc_t(nanf(""));
+        store<N>(y + N * k, values);
+    }
+}
+
 // y[i] = weight[index[i]]. A thread owns elements of y. Moves 2 s an element of y.
 KERNEL(embedding_fwd)(const T* weight, const long long* index, T* y, unsigned long long* bad_row,
                       long long n, long long rows, long long columns) {
-    GRID_STRIDE(k, n * columns) {
-        const long long i = k / columns, row = index[i];
-        const bool known = 0 <= row && row < rows;
-        y[k] = known ? weight[row * columns + k % columns] : T(nanf(""));
-        if (!known) atomicMin(bad_row, static_cast<unsigned long long>(i));
-    }
+    if (wide_rows(columns, weight, y))
+        looked_up<WIDE>(weight, index, y, bad_row, n, rows, columns);
+    else
+        looked_up<1>(weight, index, y, bad_row, n, rows, columns);
 }
 
 // order and starts. A thread owns numbers, and finds for each how many stand before it; after the
@@ -50,17 +67,31 @@ KERNEL(embedding_bwd_order)(const long long* index, long long* order, long long*
     }
 }
 
+// embedding_bwd, N neighbours at a time.
+template <int N>
+__device__ void added_up(const T* gy, const long long* order, const long long* starts, T* total,
+                         long long blocks, long long n, long long rows, long long columns) {
+    const long long parts = columns / N;
+    GRID_STRIDE(k, blocks * rows * parts) {
+        const long long line = k / parts, block = line / rows, row = line - block * rows;
+        const T* of_block = gy + block * n * columns + N * (k - line * parts);
+        const long long end = starts[row + 1];
+        Values<N> sums = {};
+        for (long long at = starts[row]; at < end; ++at) {
+            const Values<N> values = load<N>(of_block + order[at] * columns);
+#pragma unroll
+            for (int v = 0; v < N; ++v) sums.at[v] += values.at[v];
+        }
+        store<N>(total + N * k, sums);
+    }
+}
+
 // total[b, r] = the sum of gy[b, i] over all i with index[i] = r, along order. A thread owns
 // elements of total. Moves s an element of gy and of total.
 KERNEL(embedding_bwd)(const T* gy, const long long* order, const long long* starts, T* total,
                       long long blocks, long long n, long long rows, long long columns) {
-    GRID_STRIDE(k, blocks * rows * columns) {
-        const long long block = k / (rows * columns), within = k % (rows * columns);
-        const long long row = within / columns, column = within % columns;
-        const T* of_block = gy + block * n * columns + column;
-        acc_t sum = 0;
-        for (long long at = starts[row]; at < starts[row + 1]; ++at)
-            sum += acc_t(of_block[order[at] * columns]);
-        total[k] = T(sum);
-    }
+    if (wide_rows(columns, gy, total))
+        added_up<WIDE>(gy, order, starts, total, blocks, n, rows, columns);
+    else
+        added_up<1>(gy, order, starts, total, blocks, n, rows, columns);
 }

@@ -5,12 +5,12 @@
 //     target              (rows,) the class of each row
 //     weight              (columns,) the weight of each class, or null: all 1
 //
-// One block owns one row at a time. Its threads take every blockDim.x-th element, so that
-// neighbours read neighbours, and meet in block_sum and block_max. A row comes from memory once;
-// what is read again comes from the caches, so a row may have any length.
+// One block owns one row at a time, in panels that its threads hold in registers; they meet in
+// block_sum and block_max. A row of one panel is read once; the panels of longer ones are read
+// again from the caches, so a row may have any length.
 //
 // Legal launches: any number of blocks, but one for cross_entropy_fwd_finish. A block a row, up to
-// what the device holds at once, is best, with about as many threads as a row has columns.
+// what the device holds at once, is best, with about a thread for 16 columns.
 // Bytes moved per element of s bytes: each kernel says it, and it is the least there is (with
 // weights and targets on top, which are few).
 //
@@ -24,30 +24,118 @@ __device__ acc_t row_sum(long long columns, Term term) {
     return block_sum(total);
 }
 
-// A row of scale x with what its softmax needs; the same in every thread of the block.
+// A row of scale x as its softmax needs it: in the panel are the e^(scale x - top), or where
+// LOGARITHM is what is asked for, the exponents. Of the elements from `seen` on x is -infinity.
+template <int N, bool LOGARITHM = false>
 struct SoftmaxRow {
     const T* x;
+    long long columns, seen;
     acc_t scale;
     acc_t top;    // the largest element; with it subtracted, no exponential overflows
     acc_t total;  // the sum of e^(scale x - top), which lies between 1 and columns
+    Panel<N> panel;
 
-    __device__ SoftmaxRow(const T* row, long long columns, acc_t scale = 1) : x(row), scale(scale) {
-        acc_t largest = scale * acc_t(x[0]);  // there is no -infinity to start from
-        BLOCK_STRIDE(j, columns) largest = fmax(largest, scale * acc_t(x[j]));
+    __device__ SoftmaxRow(const T* row, long long columns)
+        : SoftmaxRow(row, columns, columns, 1) {}
+
+    __device__ SoftmaxRow(const T* row, long long columns, long long seen, acc_t scale)
+        : x(row), columns(columns), seen(seen), scale(scale) {
+        acc_t largest = lowest();
+        PANELS(N, first, columns) {
+            read(first);
+#pragma unroll
+            for (int h = 0; h < Panel<N>::HELD; ++h) largest = fmax(largest, panel.at[h]);
+        }
         top = block_max(largest);
-        total = row_sum(columns, [&](long long j) { return exp(shifted(j)); });
+        acc_t sum = 0;
+        PANELS(N, first, columns) {
+            if (!Panel<N>::holds(columns)) read(first);
+            subtract_top();
+#pragma unroll
+            for (int h = 0; h < Panel<N>::HELD; ++h)
+                sum += LOGARITHM ? exp(panel.at[h]) : panel.at[h];
+        }
+        total = block_sum(sum);
+    }
+
+    __device__ static acc_t lowest() {
+        const acc_t zero = 0;
+        return -1 / zero;
+    }
+
+    __device__ void read(long long first) {
+        panel.load_scaled(x + first, seen - first, lowest(), scale);
+    }
+
+    __device__ void subtract_top() {
+#pragma unroll
+        for (int h = 0; h < Panel<N>::HELD; ++h) {
+            const acc_t exponent = panel.at[h] - top;
+            panel.at[h] = LOGARITHM ? exponent : exp(exponent);
+        }
     }
 
     __device__ acc_t shifted(long long j) const { return scale * acc_t(x[j]) - top; }
+
+    // y = formula(what the panel has of an element); 0 from `seen` on. It ends the row.
+    template <typename Formula>
+    __device__ void write(T* y, Formula formula) {
+        PANELS(N, first, columns) {
+            if (!Panel<N>::holds(columns)) {
+                read(first);
+                subtract_top();
+            }
+            const int seen_here = Panel<N>::before(seen - first);
+#pragma unroll
+            for (int h = 0; h < Panel<N>::HELD; ++h)
+                panel.at[h] = panel.number(h) < seen_here ? formula(panel.at[h]) : 0;
+            panel.store_to(y + first, columns - first);
+        }
+    }
 };
 
-// The gradient of one row of y = softmax(scale x); gx may be gy or y.
-__device__ void softmax_gradient(const T* gy, const T* y, T* gx, long long columns, acc_t scale) {
-    const acc_t dot = row_sum(columns, [=](long long j) { return acc_t(gy[j]) * acc_t(y[j]); });
-    BLOCK_STRIDE(j, columns) {
-        const acc_t centred = acc_t(gy[j]) - dot;
-        gx[j] = T(scale * acc_t(y[j]) * centred);
+// One row of gx = formula(gy, y, total), where total is the sum of term(gy, y); gx may be gy or y.
+template <int N, typename Term, typename Formula>
+__device__ void row_gradient(const T* gy, const T* y, T* gx, long long columns, Term term,
+                             Formula formula) {
+    Panel<N> g, p;
+    acc_t sum = 0;
+    PANELS(N, first, columns) {
+        g.load_from(gy + first, columns - first);
+        p.load_from(y + first, columns - first);
+#pragma unroll
+        for (int h = 0; h < Panel<N>::HELD; ++h) sum += term(g.at[h], p.at[h]);
     }
+    const acc_t total = block_sum(sum);
+    PANELS(N, first, columns) {
+        if (!Panel<N>::holds(columns)) {
+            g.load_from(gy + first, columns - first);
+            p.load_from(y + first, columns - first);
+        }
+#pragma unroll
+        for (int h = 0; h < Panel<N>::HELD; ++h) g.at[h] = formula(g.at[h], p.at[h], total);
+        g.store_to(gx + first, columns - first);
+    }
+}
+
+// All rows of a gradient, likewise.
+template <typename Term, typename Formula>
+__device__ void gradient(const T* gy, const T* y, T* gx, long long rows, long long columns,
+                         Term term, Formula formula) {
+    by_width(wide_rows(columns, gy, y, gx), [&](auto width) {
+        BLOCK_PER_ROW(i, rows) {
+            const long long at = i * columns;
+            row_gradient<width.elements>(gy + at, y + at, gx + at, columns, term, formula);
+        }
+    });
+}
+
+// That of y = softmax(scale x).
+__device__ void softmax_gradient(const T* gy, const T* y, T* gx, long long rows, long long columns,
+                                 acc_t scale) {
+    gradient(
+        gy, y, gx, rows, columns, [](acc_t g, acc_t y) { return g * y; },
+        [=](acc_t g, acc_t y, acc_t dot) { return scale * y * (g - dot); });
 }
 
 // ------------------------------------------------------------------------------------------------
@@ -55,19 +143,18 @@ __device__ void softmax_gradient(const T* gy, const T* y, T* gx, long long colum
 
 // y = e^x / sum(e^x). A block owns a row. Moves 2 s an element.
 KERNEL(softmax_fwd)(const T* x, T* y, long long rows, long long columns) {
-    BLOCK_PER_ROW(i, rows) {
-        T* yi = y + i * columns;
-        const SoftmaxRow row(x + i * columns, columns);
-        const acc_t scale = 1 / row.total;
-        BLOCK_STRIDE(j, columns) yi[j] = T(exp(row.shifted(j)) * scale);
-    }
+    by_width(wide_rows(columns, x, y), [&](auto width) {
+        BLOCK_PER_ROW(i, rows) {
+            SoftmaxRow<width.elements> row(x + i * columns, columns);
+            const acc_t share = 1 / row.total;
+            row.write(y + i * columns, [=](acc_t e) { return e * share; });
+        }
+    });
 }
 
 // gx = y (gy - sum(gy y)). A block owns a row. Moves 3 s an element.
 KERNEL(softmax_bwd)(const T* gy, const T* y, T* gx, long long rows, long long columns) {
-    BLOCK_PER_ROW(i, rows) {
-        softmax_gradient(gy + i * columns, y + i * columns, gx + i * columns, columns, 1);
-    }
+    softmax_gradient(gy, y, gx, rows, columns, 1);
 }
 
 // ------------------------------------------------------------------------------------------------
@@ -78,21 +165,20 @@ KERNEL(softmax_bwd)(const T* gy, const T* y, T* gx, long long rows, long long co
 // y = softmax(scale x) of what a row sees. A block owns a row. Moves 2 s an element.
 KERNEL(weights_fwd)(const T* x, T* y, long long rows, long long columns, long long queries,
                     long long first, acc_t scale) {
-    BLOCK_PER_ROW(i, rows) {
-        T* yi = y + i * columns;
-        const long long reach = first + i % queries, seen = reach < columns ? reach : columns;
-        const SoftmaxRow row(x + i * columns, seen, scale);
-        const acc_t share = 1 / row.total;
-        BLOCK_STRIDE(j, columns) yi[j] = T(j < seen ? exp(row.shifted(j)) * share : 0);
-    }
+    by_width(wide_rows(columns, x, y), [&](auto width) {
+        BLOCK_PER_ROW(i, rows) {
+            const long long reach = first + i % queries, seen = reach < columns ? reach : columns;
+            SoftmaxRow<width.elements> row(x + i * columns, columns, seen, scale);
+            const acc_t share = 1 / row.total;
+            row.write(y + i * columns, [=](acc_t e) { return e * share; });
+        }
+    });
 }
 
 // gx = scale y (gy - sum(gy y)). A block owns a row. Moves 3 s an element.
 KERNEL(weights_bwd)(const T* gy, const T* y, T* gx, long long rows, long long columns,
                     acc_t scale) {
-    BLOCK_PER_ROW(i, rows) {
-        softmax_gradient(gy + i * columns, y + i * columns, gx + i * columns, columns, scale);
-    }
+    softmax_gradient(gy, y, gx, rows, columns, scale);
 }
 
 // ------------------------------------------------------------------------------------------------
@@ -100,27 +186,21 @@ KERNEL(weights_bwd)(const T* gy, const T* y, T* gx, long long rows, long long co
 
 // y = x - log(sum(e^x)). A block owns a row. Moves 2 s an element.
 KERNEL(log_softmax_fwd)(const T* x, T* y, long long rows, long long columns) {
-    BLOCK_PER_ROW(i, rows) {
-        T* yi = y + i * columns;
-        const SoftmaxRow row(x + i * columns, columns);
-        const acc_t log_total = log(row.total);
-        // First x - top, exact near the top; top + log(total) would be rounded at the size of x.
-        BLOCK_STRIDE(j, columns) yi[j] = T(row.shifted(j) - log_total);
-    }
+    by_width(wide_rows(columns, x, y), [&](auto width) {
+        BLOCK_PER_ROW(i, rows) {
+            SoftmaxRow<width.elements, true> row(x + i * columns, columns);
+            const acc_t log_total = log(row.total);
+            // From x - top, exact near the top; top + log(total) would be rounded at the size of x.
+            row.write(y + i * columns, [=](acc_t exponent) { return exponent - log_total; });
+        }
+    });
 }
 
 // gx = gy - e^y sum(gy). A block owns a row. Moves 3 s an element.
 KERNEL(log_softmax_bwd)(const T* gy, const T* y, T* gx, long long rows, long long columns) {
-    BLOCK_PER_ROW(i, rows) {
-        const T *gyi = gy + i * columns, *yi = y + i * columns;
-        T* gxi = gx + i * columns;
-        const acc_t total =
-            row_sum(columns, [=](long long j) { return acc_t(gyi[j]); });
-        BLOCK_STRIDE(j, columns) {
-            const acc_t p = exp(acc_t(yi[j]));
-            gxi[j] = T(acc_t(gyi[j]) - p * total);
-        }
-    }
+    gradient(
+        gy, y, gx, rows, columns, [](acc_t g, acc_t) { return g; },
+        [](acc_t g, acc_t y, acc_t total) { return g - exp(y) * total; });
 }
 
 // ------------------------------------------------------------------------------------------------
@@ -161,9 +241,10 @@ __device__ void fill_row(T* row, long long columns, acc_t value) {
 }
 
 // The loss of one row, which is in every thread, and its softmax in p.
+template <int N>
 __device__ acc_t row_loss(const T* x, long long label, const Classes& classes, acc_t smoothing,
                           acc_t all_weights, T* p) {
-    const SoftmaxRow row(x, classes.count);
+    SoftmaxRow<N> row(x, classes.count);
     const acc_t log_total = log(row.total), scale = 1 / row.total;
     acc_t loss = (1 - smoothing) * classes.weight_of(label) * (log_total - row.shifted(label));
     if (smoothing > 0) {
@@ -172,7 +253,7 @@ __device__ acc_t row_loss(const T* x, long long label, const Classes& classes, a
         });
         loss += smoothing / classes.count * (all_weights * log_total - weighted);
     }
-    BLOCK_STRIDE(j, classes.count) p[j] = T(exp(row.shifted(j)) * scale);
+    row.write(p, [=](acc_t e) { return e * scale; });
     return loss;
 }
 
@@ -184,6 +265,7 @@ KERNEL(cross_entropy_fwd)(const T* x, const long long* target, const T* weight, 
                           long long ignore_index, acc_t smoothing) {
     const Classes classes = {weight, columns, ignore_index};
     const acc_t all_weights = smoothing > 0 ? classes.total_weight() : 0;
+    const bool wide = wide_rows(columns, x, p);
     BLOCK_PER_ROW(i, rows) {
         const long long label = target[i];
         T* pi = p + i * columns;
@@ -191,7 +273,9 @@ KERNEL(cross_entropy_fwd)(const T* x, const long long* target, const T* weight, 
         if (label == ignore_index) {
             fill_row(pi, columns, 0);
         } else if (classes.has(label)) {
-            loss = row_loss(x + i * columns, label, classes, smoothing, all_weights, pi);
+            const T* xi = x + i * columns;
+            loss = wide ? row_loss<WIDE>(xi, label, classes, smoothing, all_weights, pi)
+                        : row_loss<1>(xi, label, classes, smoothing, all_weights, pi);
         } else {
             loss = nanf("");
             fill_row(pi, columns, loss);

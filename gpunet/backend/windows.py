@@ -70,6 +70,26 @@ def covering(axes: Axes) -> Array:
 
 
 @functools.lru_cache(maxsize=256)
+def apart(axes: Axes) -> bool:
+    """Whether no two windows overlap."""
+    bounds = [axis.bounds() for axis in axes]
+    return all(bool((end[:-1] <= first[1:]).all()) for first, end in bounds)
+
+
+@functools.lru_cache(maxsize=256)
+def own(axes: Axes) -> Array:
+    """Of windows that are apart: from each to the next, of the outer ones to the ends of the axis.
+
+    First element and end of each, likewise (2, windows of all axes).
+    """
+    parts = []
+    for axis in three(axes):
+        borders = np.clip(axis.bounds()[0], 0, axis.size)[1:]
+        parts.append([np.append(0, borders), np.append(borders, axis.size)])
+    return np.concatenate(parts, 1).astype("int32")
+
+
+@functools.lru_cache(maxsize=256)
 def lengths(axes: Axes, with_padding: bool) -> Array:
     """How many elements each window has, those of the padding counted or not: (all windows,)."""
     parts = []

@@ -1,4 +1,4 @@
-"""kernels/conv.cu, executed: against sums over windows and the CPU twins."""
+"""kernels/conv*.cu, executed: against sums over windows and the CPU twins."""
 
 from __future__ import annotations
 
@@ -258,6 +258,18 @@ def test_several_tiles_and_chunks() -> None:
     expected = run("conv_fwd", FLOAT32, at, "y", [x, w, no_bias], 3)
     assert_close(expected, forward(at), FLOAT32, x, w, no_bias)
     assert_close(weight_gradient(FLOAT32, at, x, y, 5), backward_w(at), FLOAT32, x, y)
+
+
+def test_many_steps_along_all_axes() -> None:
+    # All digits of a step's number are carried over, several times and in every place.
+    at = Setting(3, 13, 11, (5, 6, 7), (2, 3, 2), (2, 1, 1), (1, 0, 2), (1, 2, 1), groups=2)
+    x, w, y = (FLOAT32.encode(at.array(name, i)) for i, name in enumerate("xwy"))
+    shifts = [np.zeros(at.groups * n, np.float32) for n in (at.filters, at.inputs)]
+    result = run("conv_fwd", FLOAT32, at, "y", [x, w, None])
+    assert_close(result, forward(at), FLOAT32, x, w, shifts[0])
+    result = run("conv_bwd_x", FLOAT32, at, "x", [y, w, None])
+    assert_close(result, backward_x(at), FLOAT32, y, w, shifts[1])
+    assert_close(weight_gradient(FLOAT32, at, x, y, 3), backward_w(at), FLOAT32, x, y)
 
 
 def test_nan_stays_where_it_is_met() -> None:

@@ -13,7 +13,7 @@ from tests.kernels.close import assert_close
 from tests.kernels.dtypes import DTYPES, FLOAT32, FLOAT64, Array, DType
 from tests.kernels.host import build
 from tests.kernels.host.device import Device, everywhere
-from tests.kernels.test_softmax import LAUNCHES, SHAPES, log_softmax, numbers, softmax
+from tests.kernels.test_softmax import LAUNCHES, LONG, SHAPES, log_softmax, numbers, softmax
 
 pytestmark = needs.compiler
 
@@ -95,7 +95,7 @@ def example(dtype: DType, shape: tuple[int, int], weighted: bool = True) -> tupl
 
 @pytest.mark.parametrize("smoothing", [0.0, 0.25])
 @pytest.mark.parametrize("weighted", [False, True], ids=["even", "weighted"])
-@pytest.mark.parametrize("shape", SHAPES, ids=str)
+@pytest.mark.parametrize("shape", [*SHAPES, *LONG], ids=str)
 @pytest.mark.parametrize("dtype", DTYPES, ids=str)
 def test_forward_equals_the_formula(
     dtype: DType, shape: tuple[int, int], weighted: bool, smoothing: float
@@ -119,7 +119,7 @@ def test_forward_equals_the_formula(
 @pytest.mark.parametrize("gradients", ["one a row", "one for all"])
 @pytest.mark.parametrize("smoothing", [0.0, 0.25])
 @pytest.mark.parametrize("weighted", [False, True], ids=["even", "weighted"])
-@pytest.mark.parametrize("shape", SHAPES, ids=str)
+@pytest.mark.parametrize("shape", [*SHAPES, *LONG], ids=str)
 @pytest.mark.parametrize("dtype", DTYPES, ids=str)
 def test_backward_equals_the_formula(
     dtype: DType, shape: tuple[int, int], weighted: bool, smoothing: float, gradients: str

@@ -18,9 +18,15 @@ pytestmark = needs.compiler
 
 EPS = 1e-2
 LAUNCHES = ((1, 32), (3, 64), (2, 256))  # blocks, threads
-BLOCKS = ((4, 3, 5), (7, 2, 1), (2, 3, 100), (1, 1, 70), (40, 2, 3))  # samples, channels, size
-# Rows, columns, channels, spread: of layers, of groups of channels, of single channels.
-ROWS = ((3, 5, 5, 1), (2, 300, 300, 1), (6, 10, 4, 5), (6, 2, 4, 1), (6, 7, 3, 7), (1, 2, 2, 1))
+# Samples, channels, size; each thread has pieces of 16 bytes and of an element, a few and many.
+BLOCKS = ((4, 3, 5), (7, 2, 1), (2, 3, 104), (1, 1, 70), (40, 2, 3), (3, 2, 1000))
+CHUNKS = [0, 1, 3]  # of a channel, in two launches; 0 is one launch
+# Rows, columns, channels, spread: of layers, of groups of channels, of single channels. Rows of a
+# warp, which have pieces of 16 bytes, and rows of a block.
+LAYERS = ((3, 5, 5, 1), (2, 300, 300, 1), (9, 8, 8, 1), (3, 512, 512, 1), (2, 1000, 1000, 1),
+          (2, 1032, 1032, 1), (1, 2, 2, 1))  # fmt: skip
+GROUPS = ((6, 10, 4, 5), (6, 2, 4, 1), (6, 7, 3, 7), (4, 48, 8, 12), (4, 16, 2, 16))
+ROWS = (*LAYERS, *GROUPS)
 
 
 def numbers(seed: int, *shape: int) -> Array:
@@ -60,46 +66,66 @@ def of_channels(p: Array) -> Array:
 
 
 def batch_norm(
-    dtype: DType, x: Array, weight: Any, bias: Any, relu: bool = False, launch: Any = (2, 64)
-) -> Any:
-    samples, channels, size = x.shape
+    dtype: DType, x: Array, weight: Any, bias: Any, relu: bool = False, launch: Any = (2, 64),
+    chunks: int = 0, given: Any = (),
+) -> Any:  # fmt: skip
+    channels, kernels = x.shape[1], build.load("normalization", dtype)
+    (blocks, threads), how = launch, (*x.shape, EPS, bool(given), relu)
 
     def program(device: Device) -> Any:
-        mean, var = (device.empty(channels, dtype.accumulator) for _ in range(2))
+        statistics = put(device, *given) or [
+            device.empty(channels, dtype.accumulator) for _ in range(2)
+        ]
         y = device.empty(x.shape, dtype.storage)
-        arrays = *put(device, x, weight, bias), mean, var, y
-        kernel = build.load("normalization", dtype)["batch_norm_fwd"]
-        device.launch(kernel, *launch, *arrays, samples, channels, size, EPS, False, relu)
-        return y, mean, var
+        there, *parameters = put(device, x, weight, bias)
+        if not chunks:
+            kernel = kernels["batch_norm_fwd"]
+            device.launch(kernel, *launch, there, *parameters, *statistics, y, *how)
+            return y, *statistics
+        grid, partial = ((blocks, chunks), threads), None
+        if not given:
+            partial = device.empty((channels, chunks, 3), dtype.accumulator)
+            device.launch(kernels["batch_norm_fwd_partial"], *grid, there, partial, *x.shape)
+        finish = kernels["batch_norm_fwd_finish"]
+        device.launch(finish, *grid, there, *parameters, partial, *statistics, y, *how)
+        return y, *statistics
 
     return everywhere(program)
 
 
 def batch_norm_bwd(
     dtype: DType, gy: Array, x: Array, weight: Any, bias: Any, statistics: Any, given: bool,
-    relu: bool, launch: Any = (2, 64), in_place: bool = False,
+    relu: bool, launch: Any = (2, 64), in_place: bool = False, chunks: int = 0,
 ) -> Any:  # fmt: skip
-    samples, channels, size = x.shape
+    channels, kernels = x.shape[1], build.load("normalization", dtype)
+    blocks, threads = launch
 
     def program(device: Device) -> Any:
         gw, gb = (device.empty(channels, dtype.storage) for _ in range(2))
         upstream, *rest = put(device, gy, x, weight, bias, *statistics)
         gx = upstream if in_place else device.empty(x.shape, dtype.storage)
-        kernel = build.load("normalization", dtype)["batch_norm_bwd"]
-        sizes = samples, channels, size, EPS, given, relu
-        device.launch(kernel, *launch, upstream, *rest, gx, gw, gb, *sizes)
-        return gx, gw, gb
+        arrays, results, how = (upstream, *rest), (gx, gw, gb), (*x.shape, EPS, given, relu)
+        if not chunks:
+            device.launch(kernels["batch_norm_bwd"], *launch, *arrays, *results, *how)
+            return results
+        grid = (blocks, chunks), threads
+        partial = device.empty((channels, chunks, 2), dtype.accumulator)
+        first, finish = (kernels[f"batch_norm_bwd_{name}"] for name in ("partial", "finish"))
+        device.launch(first, *grid, *arrays, partial, *x.shape, EPS, relu)
+        device.launch(finish, *grid, *arrays, partial, *results, *how)
+        return results
 
     return everywhere(program)
 
 
 @pytest.mark.parametrize("shape", BLOCKS, ids=str)
 @pytest.mark.parametrize("affine", [True, False], ids=["affine", "plain"])
+@pytest.mark.parametrize("chunks", CHUNKS)
 @pytest.mark.parametrize("dtype", DTYPES, ids=str)
-def test_channels(dtype: DType, affine: bool, shape: tuple[int, int, int]) -> None:
+def test_channels(dtype: DType, chunks: int, affine: bool, shape: tuple[int, int, int]) -> None:
     x, gy = dtype.encode(numbers(1, *shape)), dtype.encode(numbers(2, *shape))
     weight, bias = parameters(dtype, shape[1], affine)
-    y, mean, var = batch_norm(dtype, x, weight, bias)
+    y, mean, var = batch_norm(dtype, x, weight, bias, chunks=chunks)
 
     def forward(x: Array, *p: Array) -> Array:
         y = normalised(x, (0, 2))[0]
@@ -110,7 +136,8 @@ def test_channels(dtype: DType, affine: bool, shape: tuple[int, int, int]) -> No
     values = dtype.decode(x)
     np.testing.assert_allclose(mean, values.mean((0, 2)), atol=1e-5)
     np.testing.assert_allclose(var, values.var((0, 2)), rtol=1e-5, atol=1e-6)
-    gradients = batch_norm_bwd(dtype, gy, x, weight, bias, (mean, var), False, False)
+    statistics = mean, var
+    gradients = batch_norm_bwd(dtype, gy, x, weight, bias, statistics, False, False, chunks=chunks)
     oracles: Any = (
         lambda g, x, *p: backwards(g * of_channels(p[0]) if p else g, x, (0, 2)),
         lambda g, x, *p: (g * normalised(x, (0, 2))[0]).sum((0, 2)),
@@ -123,44 +150,58 @@ def test_channels(dtype: DType, affine: bool, shape: tuple[int, int, int]) -> No
 @pytest.mark.parametrize("launch", LAUNCHES, ids=str)
 @pytest.mark.parametrize("given", [True, False], ids=["given", "own"])
 @pytest.mark.parametrize("relu", [True, False], ids=["relu", "plain"])
-def test_channels_equal_the_cpu_twins(relu: bool, given: bool, launch: tuple[int, int]) -> None:
+@pytest.mark.parametrize("chunks", CHUNKS)
+def test_channels_equal_the_cpu_twins(
+    chunks: int, relu: bool, given: bool, launch: tuple[int, int]
+) -> None:
     shape = (5, 3, 40)
     x, gy = (numbers(seed, *shape).astype("float64") for seed in (1, 2))
     weight, bias = parameters(FLOAT64, 3, True)
-    y, mean, var = batch_norm(FLOAT64, x, weight, bias, relu, launch)
+    y, mean, var = batch_norm(FLOAT64, x, weight, bias, relu, launch, chunks)
     theirs = np.empty(3), np.empty(3)
     expected = twin.batch_norm_fwd(x, weight, bias, *theirs, EPS, False, relu)
     pairs = [(y, expected), (mean, theirs[0]), (var, theirs[1])]
     statistics = (mean + 0.1, var + 0.1) if given else (mean, var)
-    ours = batch_norm_bwd(FLOAT64, gy, x, weight, bias, statistics, given, relu, launch)
+    if given:
+        y, *same = batch_norm(FLOAT64, x, weight, bias, relu, launch, chunks, statistics)
+        pairs += [(y, twin.batch_norm_fwd(x, weight, bias, *statistics, EPS, True, relu))]
+        assert all((a == b).all() for a, b in zip(same, statistics, strict=True))
+    ours = batch_norm_bwd(
+        FLOAT64, gy, x, weight, bias, statistics, given, relu, launch, chunks=chunks
+    )
     twins = twin.batch_norm_bwd(gy, x, weight, bias, *statistics, EPS, given, relu)
     for got, wanted in [*pairs, *zip(ours, twins, strict=True)]:
         assert np.abs(got - wanted).max() <= 200 * FLOAT64.epsilon * np.abs(wanted).max()
 
 
-def test_large_means_do_no_harm() -> None:
+@pytest.mark.parametrize("chunks", CHUNKS)
+def test_large_means_do_no_harm(chunks: int) -> None:
     x = (1e4 + np.random.default_rng(0).normal(0, 1, (30, 2, 40))).astype(np.float32)
-    _, mean, var = batch_norm(FLOAT32, x, None, None)
+    _, mean, var = batch_norm(FLOAT32, x, None, None, chunks=chunks)
     wide = x.astype(np.float64)
     np.testing.assert_allclose(mean, wide.mean((0, 2)), rtol=2 * FLOAT32.epsilon)
     # A mean of 10^4 is rounded to multiples of 2^-10 at each step, and so is what is squared.
     np.testing.assert_allclose(var, wide.var((0, 2)), atol=2.0**-10)
 
 
-def test_nan_stays_in_its_channel() -> None:
+@pytest.mark.parametrize("chunks", CHUNKS)
+def test_nan_stays_in_its_channel(chunks: int) -> None:
     x = numbers(1, 4, 3, 5).astype(np.float32)
     x[2, 1, 3] = np.nan
-    y = batch_norm(FLOAT32, x, None, None, relu=True)[0]
+    y = batch_norm(FLOAT32, x, None, None, relu=True, chunks=chunks)[0]
     assert np.isnan(y[:, 1]).all()
     assert not np.isnan(y[:, [0, 2]]).any()
 
 
-def test_the_gradient_of_channels_may_take_the_place_of_another() -> None:
-    x, gy = (numbers(seed, 4, 3, 50).astype(np.float32) for seed in (1, 2))
+@pytest.mark.parametrize("chunks", CHUNKS)
+def test_the_gradient_of_channels_may_take_the_place_of_another(chunks: int) -> None:
+    x, gy = (numbers(seed, 4, 3, 52).astype(np.float32) for seed in (1, 2))
     weight, bias = parameters(FLOAT32, 3, True)
     _, mean, var = batch_norm(FLOAT32, x, weight, bias)
     arguments = FLOAT32, gy, x, weight, bias, (mean, var), False, True
-    apart, same = batch_norm_bwd(*arguments), batch_norm_bwd(*arguments, in_place=True)
+    apart, same = (
+        batch_norm_bwd(*arguments, in_place=in_place, chunks=chunks) for in_place in (False, True)
+    )
     assert all((a == b).all() for a, b in zip(apart, same, strict=True))
 
 

@@ -29,6 +29,13 @@ AXES = {
     "sticks out": (Windows(1, 1, 1), Windows(1, 1, 1), Windows(4, 3, 3, 2, 1)),
 }
 PLAIN = [name for name in AXES if name != "dilated"]  # those that a mean has
+APART = {
+    "tiles": (Windows(1, 1, 1), Windows(4, 2, 2, 2), Windows(6, 2, 3, 3)),
+    "a rest": (Windows(5, 2, 2, 2), Windows(1, 1, 1), Windows(7, 3, 2, 2)),
+    "gaps": (Windows(1, 1, 1), Windows(6, 2, 2, 4), Windows(8, 3, 1, 3)),
+    "padding": (Windows(1, 1, 1), Windows(4, 3, 2, 2, 1), Windows(6, 3, 3, 3, 1)),
+    "adaptive, apart": (Windows(1, 1, 1), Windows(6, 3), Windows(4, 4)),
+}
 
 
 def sizes(axes: Any) -> tuple[int, ...]:
@@ -50,10 +57,13 @@ def elements(axes: Any) -> Any:
 
 def pool(name: str, dtype: DType, axes: Any, *arrays: Array, launch: Any = (3, 64)) -> Any:
     """Runs a kernel; `arrays` are its inputs in order."""
-    backward, maximum = name.endswith("bwd"), name.startswith("max")
+    backward, maximum = "bwd" in name, name.startswith("max")
     shape = sizes(axes) if backward else outputs(axes)
-    table = windows.covering(axes) if backward else windows.inside(axes)
-    lengths = windows.lengths(axes, False)
+    tables = [windows.covering(axes) if backward else windows.inside(axes)]
+    if name.endswith("apart"):
+        tables = [windows.own(axes)] + [windows.inside(axes)] * (not maximum)
+    if not maximum:
+        tables.append(windows.lengths(axes, False))
 
     def program(device: Device) -> Any:
         out = device.empty((PLANES, *shape), dtype.storage)
@@ -61,14 +71,13 @@ def pool(name: str, dtype: DType, axes: Any, *arrays: Array, launch: Any = (3, 6
         written: list[Any] = [out]
         if maximum and not backward:
             written.append(device.empty((PLANES, *shape), np.int64))
-        tables = [device.array(table.astype("int64"))]
+        there = [device.array(table.astype("int64")) for table in tables]
         rest: list[int] = [w.dilation for w in axes] if maximum and not backward else []
         if not maximum:
-            tables.append(device.array(lengths.astype("int64")))
             rest = [0]
         kernel = build.load("pooling", dtype)[name]
         numbers = [PLANES, *sizes(axes), *outputs(axes), *rest]
-        device.launch(kernel, *launch, *given, *written, *tables, *numbers)
+        device.launch(kernel, *launch, *given, *written, *there, *numbers)
         return tuple(written) if len(written) > 1 else out
 
     return everywhere(program)
@@ -178,6 +187,26 @@ def test_equals_the_cpu_twins(name: str, dtype: DType) -> None:
         pairs.append((pool("avg_pool_bwd", dtype, axes, gy), twin.avg_pool_bwd(gy, *how)))
     for got, expected in pairs:
         assert np.abs(got - expected).max() <= 16 * dtype.epsilon * np.abs(expected).max()
+
+
+@pytest.mark.parametrize("launch", LAUNCHES, ids=str)
+@pytest.mark.parametrize("dtype", [FLOAT32, FLOAT16], ids=str)
+@pytest.mark.parametrize("name", APART)
+def test_windows_apart_are_those_that_may_overlap(
+    name: str, dtype: DType, launch: tuple[int, int]
+) -> None:
+    axes = APART[name]
+    assert windows.apart(axes)
+    x, gy = example(dtype, *sizes(axes)), example(dtype, *outputs(axes))
+    _, index = largest(dtype, x, axes)
+    for kernel, arrays in {"max_pool_bwd": (gy, index), "avg_pool_bwd": (gy,)}.items():
+        apart = pool(f"{kernel}_apart", dtype, axes, *arrays, launch=launch)
+        np.testing.assert_array_equal(apart, pool(kernel, dtype, axes, *arrays))
+
+
+def test_which_windows_are_apart() -> None:
+    overlapping = {name: axes for name, axes in AXES.items() if not windows.apart(axes)}
+    assert list(overlapping) == ["slide", "overlap", "dilated", "adaptive", "sticks out"]
 
 
 def test_half_is_summed_in_float() -> None:

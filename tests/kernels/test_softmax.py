@@ -17,6 +17,7 @@ from tests.kernels.host.device import Device, everywhere
 pytestmark = needs.compiler
 
 SHAPES = ((0, 3), (1, 1), (2, 31), (3, 32), (5, 33), (2, 100), (7, 10))
+LONG = ((3, 1101), (2, 1104))  # of three panels of 32 threads, narrow and wide
 LAUNCHES = ((1, 32), (3, 64), (2, 256))  # blocks, threads
 
 
@@ -75,6 +76,14 @@ def test_any_launch_is_right(name: str, launch: tuple[int, int]) -> None:
     assert_close(run(name, FLOAT32, arrays, launch), ORACLES[name], FLOAT32, *arrays)
 
 
+@pytest.mark.parametrize("shape", LONG, ids=str)
+@pytest.mark.parametrize("dtype", DTYPES, ids=str)
+@pytest.mark.parametrize("name", ORACLES)
+def test_rows_of_several_panels(name: str, dtype: DType, shape: tuple[int, int]) -> None:
+    arrays = inputs(name, dtype, *shape)
+    assert_close(run(name, dtype, arrays, (2, 32)), ORACLES[name], dtype, *arrays)
+
+
 @pytest.mark.parametrize("dtype", [FLOAT32, FLOAT64], ids=str)
 @pytest.mark.parametrize("name", ORACLES)
 def test_equals_the_cpu_twin(name: str, dtype: DType) -> None:
@@ -84,13 +93,15 @@ def test_equals_the_cpu_twin(name: str, dtype: DType) -> None:
     assert np.abs(actual - expected).max() <= 16 * dtype.epsilon * np.abs(expected).max()
 
 
+@pytest.mark.parametrize("columns", [50, 1104])
 @pytest.mark.parametrize("name", ORACLES)
-def test_output_may_be_an_input(name: str) -> None:
-    arrays = inputs(name, FLOAT32, 3, 50)
+def test_output_may_be_an_input(name: str, columns: int) -> None:
+    arrays = inputs(name, FLOAT32, 3, columns)
 
     def in_place(device: Device) -> Array:
         given = [device.array(array) for array in arrays]
-        device.launch(build.load("softmax", FLOAT32)[name], 2, 64, *given, given[-1], 3, 50)
+        kernel = build.load("softmax", FLOAT32)[name]
+        device.launch(kernel, 3, 64, *given, given[-1], 3, columns)
         return given[-1]
 
     assert (everywhere(in_place) == run(name, FLOAT32, arrays)).all()
@@ -115,7 +126,13 @@ def test_infinity_and_nan() -> None:
 
 
 SCALE = -0.25  # of scores; below 0, the largest score has the smallest weight
-SEEN = ((3, 2), (4, 9), (1, 1))  # queries of a matrix, and keys that the first of them sees
+SEEN = (
+    (3, 2),
+    (4, 9),
+    (1, 1),
+    (6, 515),
+)  # queries of a matrix, and keys that the first of them sees
+KEYS = (70, 600)  # one panel, and two of 32 threads
 
 
 def weights(x: Array, queries: int, first: int) -> Array:
@@ -124,21 +141,22 @@ def weights(x: Array, queries: int, first: int) -> Array:
     return softmax(np.where(keys < first + rows % queries, SCALE * x, -np.inf))
 
 
+@pytest.mark.parametrize("keys", KEYS)
 @pytest.mark.parametrize("seen", SEEN, ids=str)
 @pytest.mark.parametrize("dtype", DTYPES, ids=str)
-def test_the_weights_of_attention(dtype: DType, seen: tuple[int, int]) -> None:
-    x, gy = dtype.encode(numbers(1, 12, 70)), dtype.encode(numbers(2, 12, 70))
+def test_the_weights_of_attention(dtype: DType, seen: tuple[int, int], keys: int) -> None:
+    x, gy = dtype.encode(numbers(1, 12, keys)), dtype.encode(numbers(2, 12, keys))
 
     def forward(device: Device) -> Array:
         y = device.array(x)  # may be the input
         kernel = build.load("softmax", dtype)["weights_fwd"]
-        device.launch(kernel, 3, 64, y, y, *x.shape, *seen, SCALE)
+        device.launch(kernel, 3, 32, y, y, *x.shape, *seen, SCALE)
         return y
 
     def backward(device: Device) -> Array:
         gx = device.array(gy)
         kernel = build.load("softmax", dtype)["weights_bwd"]
-        device.launch(kernel, 3, 64, gx, device.array(y), gx, *x.shape, SCALE)
+        device.launch(kernel, 3, 32, gx, device.array(y), gx, *x.shape, SCALE)
         return gx
 
     y = everywhere(forward)

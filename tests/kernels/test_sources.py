@@ -22,9 +22,10 @@ def text(file: str) -> str:
 
 @pytest.mark.parametrize("family", FAMILIES)
 def test_kernels_and_their_cpu_twins_have_the_same_names(family: str) -> None:
-    # A kernel NAME_finish is the second launch of NAME, NAME_order the one before it; NAME_sequence
-    # and NAME_persistent are one for all its steps.
-    suffix = "_(finish|order|sequence|persistent)$"
+    # A kernel NAME_finish is the second launch of NAME, NAME_order and NAME_partial are the one
+    # before it; NAME_sequence and NAME_persistent are one for all its steps; NAME_apart is NAME of
+    # windows that are apart.
+    suffix = "_(finish|order|partial|sequence|persistent|apart)$"
     on_the_device = {re.sub(suffix, "", name) for name in kernels()[family]}
     module = importlib.import_module(f"gpunet.backend.cpu.{family}")
     on_the_host = {
@@ -41,7 +42,7 @@ def test_kernels_and_their_cpu_twins_have_the_same_names(family: str) -> None:
 def test_every_file_belongs_to_a_family() -> None:
     assert sorted(file for _, file in FILES) == sorted(file.name for file in folder().glob("*.cu"))
     assert files("recurrent") == ["recurrent.cu", "recurrent_steps.cu"]
-    assert files("conv") == ["conv.cu"]
+    assert files("conv") == ["conv.cu", "conv_block.cu", "conv_product.cu"]
 
 
 @pytest.mark.parametrize("family", FAMILIES)

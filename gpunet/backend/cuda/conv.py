@@ -1,4 +1,4 @@
-"""Convolutions, their gradients, and patches. Kernels: kernels/conv.cu.
+"""Convolutions, their gradients, and patches. Kernels: kernels/conv*.cu.
 
 CPU twins: gpunet/backend/cpu/conv.py.
 """
@@ -18,7 +18,7 @@ from gpunet.backend.cuda.launch import BLOCK, MAX_GRID, Family, Grid, grid_strid
 Three = tuple[int, int, int]
 Padding = tuple[tuple[int, int], tuple[int, int], tuple[int, int]]
 
-TILE = 64  # rows and columns of a result that a block owns; see conv.cu
+TILE = 64  # rows and columns of a result that a block owns; see conv_block.cu
 # Of the sum over samples and positions that a chunk of conv_bwd_w has at least: long sums are
 # more exact in chunks, too.
 STEPS = 128
@@ -106,7 +106,7 @@ class Conv(Family):
         columns = self.empty((x.shape[0], x.shape[1] * prod(kernel), prod(out)), x.dtype)
         w_shape = (0, x.shape[1], *kernel)
         geometry = self._of(x.shape, w_shape, out, stride, padding, dilation, 1)
-        launch = grid_stride(self.limits, columns.size)
+        launch = grid_stride(self.limits, columns.size // prod(kernel))
         self.kernel("im2col", x.dtype)(*launch, x, columns, geometry)
         return columns
 

@@ -21,6 +21,7 @@ from gpunet.errors import ArgumentError, DeviceError, DTypeError
 
 WARP = 32
 BLOCK = 256  # threads: the most that the kernels allow, see common.cuh
+HELD = 16  # elements of a row that a thread has in registers, see Panel of common.cuh
 MAX_GRID = (2**31 - 1, 65535)  # CUDA's own limits
 
 Grid = tuple[int, int]
@@ -42,6 +43,20 @@ def block_per_row(limits: Limits, rows: int, columns: int) -> tuple[Grid, int]:
     threads = min(BLOCK, max(1, _ceil(columns, WARP)) * WARP)
     most = max(1, limits.processors * limits.threads // threads)
     return (min(rows, most), 1), threads
+
+
+def panel_per_row(limits: Limits, rows: int, columns: int) -> tuple[Grid, int]:
+    """As `block_per_row`, for rows that lie in registers: a thread for HELD columns."""
+    return block_per_row(limits, rows, _ceil(columns, HELD))
+
+
+def warp_per_row(rows: int) -> tuple[Grid, int]:
+    """For loops over rows, a warp to each, in blocks of four: blocks for all of them.
+
+    Not as many as the device holds at once: that depends on a kernel's registers, and a last round
+    that is half empty costs more than it takes to start a block.
+    """
+    return (min(_ceil(rows, 4), MAX_GRID[0]), 1), 4 * WARP
 
 
 def column_tiles(limits: Limits, rows: int, columns: int) -> tuple[Grid, int]:

@@ -8,7 +8,20 @@ from __future__ import annotations
 from math import prod
 
 from gpunet.backend.base import Array
-from gpunet.backend.cuda.launch import Family, block_per_row, column_tiles, grid_stride
+from gpunet.backend.cuda.launch import (
+    BLOCK,
+    Family,
+    Grid,
+    block_per_row,
+    column_tiles,
+    grid_stride,
+    warp_per_row,
+)
+
+CHUNK = 4096  # elements of a channel that are work for a block
+CHUNKS = 64  # at most, of a channel
+WIDE = 16  # bytes that a kernel reads at once
+KEPT = 4096  # bytes of a row, in the dtype of its sums, that a warp keeps in registers
 
 
 class Normalization(Family):
@@ -26,10 +39,19 @@ class Normalization(Family):
         relu: bool,
     ) -> Array:
         y, (samples, channels, size) = self.like(x), _blocks(x)
-        if x.size:
+        sizes, parameters = (samples, channels, size), (weight, bias)
+        chunks = _chunks(samples * size)
+        if x.size and chunks == 1:
             launch = block_per_row(self.limits, channels, samples * size)
-            kernel, sizes = self.kernel("batch_norm_fwd", x.dtype), (samples, channels, size)
-            kernel(*launch, x, weight, bias, mean, var, y, *sizes, eps, given, relu)
+            kernel = self.kernel("batch_norm_fwd", x.dtype)
+            kernel(*launch, x, *parameters, mean, var, y, *sizes, eps, given, relu)
+        elif x.size:
+            partial, launch = None, ((channels, chunks), BLOCK)
+            if not given:
+                partial = self.empty((channels, chunks, 3), mean.dtype)
+                self.kernel("batch_norm_fwd_partial", x.dtype)(*launch, x, partial, *sizes)
+            finish = self.kernel("batch_norm_fwd_finish", x.dtype)
+            finish(*launch, x, *parameters, partial, mean, var, y, *sizes, eps, given, relu)
         return y
 
     def batch_norm_bwd(
@@ -46,11 +68,19 @@ class Normalization(Family):
     ) -> tuple[Array, Array, Array]:
         gx, (samples, channels, size) = self.like(x), _blocks(x)
         gw, gb = (self.backend.full((channels,), 0, x.dtype) for _ in range(2))
-        if x.size:
+        sizes, arrays = (samples, channels, size), (gy, x, weight, bias, mean, var)
+        chunks = _chunks(samples * size)
+        if x.size and chunks == 1:
             launch = block_per_row(self.limits, channels, samples * size)
-            kernel, sizes = self.kernel("batch_norm_bwd", x.dtype), (samples, channels, size)
-            arrays = gy, x, weight, bias, mean, var, gx, gw, gb
-            kernel(*launch, *arrays, *sizes, eps, given, relu)
+            kernel = self.kernel("batch_norm_bwd", x.dtype)
+            kernel(*launch, *arrays, gx, gw, gb, *sizes, eps, given, relu)
+        elif x.size:
+            launch = (channels, chunks), BLOCK
+            partial = self.empty((channels, chunks, 2), mean.dtype)
+            first = self.kernel("batch_norm_bwd_partial", x.dtype)
+            first(*launch, *arrays, partial, *sizes, eps, relu)
+            finish = self.kernel("batch_norm_bwd_finish", x.dtype)
+            finish(*launch, *arrays, partial, gx, gw, gb, *sizes, eps, given, relu)
         return gx, gw, gb
 
     def running_stats(self, kept: Array, found: Array, momentum: float, factor: float) -> None:
@@ -77,7 +107,8 @@ class Normalization(Family):
         y, rows = self.like(x), mean.size
         if x.size:
             columns = x.size // rows
-            launch = block_per_row(self.limits, rows, columns)
+            plain = columns == channels or (weight is None and bias is None)
+            launch = self._rows(x, mean, columns, plain)
             kernel, sizes = self.kernel("row_norm_fwd", x.dtype), (rows, columns, channels, spread)
             kernel(*launch, x, weight, bias, mean, var, y, *sizes, eps, centred)
         return y
@@ -100,19 +131,39 @@ class Normalization(Family):
             zeros = [self.backend.full((channels,), 0, x.dtype) for _ in range(2 * wanted)]
             return gx, *zeros
         columns = x.size // rows
-        launch = block_per_row(self.limits, rows, columns)
+        launch = self._rows(x, mean, columns, columns == channels or weight is None)
         kernel, sizes = self.kernel("row_norm_bwd", x.dtype), (rows, columns, channels, spread)
         kernel(*launch, gy, x, weight, mean, var, gx, *sizes, eps, centred)
         if not wanted:
             return (gx,)
         width = channels * spread
         samples = x.size // width
-        (tiles, chunks), threads = column_tiles(self.limits, samples, width)
+        pieces = width // (_neighbours(x) if columns % _neighbours(x) == 0 else 1)
+        (tiles, chunks), threads = column_tiles(self.limits, samples, pieces)
         partial = self.empty((chunks, 2, width), mean.dtype)
         finish = self.kernel("row_norm_bwd_finish", x.dtype)
         finish((tiles, chunks), threads, gy, x, mean, var, partial, samples, width, columns, eps)
         sums = partial.reshape(chunks, 2, channels, spread).sum((0, 3)).astype(x.dtype, copy=False)
         return gx, sums[0], sums[1]
+
+    def _rows(self, x: Array, mean: Array, columns: int, plain: bool) -> tuple[Grid, int]:
+        """The launch for rows: a warp to each that it can keep, see the kernels, else a block.
+
+        `plain`: whether column j has channel j, or there are no parameters of channels.
+        """
+        if plain and columns * mean.itemsize <= KEPT and columns % _neighbours(x) == 0:
+            return warp_per_row(mean.size)
+        return block_per_row(self.limits, mean.size, columns)
+
+
+def _neighbours(x: Array) -> int:
+    """Elements that a kernel reads at once, where they are aligned."""
+    return WIDE // x.itemsize
+
+
+def _chunks(count: int) -> int:
+    """Blocks that share a channel of `count` elements, on any device: so are its sums the same."""
+    return min(max(1, count // CHUNK), CHUNKS)
 
 
 def _blocks(x: Array) -> tuple[int, int, int]:

@@ -31,8 +31,13 @@ class Pooling(Family):
         return y, index
 
     def max_pool_bwd(self, gy: Array, index: Array, axes: Axes) -> Array:
-        gx, table = self._unpooled(gy, axes), self._table(windows.covering, axes)
-        self._run("max_pool_bwd", gx, gy, index, gx, table, *_sizes(gy, axes))
+        gx = self._unpooled(gy, axes)
+        if windows.apart(axes):
+            rest = self._table(windows.own, axes), *_sizes(gy, axes)
+            self._run("max_pool_bwd_apart", gy, gy, index, gx, *rest)
+        else:
+            rest = self._table(windows.covering, axes), *_sizes(gy, axes)
+            self._run("max_pool_bwd", gx, gy, index, gx, *rest)
         return gx
 
     def avg_pool_fwd(self, x: Array, axes: Axes, with_padding: bool, divisor: int) -> Array:
@@ -43,13 +48,17 @@ class Pooling(Family):
 
     def avg_pool_bwd(self, gy: Array, axes: Axes, with_padding: bool, divisor: int) -> Array:
         gx = self._unpooled(gy, axes)
-        tables = self._table(windows.covering, axes), self._lengths(axes, with_padding)
-        self._run("avg_pool_bwd", gx, gy, gx, *tables, *_sizes(gy, axes), divisor)
+        rest = self._lengths(axes, with_padding), *_sizes(gy, axes), divisor
+        if windows.apart(axes):
+            tables = [self._table(table, axes) for table in (windows.own, windows.inside)]
+            self._run("avg_pool_bwd_apart", gy, gy, gx, *tables, *rest)
+        else:
+            self._run("avg_pool_bwd", gx, gy, gx, self._table(windows.covering, axes), *rest)
         return gx
 
-    def _run(self, name: str, out: Array, *arguments: Any) -> None:
-        """A thread for each element of `out`."""
-        self.kernel(name, out.dtype)(*grid_stride(self.limits, out.size), *arguments)
+    def _run(self, name: str, owned: Array, *arguments: Any) -> None:
+        """A thread for each element of `owned`."""
+        self.kernel(name, owned.dtype)(*grid_stride(self.limits, owned.size), *arguments)
 
     def _pooled(self, x: Array, axes: Axes) -> tuple[int, ...]:
         return (*x.shape[: -len(axes)], *[w.outputs for w in axes])

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 from gpunet.backend.base import Array
-from gpunet.backend.cuda.launch import BLOCK, Family, block_per_row
+from gpunet.backend.cuda.launch import BLOCK, Family, block_per_row, panel_per_row
 
 
 class Softmax(Family):
@@ -23,14 +23,14 @@ class Softmax(Family):
     def weights_fwd(self, x: Array, scale: float, first: int) -> Array:
         rows, columns = _shape(x)
         kernel = self.kernel("weights_fwd", x.dtype)
-        launch = block_per_row(self.limits, rows, columns)
+        launch = panel_per_row(self.limits, rows, columns)
         kernel(*launch, x, x, rows, columns, x.shape[-2], first, scale)
         return x
 
     def weights_bwd(self, gy: Array, y: Array, scale: float) -> Array:
         rows, columns = _shape(y)
         kernel = self.kernel("weights_bwd", y.dtype)
-        kernel(*block_per_row(self.limits, rows, columns), gy, y, gy, rows, columns, scale)
+        kernel(*panel_per_row(self.limits, rows, columns), gy, y, gy, rows, columns, scale)
         return gy
 
     def log_softmax_fwd(self, x: Array) -> Array:
@@ -42,7 +42,7 @@ class Softmax(Family):
     def _rows(self, name: str, *arrays: Array) -> Array:
         x = arrays[0]
         out, rows, columns = self.like(x), *_shape(x)
-        launch = block_per_row(self.limits, rows, columns)
+        launch = panel_per_row(self.limits, rows, columns)
         self.kernel(name, x.dtype)(*launch, *arrays, out, rows, columns)
         return out
 
@@ -60,7 +60,7 @@ class Softmax(Family):
         context = f"ignore_index is {ignore_index}"
         p, watch = self.like(x), self.backend.faults.watch
         bad_row = watch("cross_entropy", rule, target, context)
-        launch = block_per_row(self.limits, rows, columns)
+        launch = panel_per_row(self.limits, rows, columns)
         arguments: tuple[Any, ...] = (x, target, weight, losses, p, bad_row)
         forward, finish = (self.kernel(f"cross_entropy_fwd{s}", x.dtype) for s in ("", "_finish"))
         forward(*launch, *arguments, rows, columns, ignore_index, smoothing)
