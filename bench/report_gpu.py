@@ -22,7 +22,7 @@ def section(content: dict[str, Any], name: str) -> str:
         "",
         f"Driver {made['driver']}, {made['processor']} with {made['threads']} threads; "
         f"{versions}; commit {made['commit']}. Made by `{made['command']}`, figures in "
-        f"`bench/results/{name}`.",
+        f"`bench/results/{name}`. {made.get('note', '')}".rstrip(),
         "",
         _TEXT,
         "![Times of others, as multiples of gpunet's on the GPU](images/bench-gpu-ratios.png)",

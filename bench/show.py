@@ -21,7 +21,9 @@ def milliseconds(ms: float) -> str:
 
 
 def spread(figures: dict[str, Any]) -> str:
-    """The medians of the fastest and the slowest round."""
+    """The medians of the fastest and the slowest round, if they are known."""
+    if "fastest_round_ms" not in figures:
+        return ""
     return " to ".join(milliseconds(figures[f"{end}_round_ms"]) for end in ("fastest", "slowest"))
 
 
@@ -44,6 +46,8 @@ def rate(figures: dict[str, Any]) -> str:
 
 def memory(figures: dict[str, Any]) -> str:
     """Peak memory of the process; of a convolution that of a pass, in inputs and outputs."""
+    if "peak_mib" not in figures:
+        return ""
     if "memory_share" in figures:
         return f"{figures['peak_mib']:.0f} ({figures['memory_share']:.2f}×)"
     return f"{figures['peak_mib']:.0f}"
