@@ -206,7 +206,8 @@ def test_processes_of_a_group() -> None:
     ]
     torch = {name: python for name, python in rivals.items() if "torch" in name}
     ours, cpu, theirs = measure.processes(["W1", "W4", "op-add"], torch, "cuda:0")
-    assert (ours.device, ours.names) == ("cuda:0", {"gpunet": ["W1", "W4", "op-add"]})
+    both = {"gpunet": ["W1", "W4", "op-add"], "gpunet-captured": ["W1", "W4"]}
+    assert (ours.device, ours.names) == ("cuda:0", both)
     assert (cpu.device, cpu.names) == ("cpu", {"gpunet": ["W1", "W4"]})
     assert (theirs.python, theirs.device) == ("its", "cuda:0")
     assert theirs.names == {"torch": ["W1", "W4", "op-add"], "torch-fused": ["W1"]}

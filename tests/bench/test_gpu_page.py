@@ -13,6 +13,7 @@ ON_GPU = {**MACHINE, "device": "a GPU", "driver": "580.1"}
 WORKLOADS = {
     "W1": {
         "gpunet": figures(1.0, transfer_ms=0.5),
+        "gpunet-captured": figures(0.5, transfer_ms=0.5),
         "gpunet-cpu": figures(8.0),
         "torch": figures(3.0, transfer_ms=0.25),
     },
@@ -47,11 +48,13 @@ def results(tmp_path, monkeypatch):
 
 
 def test_rows_of_a_gpu() -> None:
-    ours, cpu, theirs, operation = report_gpu.rows(WORKLOADS)
-    assert ours[1:] == ("gpunet", "1.000", "1.000 to 2.000", "1.500", "100", "", "")
-    assert cpu[1:] == ("gpunet on the CPU", "8.000", "8.000 to 16.000", "", "", "", "8.00")
-    assert theirs[1:] == ("PyTorch", "3.000", "3.000 to 6.000", "3.250", "100", "", "3.00")
-    assert operation[4:] == ("", "100", "200 GB/s", "")
+    ours, captured, cpu, theirs, operation = report_gpu.rows(WORKLOADS)
+    assert ours[1:] == ("gpunet", "1.000", "1.000 to 2.000", "1.500", "100", "", "", "")
+    assert captured[1:3] == ("gpunet, captured", "0.5000")
+    assert captured[-2:] == ("0.50", "")
+    assert cpu[1:] == ("gpunet on the CPU", "8.000", "8.000 to 16.000", "", "", "", "8.00", "16.00")
+    assert theirs[1:] == ("PyTorch", "3.000", "3.000 to 6.000", "3.250", "100", "", "3.00", "6.00")
+    assert operation[4:] == ("", "100", "200 GB/s", "", "")
 
 
 def test_sections_of_a_gpu(results) -> None:
@@ -89,7 +92,7 @@ def test_pictures_of_a_gpu_are_others(results, monkeypatch) -> None:
     on_cpu, on_gpu = drawn
     assert on_cpu["W1"]["gpunet"]["median_ms"] == 70
     assert list(on_gpu) == ["W1"]
-    assert on_gpu["W1"].keys() == {"gpunet", "gpunet-cpu", "torch"}
+    assert on_gpu["W1"].keys() == {"gpunet", "gpunet-captured", "gpunet-cpu", "torch"}
     for name in names:
         with Image.open(results / name) as image:
             assert image.width == round(plots.WIDE * 150)

@@ -1,6 +1,6 @@
 """The thin layer on CuPy: arrays, memory, streams, cuBLAS and launches of a real GPU.
 
-This is the one module that imports CuPy, besides `probe.py`, which finds out whether it can.
+This module and `recording.py` import CuPy, besides `probe.py`, which finds out whether it can.
 """
 
 from __future__ import annotations
