@@ -21,7 +21,7 @@ from rich.console import Console
 from rich.table import Table
 
 from bench import keep_all_bits, kernels
-from bench.machine import machine
+from bench.machine import machine, told
 from gpunet import backend
 from gpunet.backend import Backend
 from gpunet.backend.cuda import probe
@@ -237,14 +237,12 @@ def summary(content: dict[str, Any]) -> str:
 def section(content: dict[str, Any], name: str) -> str:
     """Of docs/benchmarks.md."""
     made = content["machine"]
-    versions = ", ".join(f"{package} {version}" for package, version in made["versions"].items())
     lines = [
         f"## Kernels on a GPU: {made['device']}, {made['date']}",
         "",
-        f"Driver {made['driver']}, {made['processor']}; {versions}; commit {made['commit']}. Made "
-        f"by `{made['command']}`, figures in `bench/results/{name}`. Here {summary(content)}. The "
-        "floor of a kernel is the least time that its bytes and operations take at the rates of "
-        f"the copy and of float32; {content['elements']} elements.",
+        f"Driver {made['driver']}, {made['processor']}; {told(made, name)} Here "
+        f"{summary(content)}. The floor of a kernel is the least time that its bytes and "
+        f"operations take at the rates of the copy and of float32; {content['elements']} elements.",
         "",
         "![What kernels reach](images/bench-gpu-kernels.png)",
         "",

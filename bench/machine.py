@@ -70,3 +70,12 @@ def _processor() -> str:
         if line.startswith("model name"):
             return line.split(":", 1)[1].strip()
     return platform.processor()
+
+
+def told(made: dict[str, Any], name: str) -> str:
+    """For the page: with what a file of results was made, and how."""
+    versions = ", ".join(f"{package} {version}" for package, version in made["versions"].items())
+    return (
+        f"{versions}; commit {made['commit']}. Made by `{made['command']}`, figures in "
+        f"`bench/results/{name}`."
+    )

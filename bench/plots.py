@@ -52,7 +52,7 @@ def ratios(
         axes.barh(place, found - 1, left=1, height=0.8, color=colour(rival))
         goal = plan.goal_of(workload, rival) if goals else None
         marked = goal is not None and goal != 1  # a line is there anyway
-        near = marked and 0.8 * goal < max(found, 1) <= goal  # text would run into the mark
+        near = marked and 0.75 * goal < max(found, 1) <= goal  # text would run into the mark
         beyond = goal if near else max(found, 1)
         axes.text(1.03 * beyond, place, f"{found:.2f}", va="center", fontsize=style.SMALL)
         if marked:

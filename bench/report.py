@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from bench import gpu, overhead, plan, plots, plots_gpu, profiles, report_gpu, scaling
+from bench.machine import told
 from bench.show import memory, milliseconds, noisy, rate, spread
 
 ROOT = Path(__file__).parent.parent
@@ -55,12 +56,10 @@ def _on_gpu(content: dict[str, Any]) -> bool:
 
 
 def _section(machine: dict[str, Any], workloads: dict[str, Any], name: str) -> str:
-    versions = ", ".join(f"{package} {version}" for package, version in machine["versions"].items())
     lines = [
         f"## {name}: {machine['processor']}, {machine['threads']} threads, {machine['date']}",
         "",
-        f"{versions}; commit {machine['commit']}. Made by `{machine['command']}`, figures in "
-        f"`bench/results/{name}`.",
+        told(machine, name),
         "",
         "| workload | framework | ms, median | rounds, fastest to slowest "
         "| peak memory, MiB | rate | ratio | goal |",

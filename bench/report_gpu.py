@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from bench import plan
+from bench.machine import told
 from bench.show import memory, milliseconds, noisy, rate, spread, transferred
 from gpunet.backend import crossover
 
@@ -16,13 +17,11 @@ COLUMNS = ("workload", "framework", "ms, median", "rounds, fastest to slowest",
 def section(content: dict[str, Any], name: str) -> str:
     """What was measured on a GPU, beside PyTorch there and gpunet on the CPU."""
     made = content["machine"]
-    versions = ", ".join(f"{package} {version}" for package, version in made["versions"].items())
     lines = [
         f"## On a GPU: {made['device']}, {made['date']}",
         "",
         f"Driver {made['driver']}, {made['processor']} with {made['threads']} threads; "
-        f"{versions}; commit {made['commit']}. Made by `{made['command']}`, figures in "
-        f"`bench/results/{name}`. {made.get('note', '')}".rstrip(),
+        f"{told(made, name)} {made.get('note', '')}".rstrip(),
         "",
         _TEXT,
         "![Times of others, as multiples of gpunet's on the GPU](images/bench-gpu-ratios.png)",

@@ -142,7 +142,11 @@ class Backend(ABC):
         shape = list(arrays[0].shape)
         shape[axis] = sum([x.shape[axis] for x in arrays])
         out = self.empty(tuple(shape), arrays[0].dtype)
-        return self.xp.concatenate(arrays, axis, out=out)
+        self._join(arrays, axis, out)
+        return out
+
+    def _join(self, arrays: Sequence[Array], axis: int, out: Array) -> None:
+        self.xp.concatenate(arrays, axis, out=out)
 
     @abstractmethod
     def owns(self, array: Any) -> bool:

@@ -83,18 +83,16 @@ class CUDABackend(Backend):
         out[...] = product
         return out
 
-    def concatenate(self, arrays: Sequence[Array], axis: int) -> Array:
+    def _join(self, arrays: Sequence[Array], axis: int, out: Array) -> None:
         if self.gpu.recording is None:
-            return super().concatenate(arrays, axis)
+            return super()._join(arrays, axis, out)
         # CuPy brings a table of addresses from the host, which cannot be recorded.
-        shape, start = list(arrays[0].shape), 0
-        shape[axis] = sum(x.shape[axis] for x in arrays)
-        out = self.empty(tuple(shape), arrays[0].dtype)
+        before, start = (slice(None),) * (axis % out.ndim), 0
         for x in arrays:
-            part = (slice(None),) * (axis % x.ndim) + (slice(start, start + x.shape[axis]),)
+            stop = start + x.shape[axis]
+            part = (*before, slice(start, stop))
             out[part] = x
-            start += x.shape[axis]
-        return out
+            start = stop
 
     def check_positions(self, x: Array, keys: Sequence[Any]) -> None:
         check_positions(x, keys)

@@ -86,10 +86,8 @@ class Normalization(Family):
     def running_stats(self, kept: Array, found: Array, momentum: float, factor: float) -> None:
         wide = "float64" if kept.dtype.char == "d" else "float32"
         found = self.backend.contiguous(self.backend.asarray(found, wide))
-        launch, kernel = (
-            grid_stride(self.limits, kept.size),
-            self.kernel("running_stats", kept.dtype),
-        )
+        launch = grid_stride(self.limits, kept.size)
+        kernel = self.kernel("running_stats", kept.dtype)
         kernel(*launch, kept, found, kept.size, momentum, factor)
 
     def row_norm_fwd(

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -39,13 +40,11 @@ class Recording:
         self.constants: list[tuple[Array, Any]] = []
         self.each_time: list[Callable[[], None]] = []
         self._workspace = cupy.cuda.alloc(WORKSPACE)
-        self._cublas = _cublas()
-        self._handle = ctypes.c_void_p()
-        self._call("Create_v2", ctypes.byref(self._handle))
-        self._call("SetStream_v2", self._handle, ctypes.c_void_p(stream.ptr))
+        self._handle = _handle(runtime.getDevice())
+        _call("SetStream_v2", self._handle, ctypes.c_void_p(stream.ptr))
         # cuBLAS would ask for memory by itself, which must not happen while a stream is recorded.
         memory = ctypes.c_void_p(self._workspace.ptr), ctypes.c_size_t(WORKSPACE)
-        self._call("SetWorkspace_v2", self._handle, *memory)
+        _call("SetWorkspace_v2", self._handle, *memory)
 
     def constant(self, array: Array, values: Any) -> Array:
         """`array`, which will hold `values`."""
@@ -61,18 +60,28 @@ class Recording:
         kinds = [ctypes.c_int] * 5 + [ctypes.c_void_p] + matrix * 2
         kinds += [ctypes.c_void_p] + matrix + [ctypes.c_int] * 3
         words = [kind(value) for kind, value in zip(kinds, arguments, strict=True)]
-        self._call("GemmStridedBatchedEx", self._handle, *words)
-
-    def _call(self, name: str, *arguments: Any) -> None:
-        status = getattr(self._cublas, f"cublas{name}")(*arguments)
-        if status:
-            raise DeviceError("capture", f"cublas{name} failed with status {status}")
+        _call("GemmStridedBatchedEx", self._handle, *words)
 
 
+def _call(name: str, *arguments: Any) -> None:
+    status = getattr(_cublas(), f"cublas{name}")(*arguments)
+    if status:
+        raise DeviceError("capture", f"cublas{name} failed with status {status}")
+
+
+@functools.cache
 def _cublas() -> ctypes.CDLL:
     from cuda.pathfinder import load_nvidia_dynamic_lib  # CuPy finds its libraries by it, too
 
     return ctypes.CDLL(load_nvidia_dynamic_lib("cublas").abs_path)
+
+
+@functools.cache
+def _handle(number: int) -> ctypes.c_void_p:
+    """cuBLAS's handle of the current GPU, `number`, for all that is recorded there."""
+    handle = ctypes.c_void_p()
+    _call("Create_v2", ctypes.byref(handle))
+    return handle
 
 
 def record(device: Any, work: Callable[[], Any], offset: Array) -> tuple[Recording, Any]:
