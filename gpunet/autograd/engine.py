@@ -87,12 +87,7 @@ def _run(
         gys = pending.pop(op)
         edges, fresh = op.edges, op.fresh
         if not edges:
-            raise GradError(
-                "backward",
-                f"the graph below {op.name} must be there, "
-                "but an earlier backward pass has freed it",
-                "call backward(retain_graph=True) the first time if it is wanted twice",
-            )
+            raise _freed(op)
         if op.order < memory.last_write:
             memory.check(op)
         for hook in op.hooks:
@@ -105,12 +100,18 @@ def _run(
         if type(gxs) is not tuple:
             gxs = (gxs,)
         if len(gxs) != len(edges):
-            raise GradError(
-                "backward",
-                f"{op.name} must give one gradient an input ({len(edges)}), got {len(gxs)}",
-            )
+            got = f"({len(edges)}), got {len(gxs)}"
+            raise GradError("backward", f"{op.name} must give one gradient an input {got}")
         if not retain_graph:
             op.saved, op.edges = None, ()
+
+
+def _freed(op: Op) -> GradError:
+    return GradError(
+        "backward",
+        f"the graph below {op.name} must be there, but an earlier backward pass has freed it",
+        "call backward(retain_graph=True) the first time if it is wanted twice",
+    )
 
 
 def _sum(be: Backend, x: Array, y: Array) -> Array:
