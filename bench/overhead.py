@@ -7,10 +7,8 @@ be spared.
 
 from __future__ import annotations
 
-import sys
 import timeit
 from collections.abc import Callable, Iterable
-from itertools import repeat
 from typing import Any
 
 import numpy as np
@@ -45,8 +43,8 @@ def prepare(framework: str, workload: str, device: str = "cpu") -> Callable[[], 
     if framework == "numpy":
         function = FORWARD[workload][2]
         return lambda: function(*arrays)
-    if framework == "kernels":
-        return lambda: _KERNELS[workload](_backend(), *arrays)
+    if framework in _PARTS:
+        return _PARTS[framework](workload, arrays)
     functions, tensor = {"gpunet": _gpunet, "torch": _torch}[framework]()
     function = functions(name)
     inputs = [on(tensor(array), device) for array in arrays]
@@ -91,62 +89,78 @@ def _linear(be: Any, x: Any, w: Any, b: Any) -> Any:
     return be.activation.identity_fwd(z, bias=b, out=z)
 
 
-def _both(forward: Callable[..., Any], backward: Callable[..., Any]) -> Callable[..., Any]:
-    return lambda be, *arrays: (forward(be, *arrays), backward(be, *arrays))
-
-
-# What the backend is asked for in a step. Every array has the shape of the gradient.
-_KERNELS: dict[str, Callable[..., Any]] = {
-    "overhead-add-forward": lambda be, x, y: be.xp.add(x, y),
-    "overhead-relu-forward": lambda be, x: be.activation.relu_fwd(x),
-    "overhead-linear-forward": _linear,
-    "overhead-relu": lambda be, x: be.activation.relu_bwd(x, be.activation.relu_fwd(x)),
-    "overhead-add": _both(
-        lambda be, x, y: be.xp.add(x, y),
-        lambda be, x, y: (be.copy(x), be.copy(x)),  # a leaf keeps its gradient
-    ),
-    "overhead-mul": _both(
-        lambda be, x, y: be.xp.multiply(x, y),
-        lambda be, x, y: (be.xp.multiply(x, y), be.xp.multiply(x, y)),
-    ),
-    "overhead-linear": _both(
-        _linear,
-        lambda be, x, w, b: (be.matmul(x, w), be.matmul(x.T, x), be.reduction.column_sum(x)),
+# What the backend is asked for, forward and backward. Every array has the shape of the gradient.
+_FORWARD: dict[str, Callable[..., Any]] = {
+    "add": lambda be, x, y: be.xp.add(x, y),
+    "mul": lambda be, x, y: be.xp.multiply(x, y),
+    "relu": lambda be, x: be.activation.relu_fwd(x),
+    "linear": _linear,
+}
+_BACKWARD: dict[str, Callable[..., Any]] = {
+    "add": lambda be, g, x, y: (be.copy(g), be.copy(g)),  # a leaf keeps its gradient
+    "mul": lambda be, g, x, y: (be.xp.multiply(g, y), be.xp.multiply(g, x)),
+    "relu": lambda be, g, x: (be.activation.relu_bwd(g, x),),
+    "linear": lambda be, g, x, w, b: (
+        *(be.matmul(g, w), be.matmul(g.T, x)),
+        be.reduction.column_sum(g),
     ),
 }
+
+
+class _Value:
+    """An array on the barest tape: nothing is checked, or known of devices, dtypes and hooks."""
+
+    __slots__ = ("array", "backward", "grad", "inputs")
+
+    def __init__(self, array: Any, inputs: Any = (), backward: Any = None) -> None:
+        self.array, self.inputs, self.backward, self.grad = array, inputs, backward, None
+
+
+def _kernels(workload: str, arrays: list[Any]) -> Callable[[], object]:
+    """What the backend does for a step, called without tensors or graph; results are allocated."""
+    be, name = _backend(), (FORWARD.get(workload) or BOTH[workload])[0]
+    forward, backward = _FORWARD[name], _BACKWARD[name]
+    if workload in FORWARD:
+        return lambda: forward(be, *arrays)
+    return lambda: (forward(be, *arrays), backward(be, arrays[0], *arrays))
+
+
+def _bare(workload: str, arrays: list[Any]) -> Callable[[], object]:
+    """The same on the barest tape: the least that recording and a backward pass take in Python."""
+    be, name = _backend(), (FORWARD.get(workload) or BOTH[workload])[0]
+    forward, backward = _FORWARD[name], _BACKWARD[name]
+    leaves = [_Value(array) for array in arrays]
+    gy = arrays[0]
+
+    def step() -> object:
+        for x in leaves:
+            x.grad = None
+        y = _Value(forward(be, *[x.array for x in leaves]), leaves, backward)
+        waiting = [(y, gy)]
+        while waiting:
+            value, g = waiting.pop()
+            if value.backward is None:
+                value.grad = _Value(g)  # type: ignore[assignment]
+            else:
+                gradients = value.backward(be, g, *[x.array for x in value.inputs])
+                waiting += zip(value.inputs, gradients, strict=False)
+        return y
+
+    if workload in FORWARD:
+        return lambda: _Value(forward(be, *[x.array for x in leaves]))
+    return step
 
 
 def parts(workload: str) -> dict[str, float]:
     """Where the time of gpunet's step goes, in µs.
 
     Returns:
-        `step`: all of it. `kernels`: what the backend does for it, called without tensors or graph.
-        `calls`: as many calls of an empty function as the step makes calls of Python functions
-        beyond those of the kernels.
+        `step`: all of it. `kernels`: what the backend does for it. `bare`: that on a tape which
+        does nothing but remember and go back.
     """
-    step, kernels = (prepare(framework, workload) for framework in ("gpunet", "kernels"))
-    count = _calls(step) - _calls(kernels)
-
-    def nothing() -> None: ...
-
-    def calls() -> None:
-        for _ in repeat(None, count):
-            nothing()
-
-    return dict(zip(("step", "kernels", "calls"), _fastest([step, kernels, calls]), strict=True))
-
-
-def _calls(step: Callable[[], object]) -> int:
-    """Calls of Python functions."""
-    step()  # kernels are compiled now, and names looked up
-    events: list[str] = []
-    before = sys.getprofile()
-    sys.setprofile(lambda frame, event, argument: events.append(event))
-    try:
-        step()
-    finally:
-        sys.setprofile(before)
-    return events.count("call")
+    names = "gpunet", "kernels", "bare"
+    times = _fastest([prepare(framework, workload) for framework in names])
+    return dict(zip(("step", "kernels", "bare"), times, strict=True))
 
 
 def _fastest(steps: Iterable[Callable[[], object]]) -> list[float]:
@@ -156,11 +170,14 @@ def _fastest(steps: Iterable[Callable[[], object]]) -> list[float]:
     return [1e6 * min(times) / 500 for times in zip(*runs, strict=True)]
 
 
-COLUMNS = ("a step, µs", "its kernels alone", "its calls of Python functions, empty", "the rest")
+_PARTS = {"kernels": _kernels, "bare": _bare}
+COLUMNS = ("a step, µs", "its kernels alone", "on a bare tape", "what gpunet adds")
 NOTE = (
     "Kernels: what the backend does for the step, called without tensors or graph, results "
-    "allocated. Calls: as many of an empty function. The rest: tensors and nodes made, attributes "
-    "read, arguments checked."
+    "allocated. A bare tape: a class for arrays and a loop that goes back, kernels included, the "
+    "least in Python. gpunet adds devices, dtypes that meet, broadcasting, arguments checked, "
+    "errors that name the operation, several outputs, hooks, a profiler, and the watch over what "
+    "is written to."
 )
 
 
@@ -169,7 +186,7 @@ def rows(results: dict[str, Any]) -> list[tuple[str, ...]]:
     table = []
     for workload, frameworks in results.items():
         if parts := frameworks["gpunet"].get("parts"):
-            step, kernels, calls = parts["step"], parts["kernels"], parts["calls"]
-            times = step, kernels, calls, step - kernels - calls
+            step, bare = parts["step"], parts["bare"]
+            times = step, parts["kernels"], bare, step - bare
             table.append((workload, *(f"{time:.1f}" for time in times)))
     return table
