@@ -184,6 +184,14 @@ def sequences(gates: int, projected: bool = False) -> Callable[[int, Any], Array
     return inputs
 
 
+def alignments(n: int, rng: Any) -> Arrays:
+    """x, as the log p of classes at 512 steps of 64 sequences, or fewer, and 128 labels of each."""
+    steps, batch, labels = (512, 64, 128) if n >= 512 * 64 * 128 else (16, 2, 5)
+    channels = n // (steps * batch)
+    targets = Array((batch, labels), rng.integers(1, channels, batch * labels))  # 0 is the blank
+    return [normal(rng, steps, batch, channels), targets]
+
+
 def _layer(shape: tuple[int, int], units: int, gates: int, rng: Any) -> Arrays:
     rows = gates * units
     x, *biases = (normal(rng, *s) for s in ((*shape, units), (rows,), (rows,)))

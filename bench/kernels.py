@@ -19,6 +19,7 @@ import gpunet
 from bench.inputs import (
     SMALL,
     Arrays,
+    alignments,
     convolved,
     drawn,
     few_looked_up,
@@ -238,6 +239,11 @@ WORKS: tuple[Work, ...] = (
         function(lambda f, *qkv: f.scaled_dot_product_attention(*qkv, is_causal=True)),
     ),
     Work("cross_entropy", scores, function(lambda f, x, t: f.cross_entropy(x, t))),
+    Work(
+        "ctc_loss",
+        alignments,
+        function(lambda f, x, t: f.ctc_loss(x, t, x.shape[:1] * len(t), t.shape[1:] * len(t))),
+    ),
     Work(
         "layer_norm",
         with_vectors(2),

@@ -35,7 +35,8 @@ def recurrent(kind: str) -> Callable[..., Any]:
         units = len(u) // {"rnn": 1, "gru": 3, "lstm": 4}[kind]
         states = [(h_0, u.shape[1]), (c_0, units)][: 1 + (kind == "lstm")]
         hx = [x.new_zeros(x.shape[1], n) if s is None else s for s, n in states]
-        hx = [torch.stack([s] * (1 + reverse)) for s in hx]
+        in_layer = hx[0].ndim == 3
+        hx = [torch.cat([s if in_layer else s[None]] * (1 + reverse)) for s in hx]
         first = hx[0] if kind != "lstm" else hx
         how = weights * (1 + reverse), True, 1, 0.0, False, reverse
         if lengths is None:
@@ -51,7 +52,7 @@ def recurrent(kind: str) -> Callable[..., Any]:
                 packed._replace(data=data), False, 0.0, len(x)
             )
             y, last = y[0], [s[:, back] for s in last]
-        return y[..., -u.shape[1] :], *[s[-1] for s in last]
+        return y[..., -u.shape[1] :], *[s[-1:] if in_layer else s[-1] for s in last]
 
     return call
 

@@ -6,13 +6,13 @@ visits every node after all of its consumers; a heap keeps the ones whose turn m
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from heapq import heappop, heappush
 from typing import TYPE_CHECKING, Any
 
 from gpunet.autograd import memory
 from gpunet.autograd.mode import Watcher, mode
-from gpunet.backend import Array
+from gpunet.backend import Array, Backend
 from gpunet.errors import GradError
 
 if TYPE_CHECKING:
@@ -23,14 +23,15 @@ Edge = Any  # a leaf tensor, or (operation, output index)
 
 
 def backward(
-    roots: Iterable[tuple[Tensor, Array]],
+    roots: Sequence[Tensor],
+    gradients: list[Array],
     *,
     retain_graph: bool = False,
     wanted: dict[Edge, Array | None] | None = None,
 ) -> None:
     """Adds the gradient of the roots to `.grad` of every leaf they depend on.
 
-    The elements of each root are weighted by the array that comes with it, of its shape.
+    The elements of each root are weighted by those of its array in `gradients`.
     What an operation kept is dropped as the pass leaves it, unless `retain_graph`.
 
     Args:
@@ -38,50 +39,54 @@ def backward(
     """
     watcher = mode.watcher
     if watcher is None:
-        _run(roots, retain_graph, wanted, None)
+        _run(roots, gradients, retain_graph, wanted, None)
     else:
         with watcher.span("backward", roots):
-            _run(roots, retain_graph, wanted, watcher)
+            _run(roots, gradients, retain_graph, wanted, watcher)
 
 
 def _run(
-    roots: Iterable[tuple[Tensor, Array]],
+    roots: Sequence[Tensor],
+    gradients: list[Array],
     retain_graph: bool,
     wanted: dict[Edge, Array | None] | None,
     watcher: Watcher | None,
 ) -> None:
     pending: dict[Op, list[Array | None]] = {}
     heap: list[tuple[int, Op]] = []
-
-    def arrive(leaf: Tensor, g: Array) -> None:
-        if wanted is None:
-            leaf.accumulate(g)
-        elif leaf in wanted:
-            g = leaf.hooked(g)
-            before = wanted[leaf]
-            wanted[leaf] = g if before is None else leaf.backend.xp.add(before, g)
-
-    def send(edge: Edge, g: Array) -> None:
-        op, index = edge
-        slots = pending.get(op)
-        if slots is None:
-            slots = pending[op] = [None] * op.outputs
-            heappush(heap, (-op.order, op))
-        before = slots[index]
-        if before is not None:
-            # Never in place: the array may be the gradient of something else, too.
-            g = (op.target or op.backend).xp.add(before, g)
-        slots[index] = g
-
-    for root, gradient in roots:
-        if root.origin:
-            send(root.origin, gradient)
-        else:  # a leaf keeps its gradient, and this one stays the caller's
-            arrive(root, root.backend.copy(gradient))
-    while heap:
+    # What is about to arrive, and where; at first as if an operation had passed it on unchanged.
+    edges: Sequence[Edge] = [root.origin or root for root in roots]
+    gys: list[Array | None] = gradients
+    gxs: Sequence[Array | None] = gradients
+    fresh = False
+    while True:
+        # `strict` would cost more than the loop.
+        for edge, g in zip(edges, gxs):  # noqa: B905
+            if edge is None or g is None:
+                continue
+            if type(edge) is tuple:
+                op, index = edge
+                slots = pending.get(op)
+                if slots is None:
+                    slots = pending[op] = [None] * op.outputs
+                    heappush(heap, (-op.order, op))
+                before = slots[index]
+                # Never in place: the array may be the gradient of something else, too.
+                slots[index] = g if before is None else _sum(op.target or op.backend, before, g)
+                continue
+            if not (fresh or _owned(g, gys, gxs)):
+                g = edge.backend.copy(g)  # a leaf keeps its gradient, so nobody else may hold it
+            if wanted is None:
+                edge.accumulate(g)
+            elif edge in wanted:
+                g, before = edge.hooked(g), wanted[edge]
+                wanted[edge] = g if before is None else _sum(edge.backend, before, g)
+        if not heap:
+            return
         op = heappop(heap)[1]
         gys = pending.pop(op)
-        if not op.edges:
+        edges, fresh = op.edges, op.fresh
+        if not edges:
             raise GradError(
                 "backward",
                 f"the graph below {op.name} must be there, "
@@ -99,20 +104,20 @@ def _run(
         gxs = op.backward(op.backend, *gys) if watcher is None else watcher.backward(op, gys)
         if type(gxs) is not tuple:
             gxs = (gxs,)
-        for edge, g in zip(op.edges, gxs, strict=True):
-            if edge is None or g is None:
-                continue
-            if type(edge) is tuple:
-                send(edge, g)
-            elif op.fresh or _owned(g, gys, gxs):
-                arrive(edge, g)
-            else:  # a leaf keeps its gradient, so nobody else may hold it
-                arrive(edge, op.backend.copy(g))
+        if len(gxs) != len(edges):
+            raise GradError(
+                "backward",
+                f"{op.name} must give one gradient an input ({len(edges)}), got {len(gxs)}",
+            )
         if not retain_graph:
             op.saved, op.edges = None, ()
 
 
-def _owned(g: Array, gys: list[Array | None], gxs: tuple[Array | None, ...]) -> bool:
+def _sum(be: Backend, x: Array, y: Array) -> Array:
+    return be.xp.add(x, y)
+
+
+def _owned(g: Array, gys: list[Array | None], gxs: Sequence[Array | None]) -> bool:
     """Whether an operation made `g` afresh, for one input: no gradient that it got, and no view."""
     base = g.base
     if base is not None and type(base) is type(g):

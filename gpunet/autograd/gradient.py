@@ -49,8 +49,8 @@ def grad(
             raise GradError("grad", "inputs must require a gradient, got one that does not")
     edges = [x.origin or x for x in leaves]
     wanted = dict.fromkeys(edges)
-    weighted = [(y, weights_of("grad", y, w)) for y, w in zip(roots, weights, strict=True)]
-    engine.backward(weighted, retain_graph=retain_graph, wanted=wanted)
+    weighted = [weights_of("grad", y, w) for y, w in zip(roots, weights, strict=True)]
+    engine.backward(roots, weighted, retain_graph=retain_graph, wanted=wanted)
     found = [wanted[edge] for edge in edges]
     if not allow_unused and any(g is None for g in found):
         position = next(i for i, g in enumerate(found) if g is None)

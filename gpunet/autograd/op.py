@@ -95,27 +95,29 @@ def apply(op: Op, *inputs: Any) -> Any:
         return _in_float32(op, inputs)
     arrays: list[Any] = []
     edges: list[Any] = []
-    recording, recorded = mode.recording, False
+    needs: list[bool] = []
+    recording = mode.recording
     be: Backend | None = None
     for x in inputs:
-        edge = None
+        edge, need = None, False
         if isinstance(x, Tensor):
             if x.backend is not be:
                 if be is not None:
                     raise different_devices(op.name, be, x.backend)
                 be = x.backend
             if recording and x.requires_grad:
-                recorded = True
-                edge = x.origin or x
+                edge, need = x.origin or x, True
             x = x.array
         arrays.append(x)
         edges.append(edge)
+        needs.append(need)
     if be is None:
         got = ", ".join(type(x).__name__ for x in inputs)
         raise DTypeError(_called(op.name), f"needs a gpunet.Tensor, got {got}")
 
+    recorded = True in needs
     if recorded:
-        op.needs = tuple([edge is not None for edge in edges])
+        op.needs = tuple(needs)
     watcher = mode.watcher
     result = op.forward(be, *arrays) if watcher is None else watcher.forward(op, be, arrays)
     if not recorded:

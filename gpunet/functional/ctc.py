@@ -20,7 +20,6 @@ from gpunet.functional.check import (
 )
 from gpunet.functional.criterion import check_reduction
 from gpunet.functional.precision import in_single
-from gpunet.functional.promotion import cast, wide
 
 
 class CTC(Op):
@@ -33,89 +32,27 @@ class CTC(Op):
     The gradient in log p(c at t) is −Σ e^(α + β − log p) over the states of class c.
     """
 
-    def __init__(self, labels: list[Any], times: list[int], blank: int, zero_infinity: bool):
+    takes_bfloat16 = True
+
+    def __init__(self, labels: list[list[int]], times: list[int], blank: int, zero_infinity: bool):
         self.labels, self.times, self.blank = labels, times, blank
         self.zero_infinity = zero_infinity
 
     def forward(self, be: Backend, x: Array) -> Array:
-        xp, (steps, _, self.classes) = be.xp, x.shape
-        states, self.jumps, ends = self._states(be)
-        self.classes_of = states
-        y = xp.take_along_axis(x, xp.broadcast_to(states, (steps, *states.shape)), 2)
-        times = be.asarray(self.times, "int64")
-        alphas = be.full(y.shape, -math.inf, x.dtype)
-        # Before the first step all is at the first blank, from where the first label is next.
-        alpha = be.full(states.shape, -math.inf, x.dtype)
-        alpha[:, 0] = 0
-        for t in range(steps):
-            ways = alpha, _moved(be, alpha, 1), _moved(be, alpha, 2)
-            alpha = xp.where((t < times)[:, None], _sum(be, *ways, self.jumps) + y[t], alpha)
-            alphas[t] = alpha
-        total = xp.logaddexp(*[self._at(be, alpha, ends - i) for i in (0, 1)])
-        self.saved = y, alphas, times, ends, total
-        loss = xp.negative(total)
-        return xp.where(loss == math.inf, _number(be, 0, x), loss) if self.zero_infinity else loss
-
-    def backward(self, be: Backend, g: Array) -> Array:
-        y, alphas, times, ends, total = self.saved
-        xp, steps, at = be.xp, len(y), be.xp.arange(y.shape[2])
-        zero, never = _number(be, 0, y), _number(be, -math.inf, y)
-        nowhere = zero if self.zero_infinity else _number(be, math.nan, y)
-        possible = total != -math.inf
-        finite = xp.where(possible, total, zero)[:, None]
-        last = (at == ends[:, None]) | (at == ends[:, None] - 1)
-        beta = final = xp.where(last, zero, never)
-        jumps = be.full(self.jumps.shape, False, bool)
-        jumps[:, :-2] = self.jumps[:, 2:]
-        weights = be.full(y.shape, 0, y.dtype)
-        for t in reversed(range(steps)):
-            if t + 1 < steps:
-                z = beta + y[t + 1]
-                ways = z, _moved(be, z, -1), _moved(be, z, -2)
-                beta = xp.where((t + 1 < times)[:, None], _sum(be, *ways, jumps), final)
-            # What is impossible has no slope.
-            share = xp.where(possible[:, None], xp.exp(alphas[t] + beta - finite), nowhere)
-            weights[t] = xp.where((t < times)[:, None], share, zero)
-        one_hot = be.cast(self.classes_of[:, :, None] == xp.arange(self.classes), y.dtype)
-        gx = be.matmul(weights.swapaxes(0, 1), one_hot).swapaxes(0, 1)
-        return xp.multiply(gx, xp.negative(g)[:, None])
-
-    def _states(self, be: Backend) -> tuple[Array, Array, Array]:
-        """The class of each state, where two steps at once are allowed, and the last states."""
+        x = be.contiguous(x)
         counts = [len(row) for row in self.labels]
         longest = max(counts, default=0)
-        padded = [[*row, *[self.blank] * (longest - len(row))] for row in self.labels]
-        labels = be.asarray(padded, "int64").reshape(len(counts), longest)
-        states = be.full((len(counts), 2 * longest + 1), self.blank, "int64")
-        states[:, 1::2] = labels
-        jumps = be.full(states.shape, False, bool)
-        jumps[:, 3::2] = labels[:, 1:] != labels[:, :-1]
-        return states, jumps, be.asarray([2 * count for count in counts], "int64")
+        padded = [[self.blank, *row, *[self.blank] * (longest - len(row))] for row in self.labels]
+        classes = be.asarray(padded, "int64").reshape(len(counts), 1 + longest)
+        given = x, classes, be.asarray(self.times, "int64"), be.asarray(counts, "int64")
+        loss, alpha = be.ctc.ctc_loss_fwd(*given)
+        self.saved = *given, alpha, loss
+        if self.zero_infinity:
+            loss = be.xp.where(loss == math.inf, be.full((), 0, loss.dtype), loss)
+        return be.cast(loss, x.dtype)
 
-    def _at(self, be: Backend, alpha: Array, state: Array) -> Array:
-        """α of a state of each sequence, −∞ for state −1."""
-        there = be.xp.take_along_axis(alpha, be.xp.maximum(state, 0)[:, None], 1)[:, 0]
-        return be.xp.where(state < 0, _number(be, -math.inf, alpha), there)
-
-
-def _number(be: Backend, value: float, like: Array) -> Array:
-    return be.full((), value, like.dtype)
-
-
-def _moved(be: Backend, x: Array, by: int) -> Array:
-    """Columns moved to the right, or to the left; −∞ moves in."""
-    y = be.full(x.shape, -math.inf, x.dtype)
-    if by > 0:
-        y[:, by:] = x[:, :-by]
-    else:
-        y[:, :by] = x[:, -by:]
-    return y
-
-
-def _sum(be: Backend, stay: Array, one: Array, two: Array, jumps: Array) -> Array:
-    """log(e^stay + e^one + e^two), the last only where one may jump."""
-    two = be.xp.where(jumps, two, _number(be, -math.inf, two))
-    return be.xp.logaddexp(be.xp.logaddexp(stay, one), two)
+    def backward(self, be: Backend, g: Array) -> Array:
+        return be.ctc.ctc_loss_bwd(be.contiguous(g), *self.saved, self.zero_infinity)
 
 
 @in_single
@@ -169,8 +106,7 @@ def ctc_loss(
     times = _lengths("input_lengths", input_lengths, n, steps)
     counts = _lengths("target_lengths", target_lengths, n, None)
     labels = _labels(targets, counts, classes, batched)
-    op = CTC(labels, times, blank, zero_infinity)
-    loss = cast(apply(op, wide(x)), log_probs.dtype)
+    loss = apply(CTC(labels, times, blank, zero_infinity), x)
     if reduction == "mean":
         be = loss.backend
         share = be.cast(be.asarray([max(1, count) for count in counts], "int64"), loss.dtype)

@@ -54,12 +54,22 @@ def unary(operation: str, op: Op, x: Tensor) -> Tensor:
     return apply(op, x if dtypes.floating(dtype) else cast(x, dtypes.float32))
 
 
-def binary(operation: str, op: Op, x: Any, other: Any, name: str = "other", **rules: Any) -> Tensor:
+def binary(
+    operation: str,
+    op: Op,
+    x: Any,
+    other: Any,
+    name: str = "other",
+    real: bool = False,
+    numeric: bool = False,
+    wraps: bool = False,
+    wide: bool | None = None,
+) -> Tensor:
     """`op` on two tensors, or a tensor and a number, in the dtype where they meet.
 
     Args:
         name: of the second operand in messages.
-        rules: see `together`.
+        real, numeric, wraps, wide: see `together`.
     """
     if isinstance(x, Tensor):
         dtype = x.array.dtype
@@ -70,7 +80,8 @@ def binary(operation: str, op: Op, x: Any, other: Any, name: str = "other", **ru
                     return apply(op, x, other)
                 except ValueError as error:
                     _refuse(operation, error, {"x": x, name: other})
-    return together(operation, op, {"x": x, name: other}, **rules)
+    operands = {"x": x, name: other}
+    return together(operation, op, operands, real=real, numeric=numeric, wraps=wraps, wide=wide)
 
 
 def together(

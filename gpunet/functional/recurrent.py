@@ -27,13 +27,40 @@ Lengths = Sequence[int] | Tensor | None
 class Recurrent(Op):
     """What the layers share: the product with the input, and the gradients of weights.
 
-    Both are one product for all time steps; between them the backend goes through time.
+    Both are one product for all time steps; between them the backend goes through time. A subclass
+    does all that in `run` and `run_backward`, where states have two axes.
     """
 
     takes_bfloat16 = True
 
     def __init__(self, lengths: list[int] | None, reverse: bool):
         self.lengths, self.reverse = lengths, reverse
+
+    def run(self, be: Backend, x: Array, /, *parameters: Array | None) -> Any:
+        """The outputs and the final states."""
+        raise NotImplementedError
+
+    def run_backward(self, be: Backend, gy: Array | None, /, *gstates: Array | None) -> Any:
+        """Gradients of x and all parameters, from those of the outputs and the final states."""
+        raise NotImplementedError
+
+    def forward(self, be: Backend, x: Array, *parameters: Array | None) -> Any:
+        states = [h.ndim for h in parameters[4:6] if h is not None]
+        self.in_layer = 3 in states  # with an axis for the layer
+        arrays = [None if p is None else be.contiguous(_flat(p)) for p in parameters]
+        y, *final = self.run(be, be.contiguous(x), *arrays)
+        return y, *self._shaped(final)
+
+    def backward(self, be: Backend, gy: Array | None, *gstates: Array | None) -> Any:
+        incoming = [None if g is None else be.contiguous(g) for g in (gy, *map(_flat, gstates))]
+        gradients = list(self.run_backward(be, *incoming))
+        ends = 5 + len(gstates)
+        gradients[5:ends] = self._shaped(gradients[5:ends])
+        return tuple([g if need else None for g, need in zip(gradients, self.needs, strict=True)])
+
+    def _shaped(self, states: list[Array]) -> list[Array]:
+        """States of the backend, or their gradients, in the shape of those that were given."""
+        return [h[None] for h in states] if self.in_layer else states
 
     def begin(self, be: Backend, x: Array, w_ih: Array) -> Array:
         """x·w_ihᵀ of all steps; uploads the lengths."""
@@ -71,8 +98,9 @@ def _product(be: Backend, x: Array, w: Array) -> Array:
     return be.matmul(_rows(x), w).reshape(*x.shape[:2], w.shape[1])
 
 
-def _contiguous(be: Backend, *arrays: Array | None) -> list[Any]:
-    return [None if x is None else be.contiguous(x) for x in arrays]
+def _flat(p: Array | None) -> Array | None:
+    """A parameter or state, without the axis that a state may have in front."""
+    return p[0] if p is not None and p.ndim == 3 else p
 
 
 def _added(be: Backend, b_ih: Array | None, b_hh: Array | None) -> Array | None:
@@ -88,37 +116,37 @@ class RNN(Recurrent):
         super().__init__(lengths, reverse)
         self.relu = relu
 
-    def forward(self, be: Backend, x: Array, *parameters: Array | None) -> Any:
-        x, w_ih, w_hh, b_ih, b_hh, h_0 = _contiguous(be, x, *parameters)
+    def run(self, be: Backend, x: Array, *parameters: Any) -> Any:
+        w_ih, w_hh, b_ih, b_hh, h_0 = parameters
         z, bias = self.begin(be, x, w_ih), _added(be, b_ih, b_hh)
         y, h = be.recurrent.rnn_fwd(z, bias, w_hh, h_0, self.ends, self.reverse, self.relu)
         self.saved = x, w_ih, w_hh, h_0, y
         return y, h
 
-    def backward(self, be: Backend, *gys: Array) -> Any:
-        gy, gh = _contiguous(be, *gys)
+    def run_backward(self, be: Backend, gy: Array | None, *gstates: Array | None) -> Any:
+        (gh,) = gstates
         x, w_ih, w_hh, h_0, y = self.saved
         arguments = y, gy, gh, w_hh, self.ends, self.reverse, self.relu
         gz, gh = be.recurrent.rnn_bwd(*arguments)
         gx, gw_ih = self.of_input(be, gz, x, w_ih)
         gw_hh = self.of_state(be, gz, y, h_0) if self.needs[2] else None
         gb = be.reduction.column_sum(gz) if self.needs[3] or self.needs[4] else None
-        return _needed(self, gx, gw_ih, gw_hh, gb, gb, gh)
+        return gx, gw_ih, gw_hh, gb, gb, gh
 
 
 class LSTM(Recurrent):
     """Gates i, f, g, o of x and h; c = f·c + i·g, h = o·tanh(c), projected if W_hr is given."""
 
-    def forward(self, be: Backend, x: Array, *parameters: Array | None) -> Any:
-        x, w_ih, w_hh, b_ih, b_hh, h_0, c_0, w_hr = _contiguous(be, x, *parameters)
+    def run(self, be: Backend, x: Array, *parameters: Any) -> Any:
+        w_ih, w_hh, b_ih, b_hh, h_0, c_0, w_hr = parameters
         z, bias, keep = self.begin(be, x, w_ih), _added(be, b_ih, b_hh), True in self.needs
         arguments = z, bias, w_hh, w_hr, h_0, c_0, self.ends, self.reverse, keep
         y, h, c, gates, cells = be.recurrent.lstm_fwd(*arguments)
         self.saved = x, w_ih, w_hh, h_0, c_0, w_hr, y, gates, cells
         return y, h, c
 
-    def backward(self, be: Backend, *gys: Array) -> Any:
-        gy, gh, gc = _contiguous(be, *gys)
+    def run_backward(self, be: Backend, gy: Array | None, *gstates: Array | None) -> Any:
+        gh, gc = gstates
         x, w_ih, w_hh, h_0, c_0, w_hr, y, gates, cells = self.saved
         arguments = gates, gy, gh, gc, cells, c_0, w_hh, w_hr, self.ends, self.reverse
         gz, gh, gc, gp = be.recurrent.lstm_bwd(*arguments)
@@ -129,14 +157,14 @@ class LSTM(Recurrent):
         if self.needs[7]:
             m = be.xp.multiply(gates[..., -cells.shape[2] :], be.xp.tanh(cells))
             gw_hr = be.matmul(_rows(gp).T, _rows(m))
-        return _needed(self, gx, gw_ih, gw_hh, gb, gb, gh, gc, gw_hr)
+        return gx, gw_ih, gw_hh, gb, gb, gh, gc, gw_hr
 
 
 class GRU(Recurrent):
     """Gates r and u of x and h; n of x and r·(h·W_hhᵀ + b_hh); h = (1 − u)·n + u·h."""
 
-    def forward(self, be: Backend, x: Array, *parameters: Array | None) -> Any:
-        x, w_ih, w_hh, b_ih, b_hh, h_0 = _contiguous(be, x, *parameters)
+    def run(self, be: Backend, x: Array, *parameters: Any) -> Any:
+        w_ih, w_hh, b_ih, b_hh, h_0 = parameters
         z, bias = self.begin(be, x, w_ih), self._bias(be, b_ih, b_hh, w_hh.shape[1])
         arguments = z, bias, w_hh, h_0, self.ends, self.reverse
         y, h, gates, q = be.recurrent.gru_fwd(*arguments)
@@ -153,8 +181,8 @@ class GRU(Recurrent):
         both = be.xp.add(b_ih[: 2 * units], b_hh[: 2 * units])
         return be.concatenate([both, b_ih[2 * units :], b_hh[2 * units :]], 0)
 
-    def backward(self, be: Backend, *gys: Array) -> Any:
-        gy, gh = _contiguous(be, *gys)
+    def run_backward(self, be: Backend, gy: Array | None, *gstates: Array | None) -> Any:
+        (gh,) = gstates
         x, w_ih, w_hh, h_0, y, gates, q = self.saved
         units = y.shape[2]
         arguments = gates, gy, gh, q, y, h_0, w_hh, self.ends, self.reverse
@@ -168,11 +196,7 @@ class GRU(Recurrent):
             gb = be.reduction.column_sum(g)
             gb_ih = be.copy(gb[: 3 * units])
             gb_hh = be.concatenate([gb[: 2 * units], gb[3 * units :]], 0)
-        return _needed(self, gx, gw_ih, gw_hh, gb_ih, gb_hh, gh)
-
-
-def _needed(op: Op, *gradients: Array | None) -> tuple[Array | None, ...]:
-    return tuple([g if need else None for g, need in zip(gradients, op.needs, strict=True)])
+        return gx, gw_ih, gw_hh, gb_ih, gb_hh, gh
 
 
 # --- public functions
@@ -193,8 +217,8 @@ def rnn(
 ) -> tuple[Tensor, Tensor]:
     """One direction of a layer: h = tanh(x·W_ihᵀ + b_ih + h·W_hhᵀ + b_hh) over time.
 
-    Shapes: x (T, N, I), weight_ih (H, I), weight_hh (H, H), biases (H,), h_0 (N, H); the results
-    are every h, (T, N, H), and the last one, (N, H).
+    Shapes: x (T, N, I), weight_ih (H, I), weight_hh (H, H), biases (H,), h_0 (N, H), or (1, N, H)
+    as that of a layer; the results are every h, (T, N, H), and the last one, like h_0.
     Dtypes: floating, all the same.
     Args:
         bias_ih, bias_hh, h_0: 0 if None.
@@ -228,9 +252,9 @@ def lstm(
 
     i, f, g, o = σ, σ, tanh, σ of x·W_ihᵀ + b_ih + h·W_hhᵀ + b_hh, its four parts in this order;
     c = f·c + i·g; h = o·tanh(c), times W_hrᵀ if that is given.
-    Shapes: x (T, N, I), weight_ih (4H, I), weight_hh (4H, P), biases (4H,), h_0 (N, P), c_0 (N, H),
-    weight_hr (P, H), without which P is H; the results are every h, (T, N, P), and the last h and
-    c, (N, P) and (N, H).
+    Shapes: x (T, N, I), weight_ih (4H, I), weight_hh (4H, P), biases (4H,), h_0 (N, P) and c_0
+    (N, H), or (1, N, P) and (1, N, H) as those of a layer, weight_hr (P, H), without which P is H;
+    the results are every h, (T, N, P), and the last h and c, like h_0 and c_0.
     Dtypes: floating, all the same.
     Args:
         bias_ih, bias_hh, h_0, c_0: 0 if None.
@@ -259,8 +283,8 @@ def gru(
 
     r, u = σ(x·W_ihᵀ + b_ih + h·W_hhᵀ + b_hh) and n = tanh(x·W_ihᵀ + b_ih + r·(h·W_hhᵀ + b_hh)),
     each with its part of the weights in this order; h = (1 − u)·n + u·h.
-    Shapes: x (T, N, I), weight_ih (3H, I), weight_hh (3H, H), biases (3H,), h_0 (N, H); the results
-    are every h, (T, N, H), and the last one, (N, H).
+    Shapes: x (T, N, I), weight_ih (3H, I), weight_hh (3H, H), biases (3H,), h_0 (N, H), or
+    (1, N, H) as that of a layer; the results are every h, (T, N, H), and the last one, like h_0.
     Dtypes: floating, all the same.
     Args:
         bias_ih, bias_hh, h_0: 0 if None.
@@ -328,7 +352,9 @@ def _check_shapes(operation: str, gates: int, x: Tensor, given: dict[str, Tensor
     batch, units = x.shape[1], weight_hh.shape[0] // gates
     width = weight_hr.shape[0] if weight_hr is not None and weight_hr.ndim else units
     rows = gates * units
-    shapes = (rows, x.shape[2]), (rows, width), (rows,), (rows,), (batch, width), (batch, units)
+    in_layer = (1,) * any([h is not None and h.ndim == 3 for h in list(given.values())[4:6]])
+    states = (*in_layer, batch, width), (*in_layer, batch, units)
+    shapes = (rows, x.shape[2]), (rows, width), (rows,), (rows,), *states
     for (name, tensor), shape in zip(given.items(), (*shapes, (width, units)), strict=False):
         if tensor is not None and tensor.shape != shape:
             rule = f"{name} must have shape {shape}, got {tensor.shape}"

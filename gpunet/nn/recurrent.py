@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any, ClassVar
 
 from gpunet import backend
@@ -89,7 +90,7 @@ class RNNBase(Module):
         """Nothing to do; there for programs that call it."""
 
     def _direction(
-        self, x: Tensor, suffix: str, state: tuple[Tensor | None, ...], **options: Any
+        self, x: Tensor, suffix: str, state: Sequence[Tensor | None], **options: Any
     ) -> tuple[Tensor, ...]:
         """Output and final states of one direction of one layer."""
         raise NotImplementedError
@@ -141,14 +142,22 @@ class RNNBase(Module):
             outputs = []
             for suffix in self._suffixes(layer):
                 row = len(final[0])
-                state = none if states is None else tuple(s[row] for s in states)
+                state: Sequence[Tensor | None] = none if states is None else self._row(states, row)
                 reverse = suffix.endswith("_reverse")
                 y, *last = self._direction(x, suffix, state, lengths=lengths, reverse=reverse)
                 outputs.append(y)
                 for list_, one in zip(final, last, strict=True):
                     list_.append(one)
             x = F.cat(outputs, -1) if self.bidirectional else outputs[0]
-        return x, [F.stack(each) if len(each) > 1 else each[0].unsqueeze(0) for each in final]
+        if states is None:
+            return x, [F.stack(each) if len(each) > 1 else each[0].unsqueeze(0) for each in final]
+        return x, [F.cat(each) if len(each) > 1 else each[0] for each in final]
+
+    def _row(self, states: list[Tensor], row: int) -> list[Tensor]:
+        """The first states of one direction of one layer; a single one is spared the operation."""
+        if self.num_layers == 1 and not self.bidirectional:
+            return states
+        return [state[row : row + 1] for state in states]
 
     def _packed(
         self, x: PackedSequence, hx: Tensor | State | None, lengths: Lengths
@@ -236,7 +245,7 @@ class RNN(RNNBase):
         )  # fmt: skip
 
     def _direction(
-        self, x: Tensor, suffix: str, state: tuple[Tensor | None, ...], **options: Any
+        self, x: Tensor, suffix: str, state: Sequence[Tensor | None], **options: Any
     ) -> tuple[Tensor, ...]:
         parameters = *self._parameters_of(suffix), *state
         return F.rnn(x, *parameters, nonlinearity=self.nonlinearity, **options)  # type: ignore[arg-type]
@@ -284,7 +293,7 @@ class LSTM(RNNBase):
         )  # fmt: skip
 
     def _direction(
-        self, x: Tensor, suffix: str, state: tuple[Tensor | None, ...], **options: Any
+        self, x: Tensor, suffix: str, state: Sequence[Tensor | None], **options: Any
     ) -> tuple[Tensor, ...]:
         parameters = *self._parameters_of(suffix), *state, getattr(self, "weight_hr" + suffix, None)
         return F.lstm(x, *parameters, **options)  # type: ignore[arg-type]
@@ -303,6 +312,6 @@ class GRU(RNNBase):
     gates = 3
 
     def _direction(
-        self, x: Tensor, suffix: str, state: tuple[Tensor | None, ...], **options: Any
+        self, x: Tensor, suffix: str, state: Sequence[Tensor | None], **options: Any
     ) -> tuple[Tensor, ...]:
         return F.gru(x, *self._parameters_of(suffix), *state, **options)  # type: ignore[arg-type]

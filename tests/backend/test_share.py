@@ -10,6 +10,7 @@ import pytest
 from gpunet import backend
 from gpunet.backend.cpu import (
     activation,
+    ctc,
     difference,
     dropout,
     order,
@@ -26,6 +27,9 @@ X, GY = rng.normal(0, 2, (2, ROWS, COLUMNS))
 BIAS = rng.normal(0, 1, COLUMNS)
 WIDE = X.reshape(-1, 3 * COLUMNS)
 P = np.exp(X) / np.exp(X).sum(1, keepdims=True)
+LOGS = X.reshape(179, 9, COLUMNS)  # steps of sequences, with labels to be aligned
+ALIGNED = rng.integers(0, COLUMNS, (9, 61)), rng.integers(150, 180, 9), rng.integers(30, 61, 9)
+ALPHA = -np.abs(rng.normal(0, 2, (9, 179, 2, 61)))
 
 CALLS: dict[str, Callable[[Any], Any]] = {
     "forward": lambda of: activation.tanh_fwd(of(X)),
@@ -38,6 +42,10 @@ CALLS: dict[str, Callable[[Any], Any]] = {
     "softmax, backward": lambda of: softmax.softmax_bwd(of(GY), of(P)),
     "log-softmax": lambda of: softmax.log_softmax_fwd(of(X)),
     "log-softmax, backward": lambda of: softmax.log_softmax_bwd(of(GY), of(np.log(P))),
+    "alignments": lambda of: ctc.ctc_loss_fwd(of(LOGS), *ALIGNED)[0],
+    "alignments, backward": lambda of: ctc.ctc_loss_bwd(
+        of(GY[0, :9]), of(LOGS), *ALIGNED, of(ALPHA), of(np.zeros(9)), False
+    ),
     "dropout": lambda of: dropout.dropout(of(X), 0.3, 5, 7),
     "column sum": lambda of: reduction.column_sum(of(X)),
     "sum of losses": lambda of: difference.huber_fwd(of(X), of(GY), 1.5, 2.0, total=True),

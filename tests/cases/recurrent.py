@@ -12,6 +12,9 @@ def _sigmoid(x):
 
 def _over_time(step, x, states, width, lengths, reverse):
     """`step(x[t], *states)` gives the next states, the first of which is the output."""
+    if states[0].ndim == 3:
+        y, *last = _over_time(step, x, [s[0] for s in states], width, lengths, reverse)
+        return y, *[s[None] for s in last]
     count, batch, _ = x.shape
     y, last = np.zeros((count, batch, width), x.dtype), [np.array(s) for s in states]
     for n in range(batch):
@@ -100,6 +103,8 @@ def _rows(formula, gates, states, sizes=SIZES, **options):
     for reverse in (False, True):
         yield Case(formula, full, dict(**options, lengths=ENDS, reverse=reverse))
         yield Case(formula, inputs, dict(**options, lengths=(4, 4, 2), reverse=reverse))
+    in_layer = [*full[:5], *[normal(1, n, h)] * states]
+    yield Case(formula, in_layer, dict(**options, lengths=ENDS, reverse=True))
     yield Case(formula, [normal(2, 0, 3), _small(gates * 2, 3), _small(gates * 2, 2)], options)
 
 
@@ -158,6 +163,10 @@ def lstm():
     inputs = [normal(4, 3, 2), normal(20, 2), normal(20, 5)]
     rule = "c_0 must have shape (3, 5), got (5,)"
     yield Invalid([*inputs, None, None, None, normal(5)], ShapeError, rule)
+    rule = "c_0 must have shape (1, 3, 5), got (3, 5)"
+    yield Invalid([*inputs, None, None, normal(1, 3, 5), normal(3, 5)], ShapeError, rule)
+    rule = "h_0 must have shape (1, 3, 5), got (2, 3, 5)"
+    yield Invalid([*inputs, None, None, normal(2, 3, 5)], ShapeError, rule)
     rule = "weight_hr must have shape (5, 5), got (5, 4)"
     yield Invalid([*inputs, *[None] * 4, normal(5, 4)], ShapeError, rule)
 

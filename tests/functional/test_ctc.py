@@ -42,6 +42,31 @@ def test_loss_and_gradient_of_scores(dtype, reduction, zero_infinity) -> None:
             np.testing.assert_allclose(y, expected, **close)
 
 
+@pytest.mark.parametrize(
+    ("steps", "n", "longest"),
+    [(1, 1, 0), (1, 3, 1), (2, 1, 1), (9, 1, 4), (90, 3, 40), (620, 2, 300)],
+)
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_lengths_and_repeated_labels(dtype, steps, n, longest) -> None:
+    rng = np.random.default_rng(steps)
+    scores = rng.standard_normal((steps, n, 4)).astype(dtype)
+    targets = rng.integers(1, 3, (n, longest))  # of two classes, so that many repeat
+    x = gpunet.tensor(scores, requires_grad=True)
+    t = torch.tensor(scores, requires_grad=True)
+    lengths = (steps,) * n, (longest,) * n
+    loss = nn.CTCLoss(reduction="none")(x.log_softmax(-1), gpunet.tensor(targets), *lengths)
+    alone = torch.nn.CTCLoss(reduction="none")
+    expected = alone(t.log_softmax(-1), torch.tensor(targets), *lengths)
+    loss.sum().backward()
+    expected.sum().backward()
+    assert np.isfinite(loss.detach().numpy()).all()
+    largest = expected.max().item()
+    for y, wanted in ((loss, expected), (x.grad, t.grad)):
+        y, wanted = y.detach().numpy(), wanted.detach().numpy()
+        # Each step there and back rounds a logarithm as large as the loss of a sequence.
+        np.testing.assert_allclose(y, wanted, rtol=0, atol=2 * steps * EPS[dtype] * largest)
+
+
 def test_a_long_sequence_does_not_underflow() -> None:
     scores = np.random.default_rng(0).standard_normal((1500, 1, 4)).astype("float32")
     x = gpunet.tensor(scores, requires_grad=True)

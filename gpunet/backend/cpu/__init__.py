@@ -55,7 +55,7 @@ class CPUBackend(Backend):
 
     def copy(self, array: Array) -> Array:
         if array.nbytes < SMALL:
-            return np.array(array, order="C")
+            return array.copy()
         return self.cast(array, array.dtype)
 
     def cast(self, array: Array, dtype: DType) -> Array:
