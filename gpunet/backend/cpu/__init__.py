@@ -105,14 +105,16 @@ class CPUBackend(Backend):
         if not large or gz.dtype.char in HALVES:
             return super().linear_bwd(gz, x, w, needs)
         gz = self.contiguous(gz)
-        gx, gw, gb = [
-            self.empty(like.shape, gz.dtype) if need else None
-            for like, need in zip((x, w, w[:, 0]), needs, strict=True)
-        ]
-        products = [(gz, w, gx), (gz.T, x, gw)]
-        sums = [] if gb is None else [self.reduction.column_sum_task(gz, gb)]
+        likes = zip((x, w, w[:, 0]), needs, strict=True)
+        gradients: list[Any] = [self.empty(y.shape, y.dtype) if n else None for y, n in likes]
+        gx, gw, gb = gradients
+
+        def sum_rows() -> None:
+            gb[...] = self.reduction.column_sum(gz)
+
+        products = [each for each in ((gz, w, gx), (gz.T, x, gw)) if each[-1] is not None]
         # One run of the threads instead of three: each costs to wake them and to wait.
-        self.gemm.share([product for product in products if product[-1] is not None], others=sums)
+        self.gemm.share(products, others=[] if gb is None else [(sum_rows, ())])
         return gx, gw, gb
 
     def attend(self, q: Array, k: Array, v: Array, out: Array, scale: float, first: int) -> None:

@@ -59,6 +59,7 @@ DEPTH = 24 * 1024 // PANEL_BYTES  # steps of k at a time: a panel leaves 8 KiB o
 CHUNK = 2048  # steps of k for which a thread packs a block of A at once
 SMALL_WORK = 4096  # multiply-adds up to which one product of a batch is not worth packing
 SHARED_WORK = 4_000_000  # multiply-adds from which it pays to wake the other threads
+NO_BIAS = {np.dtype(name): np.empty(0, name) for name in ("float32", "float64")}
 
 ITEM = ByDtype(float32=4, float64=8)
 LANES = ByDtype(float32=lanes(4), float64=lanes(8))
@@ -197,8 +198,9 @@ def multiply(a: Array, b: Array, out: Array, add: bool = False, bias: Array | No
     For work that is shared out already, or too little. Shapes and dtypes as for `gemm`; a and b
     each run along one of their axes.
     """
-    bias = out[0, :0] if bias is None else bias
-    _multiply[out.dtype](a, b, out, add, bias, np.zeros(1, np.int64), 0)
+    dtype = out.dtype
+    bias = NO_BIAS[dtype] if bias is None else bias
+    _multiply[dtype](a, b, out, add, bias, np.zeros(1, np.int64), 0)
 
 
 def gemm(a: Array, b: Array, out: Array, bias: Array | None = None) -> Array:
@@ -240,7 +242,7 @@ def share(
         for a, b, out in products:
             if start < a.shape[1]:
                 last = start + CHUNK >= a.shape[1]
-                added = bias if bias is not None and last else out[0, :0]
+                added = bias if bias is not None and last else NO_BIAS[out.dtype]
                 taken = np.zeros(threads.count(), np.int64)
                 product = a[:, chunk], b[chunk], out, start > 0, added, taken
                 tasks += [(_multiply[out.dtype], (*product, me)) for me in range(taken.size)]

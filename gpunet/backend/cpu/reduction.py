@@ -45,11 +45,6 @@ def column_sum(x: Array) -> Array:
     return total
 
 
-def column_sum_task(x: Array, total: Array) -> threads.Task:
-    """What one thread does for the sums of x (N, C), C-contiguous, into total (C,)."""
-    return _column_sum[x.dtype], (x, total, 0, x.shape[1])
-
-
 def _write_larger(typing_context, x, y):
     def write(context: Any, builder: Any, signature: Any, values: Any) -> Any:
         # LLVM makes vector code only of a choice that is marked so, and Numba's `fastmath` marks
