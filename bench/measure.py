@@ -9,8 +9,9 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,9 @@ from bench.machine import TOP
 COMPILED = ("W1s", "W1", "W2", "W4")  # of which the very first run is measured, nothing compiled
 NOISY = 0.15  # cores that other processes kept busy, from which a figure is not to be trusted
 Tell = Callable[[str], None]
+Found = dict[
+    str, dict[str, dict[str, Any]]
+]  # by framework and name; of what failed {"failed": why}
 
 
 @dataclass(frozen=True)
@@ -31,40 +35,94 @@ class Process:
     device: str
     names: dict[str, list[str]]
 
-    def run(self, seconds: float, **environment: str) -> dict[str, dict[str, dict[str, Any]]]:
-        """{framework: {name: figures}}; of what went wrong, {"failed": why}."""
-        parts = [f"{framework}={','.join(names)}" for framework, names in self.names.items()]
-        command = [self.python, "-m", "bench.worker", str(seconds), self.device, *parts]
-        try:
-            return start(command, **environment)
-        except SystemExit as failed:
-            why = str(failed).strip().splitlines()[-1]
-            return {f: {name: {"failed": why} for name in names} for f, names in self.names.items()}
+    @property
+    def package(self) -> str:
+        """What it imports."""
+        return next(iter(self.names)).split("-")[0]
+
+    def request(self, seconds: float) -> str:
+        """What a worker is asked for."""
+        return json.dumps({"device": self.device, "seconds": seconds, "asked": self.names})
+
+    def failed(self, why: str) -> Found:
+        """What there is instead of figures."""
+        return {f: {name: {"failed": why} for name in names} for f, names in self.names.items()}
+
+    def run(self, seconds: float, **environment: str) -> Found:
+        """Figures of a process that is started for that alone."""
+        worker = Worker(self.python, self.package, self.request(seconds), **environment)
+        with worker:
+            return worker.answer_to(self)
 
     def __str__(self) -> str:
         (framework, names), *_ = self.names.items()
         return f"{names[0]}{' ...' if names[1:] else ''} {framework}"
 
 
-def start(command: list[str], **environment: str) -> dict[str, Any]:
-    """What a process prints in its last line, as JSON."""
+class Worker:
+    """A process of `bench.worker`, from its start to the end of the `with` block."""
+
+    def __init__(self, python: str, package: str, *requests: str, **environment: str):
+        self._errors = tempfile.TemporaryFile("w+")
+        self._process = subprocess.Popen(
+            [python, "-m", "bench.worker", package, *requests],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=self._errors,
+            text=True,
+            cwd=TOP,
+            env=variables(**environment),
+        )
+
+    def answer_to(self, process: Process, request: str = "") -> Found:
+        """What it says to a request, or to that with which it was started."""
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        try:
+            print(request, end="\n" if request else "", file=self._process.stdin, flush=True)
+        except BrokenPipeError:
+            pass  # it has ended, and says why
+        line = self._process.stdout.readline()
+        found = json.loads(line) if line else {"failed": self._last_words()}
+        return process.failed(found["failed"]) if "failed" in found else found
+
+    def _last_words(self) -> str:
+        self._process.wait()
+        self._errors.seek(0)
+        lines = self._errors.read().strip().splitlines()
+        return lines[-1] if lines else f"a process ended with {self._process.returncode}"
+
+    def __enter__(self) -> Worker:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._process.communicate()  # ends its input, and so itself
+        self._errors.close()
+
+
+def variables(**more: str) -> dict[str, str]:
+    """The environment of a process that measures."""
     # Warm caches include Python's own, also where the environment forbids to write them.
     inherited = {k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE"}
     paths = f"{TOP}{os.pathsep}{inherited.get('PYTHONPATH', '')}".rstrip(os.pathsep)
-    done = subprocess.run(
-        command,
-        capture_output=True,
-        text=True,
-        check=False,
-        cwd=TOP,
-        env={**inherited, "PYTHONPATH": paths, **environment},
-    )
-    if done.returncode:
-        raise SystemExit(f"{' '.join(command)} failed:\n{done.stderr}")
-    return json.loads(done.stdout.splitlines()[-1])
+    return {**inherited, "PYTHONPATH": paths, **more}
 
 
-def from_start_to_end(process: Process) -> dict[str, dict[str, dict[str, Any]]]:
+class Workers(ExitStack):
+    """A worker for each interpreter, framework and device, started when it is first asked."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._workers: dict[tuple[str, str, str], Worker] = {}
+
+    def run(self, process: Process, seconds: float) -> Found:
+        key = process.python, process.package, process.device
+        if key not in self._workers:
+            self._workers[key] = self.enter_context(Worker(process.python, process.package))
+        return self._workers[key].answer_to(process, process.request(seconds))
+
+
+def from_start_to_end(process: Process) -> Found:
     """W9: what a process takes, from its start to the end of its first step of W1s."""
     (framework,) = process.names
     begun = time.perf_counter()
@@ -78,6 +136,10 @@ def run(
 ) -> tuple[dict[str, Any], dict[str, str]]:
     """Frameworks in turn: {workload: {framework: figures}}, and what failed, {what: why}.
 
+    In the first round processes are started for what they measure alone, and the peak of their
+    memory counts. In the others they are forked, which saves a third of the time; they share pages
+    with the one that they come from.
+
     Args:
         rivals: for each rival that is there, the interpreter that has it.
         seconds: of measuring, a round; operations and convolutions take a quarter of it.
@@ -87,19 +149,31 @@ def run(
     if device != "cpu":
         tell("the kernels of both compile")
         warm_up(names, device)
-    for group in groups(names, device):
-        for number in range(rounds + (group == ["W9"])):
+    with Workers() as workers:
+        for group, number in turns(names, rounds, device):
             for process in processes(group, rivals, device):
                 tell(str(process))
-                found = from_start_to_end(process) if group == ["W9"] else process.run(seconds)
-                if group == ["W9"] and not number:
-                    continue  # its files are in the system's cache from now on
+                if group == ["W9"]:
+                    found = from_start_to_end(process)
+                    if not number:
+                        continue  # its files are in the system's cache from now on
+                elif number == 1:
+                    found = process.run(seconds)
+                else:
+                    found = workers.run(process, seconds)
                 for framework, by_name in found.items():
                     if process.device != device:
                         framework = plan.ON_CPU
                     for name, figures in by_name.items():
                         samples[name].setdefault(framework, []).append(figures)
     return summed_up(samples)
+
+
+def turns(names: list[str], rounds: int, device: str) -> Iterator[tuple[list[str], int]]:
+    """Each group, with the number of the round; W9 has one before, which does not count."""
+    for group in groups(names, device):
+        for number in range(0 if group == ["W9"] else 1, rounds + 1):
+            yield group, number
 
 
 def groups(names: list[str], device: str) -> list[list[str]]:

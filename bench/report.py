@@ -96,7 +96,7 @@ _INTRODUCTION = """# Benchmarks
 
 This page is written by `python -m bench.report` from the figures in `bench/results/`.
 
-Every framework runs in a process of its own, in turns with the others, three rounds each; a figure
+Every framework runs in processes of its own, in turns with the others, three rounds each; a figure
 is the median of the rounds' medians. **Ratio** is the framework's time over gpunet's of the same
 run: above 1, gpunet is faster. Times of one machine at one hour; compare ratios, not milliseconds.
 `gpunet bench` (or `make bench`) measures all of it on yours; `--compare FILE` says what became
@@ -108,9 +108,10 @@ PyTorch runs as it does without further settings ("eager"), JAX under `jit`, Num
 same by hand. **Rate** is that of the bytes or operations which a step needs at the least, in
 brackets its share of what a plain copy or a large product of matrices reaches here.
 
-Peak memory is the process's. In brackets stands that of a convolution: the growth of the process
-from its inputs alone to the peak of its first pass, inputs included, over the size of its inputs
-and outputs (`VmHWM` of Linux, begun anew before the pass). The goal is 1.5 at most.
+Peak memory is that of a process for this alone; operations share one. In brackets stands that of a
+convolution: the growth of the process from its inputs alone to the peak of its first pass, inputs
+included, over the size of its inputs and outputs (`VmHWM` of Linux, begun anew before the pass).
+The goal is 1.5 at most.
 
 ![Times of others, as multiples of gpunet's](images/bench-ratios.png)
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import subprocess
 import sys
 from collections.abc import Callable
 from itertools import pairwise
@@ -114,20 +115,29 @@ def work(framework: str, sweep: str, seconds: float) -> dict[str, float]:
 
 def run(sweeps: list[str], pythons: dict[str, str], seconds: float, rounds: int) -> dict[str, Any]:
     """{sweep: {"framework, n threads": {size: ms}}}, frameworks in turn."""
-    from bench.measure import start
-
     results: dict[str, Any] = {}
     for sweep in sweeps:
         for threads in (THREADS, 1) if sweep in SWEEPS_OF_THREADS else (THREADS,):
             samples: dict[str, list[dict[str, float]]] = {name: [] for name in pythons}
             for _ in range(rounds):
                 for framework, python in pythons.items():
-                    code = ["-m", "bench.scaling", "--work", framework, sweep, str(threads)]
-                    samples[framework].append(start([python, *code, str(seconds)]))
+                    asked = framework, sweep, str(threads), str(seconds)
+                    samples[framework].append(_answer(python, asked))
             for framework, found in samples.items():
                 key = f"{framework}, {threads} thread{'s' * (threads > 1)}"
                 results.setdefault(sweep, {})[key] = figures(found)
     return results
+
+
+def _answer(python: str, asked: tuple[str, ...]) -> dict[str, float]:
+    """What `work` finds in a process of its own."""
+    from bench.measure import variables
+
+    command = [python, "-m", "bench.scaling", "--work", *asked]
+    done = subprocess.run(command, capture_output=True, text=True, env=variables(), check=False)
+    if done.returncode:
+        raise SystemExit(f"{' '.join(command)} failed:\n{done.stderr}")
+    return json.loads(done.stdout.splitlines()[-1])
 
 
 def section(content: dict[str, Any]) -> str:

@@ -1,11 +1,19 @@
-"""One process of measuring: `python -m bench.worker SECONDS DEVICE FRAMEWORK=NAME[,NAME...] ...`.
+"""Measures for one framework: `python -m bench.worker PACKAGE`.
 
-The frameworks are one, or PyTorch with several settings. Prints a JSON object by framework and
-name: the time of each step in milliseconds (`ms`), what came before (to import the framework, to
-build what is measured, its first step), the peak memory in MiB, what other processes took of the
-cores meanwhile and, of convolutions, `bench.conv.memory_share`. On a GPU the memory is the GPU's,
-and there is also what it takes to bring the batch there. With 0 seconds there is the first step
-alone. Of what raised an error there is the error (`failed`) alone.
+It imports the framework, and then answers requests, one a line, in JSON:
+
+    {"device": "cpu", "seconds": 0.45, "asked": {"torch": ["W1"], "torch-fused": ["W1"]}}
+
+Each is measured in a process of its own, forked from this one, which has computed nothing: so the
+import is waited for once, while no threads, memory or compiled kernels of one measurement meet the
+next. `python -m bench.worker PACKAGE REQUEST` answers one itself and ends.
+
+An answer is an object by framework and name: the time of each step in milliseconds (`ms`), what
+came before (to import the framework, to build what is measured, its first step), the peak memory in
+MiB, what other processes took of the cores meanwhile and, of convolutions,
+`bench.conv.memory_share`. On a GPU the memory is the GPU's, and there is also what it takes to
+bring the batch there. With 0 seconds there is the first step alone. Of what raised an error there
+is the error (`failed`) alone.
 """
 
 from __future__ import annotations
@@ -17,6 +25,7 @@ import os
 import resource
 import sys
 import time
+import traceback
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -149,34 +158,58 @@ def tried(framework: str, name: str, seconds: float, device: str) -> dict[str, A
         return {"failed": " ".join(f"{type(error).__name__}: {error}".split())}
 
 
-def work(seconds: float, device: str, asked: dict[str, list[str]]) -> dict[str, Any]:
+def answer(request: dict[str, Any], imported_ms: float) -> dict[str, Any]:
     """{framework: {name: figures}} of the names asked for, by framework."""
-    package = next(iter(asked)).split("-")[0]
-    start = time.perf_counter()
-    module = importlib.import_module(package)
-    imported = 1e3 * (time.perf_counter() - start)
     from bench import plan
 
+    device, seconds = request["device"], request["seconds"]
+    package = next(iter(request["asked"])).split("-")[0]
     if package == "torch" and device != "cpu":
-        keep_all_bits(module)
+        keep_all_bits(importlib.import_module(package))
     waiting(package, device)()  # a GPU is opened now, not in the first that is measured
     return {
         framework: {
             name: {
-                "import_ms": imported,
+                "import_ms": imported_ms,
                 **tried(framework, name, plan.share(name) * seconds, device),
             }
             for name in names
         }
-        for framework, names in asked.items()
+        for framework, names in request["asked"].items()
     }
 
 
+def in_a_child(request: dict[str, Any], imported_ms: float) -> dict[str, Any]:
+    """The answer of a forked process; if it ends without one, `{"failed": why}`."""
+    reading, writing = os.pipe()
+    child = os.fork()
+    if not child:
+        try:
+            with os.fdopen(writing, "w") as pipe:
+                json.dump(answer(request, imported_ms), pipe)
+            os._exit(0)
+        except BaseException:
+            traceback.print_exc()
+        os._exit(1)
+    os.close(writing)
+    with os.fdopen(reading) as pipe:
+        text = pipe.read()
+    code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    return json.loads(text) if code == 0 else {"failed": f"a process ended with {code}"}
+
+
 def main() -> None:
-    seconds, device, *parts = sys.argv[1:]
+    package, *requests = sys.argv[1:]
     limit_threads()
-    asked = {framework: names.split(",") for framework, names in (p.split("=") for p in parts)}
-    print(json.dumps(work(float(seconds), device, asked)))
+    # Whatever a framework prints shall not be taken for an answer.
+    answers = os.fdopen(os.dup(1), "w")
+    os.dup2(2, 1)
+    start = time.perf_counter()
+    importlib.import_module(package)
+    imported_ms = 1e3 * (time.perf_counter() - start)
+    answered = answer if requests else in_a_child
+    for line in requests or sys.stdin:
+        print(json.dumps(answered(json.loads(line), imported_ms)), file=answers, flush=True)
 
 
 if __name__ == "__main__":

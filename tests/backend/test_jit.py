@@ -191,3 +191,20 @@ def test_without_a_cache_folder_kernels_still_work(tmp_path) -> None:
     assert done["hits"] == 0
     assert done["misses"] > 0
     assert [path.name for path in tmp_path.rglob("*")] == ["a_file"]
+
+
+LATE = """
+import sys
+import numba, numpy as np
+import gpunet
+assert gpunet.ones(3).relu().shape == (3,)
+assert "numba.np.arraymath" in sys.modules
+assert "scipy.linalg" not in sys.modules
+assert numba.njit(lambda a, b: np.dot(a, b))(np.eye(3), 2 * np.eye(3)).trace() == 6
+assert "scipy.linalg" in sys.modules
+"""
+
+
+def test_kernels_do_without_scipy_and_others_find_it() -> None:
+    pytest.importorskip("scipy")
+    python("-c", LATE)

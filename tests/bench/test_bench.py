@@ -1,6 +1,8 @@
 """`gpunet bench`: what is measured, what is said of it, and the page that is made of it."""
 
 import json
+import os
+import signal
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -217,11 +219,17 @@ def test_processes_of_a_group() -> None:
 # --- what fails
 
 
-def in_this_process(command: list[str], **environment: str) -> dict[str, Any]:
-    """What `measure.start` does, without a process."""
-    seconds, device, *parts = command[3:]
-    asked = dict(part.split("=") for part in parts)
-    return worker.work(float(seconds), device, {f: of.split(",") for f, of in asked.items()})
+class InThisProcess(measure.Worker):
+    """A worker without a process."""
+
+    def __init__(self, python: str, package: str, *requests: str, **environment: str):
+        self.requests = requests
+
+    def answer_to(self, process: measure.Process, request: str = "") -> measure.Found:
+        return worker.answer(json.loads(request or self.requests[0]), 0.0)
+
+    def __exit__(self, *_: object) -> None:
+        pass
 
 
 def test_one_that_fails_is_left_out(monkeypatch, capsys) -> None:
@@ -233,7 +241,7 @@ def test_one_that_fails_is_left_out(monkeypatch, capsys) -> None:
         return real(framework, name, device)
 
     monkeypatch.setattr(plan, "prepare", prepare)
-    monkeypatch.setattr(measure, "start", in_this_process)
+    monkeypatch.setattr(measure, "Worker", InThisProcess)
     names = ["op-add", "op-sum", "op-matmul-small"]
     results, failures = measure.run(names, {"numpy": "python"}, 0.01, 2, "cpu", lambda what: None)
     assert {name: list(of) for name, of in results.items()} == {
@@ -246,17 +254,32 @@ def test_one_that_fails_is_left_out(monkeypatch, capsys) -> None:
     assert "op-sum, NumPy left out, it failed: ValueError" in capsys.readouterr().out
 
 
-def test_a_process_that_fails_is_all_that_is_lost(monkeypatch) -> None:
-    def start(command: list[str], **environment: str) -> Any:
-        if command[0] == "broken":
-            raise SystemExit("bench.worker failed:\nSegmentation fault\n")
-        return in_this_process(command)
-
-    monkeypatch.setattr(measure, "start", start)
-    names, rivals = ["op-matmul-small"], {"numpy": "broken"}
-    results, failures = measure.run(names, rivals, 0.01, 1, "cpu", lambda what: None)
+def test_a_process_that_fails_is_all_that_is_lost(tmp_path) -> None:
+    broken = tmp_path / "python"
+    broken.write_text("#!/bin/sh\necho oh >&2\necho 'Segmentation fault' >&2\nexit 3\n")
+    broken.chmod(0o755)
+    names, rivals = ["op-matmul-small"], {"numpy": str(broken)}
+    results, failures = measure.run(names, rivals, 0.01, 2, "cpu", lambda what: None)
     assert list(results["op-matmul-small"]) == ["gpunet"]
+    assert results["op-matmul-small"]["gpunet"]["steps"] > 1
     assert failures == {"op-matmul-small, NumPy": "Segmentation fault"}
+
+
+def test_a_forked_process_that_dies_is_told(monkeypatch, capfd) -> None:
+    request = {"device": "cpu", "seconds": 0.0, "asked": {"numpy": ["op-add"]}}
+    found = worker.in_a_child(request, 7.0)["numpy"]["op-add"]
+    assert found["import_ms"] == 7.0
+    assert found["first_ms"] > 0
+
+    monkeypatch.setattr(worker, "answer", lambda request, ms: os.kill(os.getpid(), signal.SIGKILL))
+    assert worker.in_a_child(request, 7.0) == {"failed": "a process ended with -9"}
+
+    def raises(request: Any, ms: float) -> Any:
+        raise ValueError("no such framework")
+
+    monkeypatch.setattr(worker, "answer", raises)
+    assert worker.in_a_child(request, 7.0) == {"failed": "a process ended with 1"}
+    assert "no such framework" in capfd.readouterr().err
 
 
 def test_where_the_sources_lie_alone_the_commit_is_told(monkeypatch, tmp_path) -> None:

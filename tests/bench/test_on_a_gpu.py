@@ -4,7 +4,6 @@ import json
 import os
 import sys
 from types import SimpleNamespace
-from typing import Any
 from unittest.mock import ANY
 
 import pytest
@@ -12,7 +11,7 @@ import pytest
 from bench import crossover, machine, measure, plan, report_gpu, show, worker
 from gpunet.backend.cuda import loader
 from gpunet.cli import main
-from tests.bench.test_bench import in_this_process
+from tests.bench.test_bench import InThisProcess
 from tests.kernels import needs
 from tests.kernels.host.gpu import HostGPU, pretended
 
@@ -32,17 +31,20 @@ def test_names_on_a_gpu() -> None:
 def test_gpu_and_cpu_side_by_side(monkeypatch, capsys) -> None:
     asked = []
 
-    def start(command: list[str], **environment: str) -> Any:
-        asked.append(command[3:])
-        return in_this_process(command)
+    class Asked(InThisProcess):
+        def answer_to(self, process: measure.Process, request: str = "") -> measure.Found:
+            found = json.loads(request or self.requests[0])
+            asked.append((found["seconds"], found["device"], found["asked"]))
+            return super().answer_to(process, request)
 
-    monkeypatch.setattr(measure, "start", start)
+    monkeypatch.setattr(measure, "Worker", Asked)
     with pretended(HostGPU()):
         names = ["W7", "lstm-step", "op-bmm"]
-        results, failures = measure.run(names, {}, 0.01, 1, "cuda:0", lambda what: None)
+        results, failures = measure.run(names, {}, 0.01, 2, "cuda:0", lambda what: None)
     assert not failures
-    assert sorted(asked[:2]) == [["0", "cpu", "gpunet=W7,lstm-step"], ["0", "cuda:0", ANY, ANY]]
-    assert asked[2:] == [["0.01", "cuda:0", ANY, ANY], ["0.01", "cpu", "gpunet=W7,lstm-step"]]
+    gpu, cpu = ("cuda:0", ANY), ("cpu", {"gpunet": ["W7", "lstm-step"]})
+    assert sorted(asked[:2], key=lambda found: found[1]) == [(0, *cpu), (0, *gpu)]
+    assert asked[2:] == [(0.01, *gpu), (0.01, *cpu)] * 2
     assert {name: list(of) for name, of in results.items()} == {
         "W7": ["gpunet", "gpunet-captured", "gpunet-cpu"],
         "lstm-step": ["gpunet", "gpunet-captured", "gpunet-cpu"],
@@ -61,7 +63,7 @@ def test_gpu_and_cpu_side_by_side(monkeypatch, capsys) -> None:
 
 @needs.compiler
 def test_the_command_on_a_gpu(tmp_path, capsys, monkeypatch) -> None:
-    monkeypatch.setattr(measure, "start", in_this_process)
+    monkeypatch.setattr(measure, "Worker", InThisProcess)
     monkeypatch.setattr(loader, "writable_folder", lambda: tmp_path)
     small = {name: (prepare, (16,)) for name, (prepare, _) in crossover.WORK.items()}
     monkeypatch.setattr(crossover, "WORK", small)

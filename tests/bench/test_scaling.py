@@ -5,7 +5,7 @@ import json
 import pytest
 from PIL import Image
 
-from bench import measure, plots, profiles, report, scaling
+from bench import plots, profiles, report, scaling
 from tests.bench.test_bench import MACHINE, figures
 
 
@@ -21,18 +21,18 @@ def test_a_step_of_each_sweep(sweep, monkeypatch) -> None:
 def test_rounds_and_processes(monkeypatch) -> None:
     asked = []
 
-    def start(command):
-        asked.append(command[3:])
+    def answer(python, now):
+        asked.append(now)
         return {"1": float(len(asked)), "4": 8.0 / len(asked)}
 
-    monkeypatch.setattr(measure, "start", start)
+    monkeypatch.setattr(scaling, "_answer", answer)
     found = scaling.run(["batch", "depth"], {"gpunet": "python", "torch": "python"}, 0.5, 2)
     assert found["batch"].keys() == {
         *("gpunet, 2 threads", "torch, 2 threads", "gpunet, 1 thread", "torch, 1 thread")
     }
     assert found["batch"]["gpunet, 2 threads"] == {"1": 1.0, "4": 8.0 / 3}
-    assert asked[0] == ["--work", "gpunet", "batch", "2", "0.5"]
-    assert [command[1] for command in asked[:4]] == ["gpunet", "torch", "gpunet", "torch"]
+    assert asked[0] == ("gpunet", "batch", "2", "0.5")
+    assert [framework for framework, *_ in asked[:4]] == ["gpunet", "torch", "gpunet", "torch"]
 
 
 def test_a_profile_and_its_section() -> None:

@@ -18,6 +18,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import hashlib
+import importlib.util
 import os
 import shutil
 import threading
@@ -89,6 +90,7 @@ class _Compiler:
         signature: Any = None,
         pointer: bool = False,
     ) -> Callable[..., Any]:
+        _load_without_scipy()
         from numba import cfunc, njit
 
         options: dict[str, Any] = {
@@ -105,6 +107,31 @@ class _Compiler:
             return decorate(*signatures, **options)(function)
         with self._cache_in_folder():
             return decorate(*signatures, **{**options, "cache": True})(function)
+
+
+@functools.cache
+def _load_without_scipy() -> None:
+    """Loads Numba's array functions, but not SciPy.
+
+    They import `scipy.linalg` to learn whether there is a BLAS, which takes as long as Numba itself
+    (0.25 s), and no kernel here calls BLAS through Numba. So they are told whether SciPy is there.
+    Functions of others that do call BLAS import it when they are compiled.
+    """
+    from numba.np import linalg
+
+    ask = getattr(linalg, "ensure_blas", None)
+    if ask is None:  # another Numba, which may take its time
+        return
+
+    def is_there() -> None:
+        if importlib.util.find_spec("scipy") is None:
+            raise ImportError
+
+    linalg.ensure_blas = is_there
+    try:
+        import numba.np.arraymath  # noqa: F401
+    finally:
+        linalg.ensure_blas = ask
 
 
 def _forget_oldest(caches: Path) -> None:
