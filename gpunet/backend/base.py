@@ -104,6 +104,24 @@ class Backend(ABC):
         """
         return self.matmul(x, w.T)
 
+    def linear(self, x: Array, w: Array, bias: Array) -> Array:
+        """x·wᵀ + bias. Shapes: x (N, in), w (out, in), bias (out,)."""
+        z = self.product(x, w)
+        return self.activation.identity_fwd(z, bias=bias, out=z)
+
+    def linear_bwd(
+        self, gz: Array, x: Array, w: Array, needs: Sequence[bool]
+    ) -> tuple[Array | None, ...]:
+        """Gradients of x, w and b in z = x·wᵀ + b: gz·w, gzᵀ·x and Σ gz over the rows.
+
+        Those that are not needed are None. Shapes: gz (N, out), x (N, in), w (out, in).
+        """
+        need_x, need_w, need_b = needs
+        gx = self.matmul(gz, w) if need_x else None
+        gw = self.matmul(gz.T, x) if need_w else None
+        gb = self.reduction.column_sum(self.contiguous(gz)) if need_b else None
+        return gx, gw, gb
+
     def attend(self, q: Array, k: Array, v: Array, out: Array, scale: float, first: int) -> None:
         """out = P·v with P = softmax(scale·q·kᵀ), where query i sees the first `first` + i keys.
 

@@ -250,8 +250,7 @@ class Linear(Op):
         if self.activation is not None:
             y = self.activation.forward_of_product(be, rows, w, b)
         elif b is not None:
-            z = be.product(rows, w)
-            y = be.activation.identity_fwd(z, bias=b, out=z)
+            y = be.linear(rows, w, b)
         else:
             y = be.matmul(rows, w.T)
         # What the activation kept goes when this does.
@@ -264,11 +263,8 @@ class Linear(Op):
         gz = gy.reshape(rows.shape[0], w.shape[0])
         if activation is not None:
             gz = activation.backward(be, gz)
-        need_x, need_w, need_b = self.needs
-        gx = be.matmul(gz, w).reshape(self.shape) if need_x else None
-        gw = be.matmul(gz.T, rows) if need_w else None
-        gb = be.reduction.column_sum(be.contiguous(gz)) if need_b else None
-        return gx, gw, gb
+        gx, gw, gb = be.linear_bwd(gz, rows, w, self.needs)
+        return gx if gx is None else gx.reshape(self.shape), gw, gb
 
 
 @in_half

@@ -8,7 +8,7 @@ import pytest
 from gpunet.backend.cpu import attention, gemm, threads
 from tests.tolerance import EPS, bound
 
-ROWS = attention.ROWS
+ROWS, SHORT = attention.ROWS, attention.SHORT
 # Leading axes, queries, keys, features of queries and of values, keys that the first query sees.
 SHAPES = [
     ((1,), 1, 1, 1, 1, 1),
@@ -18,6 +18,7 @@ SHAPES = [
     ((2,), ROWS + 1, ROWS + 1, 3, 5, 1),
     ((1, 2), 2 * ROWS + 3, 40, 8, 9, 40),
     ((2,), 2 * ROWS + 3, 2 * ROWS + 9, 8, 1, 4),
+    ((1,), ROWS + 3, SHORT + 9, 8, 4, 5),
     ((1,), 3, 300, 2, 7, 290),
 ]
 LAYOUTS = {

@@ -147,6 +147,47 @@ def test_the_number_of_threads_changes_no_bit(pool, shape, dtype) -> None:
                 np.testing.assert_array_equal(results[0], result)
 
 
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize(
+    "shape", [(M, 20, N), (7, K, 5), (1, 5, 9), (5, 9, 1), (3, 0, 4), (2, 3, 50)], ids=str
+)
+def test_a_bias_is_added_to_the_whole_sum(pool, shape, dtype) -> None:
+    a, b = drawn(*shape, dtype)
+    m, _, n = shape
+    bias = np.random.default_rng(1).standard_normal(n).astype(dtype)
+    without = gemm(a, b, np.empty((m, n), dtype))
+    for size in (1, 3):
+        pool(size)
+        around = np.full((m + 2) * n, np.nan, dtype)
+        out = around[n : n + m * n].reshape(m, n)
+        assert gemm(a, b, out, bias) is out
+        np.testing.assert_array_equal(out, without + bias)
+        assert np.isnan(around[:n]).all()
+        assert np.isnan(around[n + m * n :]).all()
+
+
+NEEDS = [(True, True, True), (False, True, True), (True, True, False), (False, False, True)]
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("shape", [(M, 20, N), (K, 7, 9), (6, 5, K), (1, 6, 4), (5, 4, 1)], ids=str)
+def test_gradients_of_a_dense_layer(pool, shape, dtype) -> None:
+    """Those of one run of the threads are those of products and sums alone, to the bit."""
+    rows, features, out = shape
+    gz, w = drawn(rows, out, features, dtype)
+    x = drawn(rows, features, 1, dtype)[0]
+    expected = cpu.matmul(gz, w), cpu.matmul(gz.T, x), cpu.reduction.column_sum(gz)
+    for size in (1, 2, 5):
+        pool(size)
+        for needs in NEEDS:
+            for layout in (lambda x: x, LAYOUTS["neither axis dense"]):
+                found = cpu.linear_bwd(layout(gz), layout(x), layout(w), needs)
+                for g, exact, need in zip(found, expected, needs, strict=True):
+                    assert (g is not None) == need
+                    if need:
+                        np.testing.assert_array_equal(g, exact)
+
+
 LEADS = [
     ((3,), (3,)),
     ((3, 2), (3, 2)),

@@ -93,6 +93,30 @@ class CPUBackend(Backend):
     def product(self, x: Array, w: Array) -> Any:
         return (x, w) if _few(x, w) else self.matmul(x, w.T)
 
+    def linear(self, x: Array, w: Array, bias: Array) -> Array:
+        if _few(x, w) or x.dtype.char in HALVES:
+            return super().linear(x, w, bias)
+        return self.gemm.gemm(x, w.T, self.empty((x.shape[0], w.shape[0]), x.dtype), bias)
+
+    def linear_bwd(
+        self, gz: Array, x: Array, w: Array, needs: Sequence[bool]
+    ) -> tuple[Array | None, ...]:
+        large = gz.size * x.shape[1] >= self.gemm.SHARED_WORK and min(*gz.shape, x.shape[1]) > 1
+        if not large or gz.dtype.char in HALVES:
+            return super().linear_bwd(gz, x, w, needs)
+        gz = self.contiguous(gz)
+        likes = zip((x, w, w[:, 0]), needs, strict=True)
+        gradients: list[Any] = [self.empty(y.shape, y.dtype) if n else None for y, n in likes]
+        gx, gw, gb = gradients
+
+        def sum_rows() -> None:
+            gb[...] = self.reduction.column_sum(gz)
+
+        products = [each for each in ((gz, w, gx), (gz.T, x, gw)) if each[-1] is not None]
+        # One run of the threads instead of three: each costs to wake them and to wait.
+        self.gemm.share(products, others=[] if gb is None else [(sum_rows, ())])
+        return gx, gw, gb
+
     def attend(self, q: Array, k: Array, v: Array, out: Array, scale: float, first: int) -> None:
         if _one_pass(q, v):
             self.attention.forward(q, k, v, out, scale, first)

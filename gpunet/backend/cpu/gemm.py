@@ -34,6 +34,7 @@ from numba import types
 from gpunet.backend.base import Array
 from gpunet.backend.cpu import threads
 from gpunet.backend.cpu.jit import ByDtype, kernel
+from gpunet.backend.cpu.pointers import at as element
 from gpunet.backend.cpu.tile import (
     CACHE_LINE,
     PANEL_BYTES,
@@ -58,6 +59,7 @@ DEPTH = 24 * 1024 // PANEL_BYTES  # steps of k at a time: a panel leaves 8 KiB o
 CHUNK = 2048  # steps of k for which a thread packs a block of A at once
 SMALL_WORK = 4096  # multiply-adds up to which one product of a batch is not worth packing
 SHARED_WORK = 4_000_000  # multiply-adds from which it pays to wake the other threads
+NO_BIAS = {np.dtype(name): np.empty(0, name) for name in ("float32", "float64")}
 
 ITEM = ByDtype(float32=4, float64=8)
 LANES = ByDtype(float32=lanes(4), float64=lanes(8))
@@ -71,9 +73,9 @@ transpose_strips = ByDtype(float32=transpose[strip_vectors(4)], float64=transpos
 
 def _signature(dtype: Any) -> Any:
     """Any strides, so one variant serves plain, transposed and sliced operands."""
-    operand = types.Array(dtype, 2, "A", readonly=True, aligned=False)
+    operand, bias = [types.Array(dtype, n, "A", readonly=True, aligned=False) for n in (2, 1)]
     c, taken = types.Array(dtype, 2, "A"), types.int64[::1]
-    return types.void(operand, operand, c, types.boolean, taken, types.int64)
+    return types.void(operand, operand, c, types.boolean, bias, taken, types.int64)
 
 
 @kernel(inline=True)
@@ -117,9 +119,20 @@ def _pack_group(b, start, left, depth, width, group, panel_bytes):
         transpose_panels(b.T, left, start, depth, width, group, panel_bytes)
 
 
+@kernel(inline=True)
+def _add_bias(c, bias, top, left, height, width):
+    """Adds the bias, if there is one, to a block of c, which the cache still has."""
+    if bias.size:
+        stride, of_column = c.strides[0] // ITEM, element(bias, left)
+        for i in range(top, top + height):
+            row = element(c, i * stride + left)
+            for j in range(width):
+                row[j] += of_column[j]
+
+
 @kernel(signature=_signature)
-def _multiply(a, b, c, add, taken, me):
-    """Does its share of c = a·b or c += a·b, where a runs along one of its axes and b too."""
+def _multiply(a, b, c, add, bias, taken, me):
+    """Does its share of c = a·b + bias or c += a·b + bias; a and b each run along an axis."""
     m, k = a.shape
     n = b.shape[1]
     columns, step = even(n, COLUMNS, PANEL), even(k, DEPTH, LANES)
@@ -154,6 +167,7 @@ def _multiply(a, b, c, add, taken, me):
                     strip = at(block, i // STRIP * strip_bytes + i % STRIP * ITEM)
                     y, x, more = top + i, left + j, add or start > 0
                     multiply_tile(strip, panel, depth, c, y, x, in_panel, more)
+        _add_bias(c, bias, top, left, height, width)
         packed = top
 
 
@@ -161,7 +175,7 @@ def _multiply(a, b, c, add, taken, me):
 def multiply_alone(a, b, c, add, taken):
     """c = a·b or c += a·b by the thread that calls; `taken` is room for one number."""
     taken[0] = 0
-    _multiply(a, b, c, add, taken, 0)
+    _multiply(a, b, c, add, c[0, :0], taken, 0)
 
 
 def _batch_signature(dtype: Any) -> Any:
@@ -178,42 +192,67 @@ def _multiply_batch(a, b, c, start, stop):
         multiply_alone(a[at], b[at], c[at], False, taken)
 
 
-def multiply(a: Array, b: Array, out: Array, add: bool = False) -> None:
-    """out = a·b or out += a·b by this thread alone, for work that is shared out already.
+def multiply(a: Array, b: Array, out: Array, add: bool = False, bias: Array | None = None) -> None:
+    """out = a·b or out += a·b, and bias if there is one, by this thread alone.
 
-    Shapes and dtypes as for `gemm`; a and b each run along one of their axes.
+    For work that is shared out already, or too little. Shapes and dtypes as for `gemm`; a and b
+    each run along one of their axes.
     """
-    _multiply[out.dtype](a, b, out, add, np.zeros(1, np.int64), 0)
+    dtype = out.dtype
+    bias = NO_BIAS[dtype] if bias is None else bias
+    _multiply[dtype](a, b, out, add, bias, np.zeros(1, np.int64), 0)
 
 
-def gemm(a: Array, b: Array, out: Array) -> Array:
-    """out = a·b; returns out.
+def gemm(a: Array, b: Array, out: Array, bias: Array | None = None) -> Array:
+    """out = a·b, or a·b + bias; returns out.
 
-    Shapes: a (m, k), b (k, n), out (m, n) C-contiguous, sharing no memory with a or b.
+    Shapes: a (m, k), b (k, n), bias (n,), out (m, n) C-contiguous, sharing no memory with a or b.
     Dtypes: float32, float64, all the same.
     """
     m, k = a.shape
     n = b.shape[1]
     if not (m and n and k):
-        out.fill(0)
+        out[...] = 0 if bias is None else bias
         return out
-    dtype = out.dtype
     if m == 1 or n == 1:
         # Bound by reading a matrix once, which BLAS does as fast as memory allows.
-        return np.dot(a, b, out)
-    if dtype.itemsize not in a.strides:
-        a = np.ascontiguousarray(a)
-    if dtype.itemsize not in b.strides:
-        b = np.ascontiguousarray(b)
+        np.dot(a, b, out)
+        return out if bias is None else np.add(out, bias, out)
     if m * n * k < SHARED_WORK:
-        multiply(a, b, out)
-        return out
-    for start in range(0, k, CHUNK):
-        chunk = slice(start, start + CHUNK)
-        taken = np.zeros(threads.count(), np.int64)
-        product = a[:, chunk], b[chunk], out, start > 0, taken
-        threads.run([(_multiply[dtype], (*product, me)) for me in range(taken.size)])
+        multiply(_along_an_axis(a), _along_an_axis(b), out, bias=bias)
+    else:
+        share([(a, b, out)], bias)
     return out
+
+
+def share(
+    products: Sequence[tuple[Array, Array, Array]],
+    bias: Array | None = None,
+    others: Sequence[threads.Task] = (),
+) -> None:
+    """out = a·b + bias for each (a, b, out), and other tasks, in one run of the threads.
+
+    Whoever finds nothing left to do of one product goes on to the next, and waits for nobody.
+    Shapes and dtypes as for `gemm`, and no axis is empty.
+    """
+    products = [(_along_an_axis(a), _along_an_axis(b), out) for a, b, out in products]
+    tasks = list(others)
+    for start in range(0, max([a.shape[1] for a, _, _ in products], default=1), CHUNK):
+        chunk = slice(start, start + CHUNK)
+        for a, b, out in products:
+            if start < a.shape[1]:
+                last = start + CHUNK >= a.shape[1]
+                added = bias if bias is not None and last else NO_BIAS[out.dtype]
+                taken = np.zeros(threads.count(), np.int64)
+                product = a[:, chunk], b[chunk], out, start > 0, added, taken
+                tasks += [(_multiply[out.dtype], (*product, me)) for me in range(taken.size)]
+        threads.run(tasks)
+        tasks = []
+
+
+def _along_an_axis(x: Array) -> Array:
+    """x, or a copy where it runs along none of its axes."""
+    return x if x.itemsize in x.strides else np.ascontiguousarray(x)
 
 
 def batch(a: Array, b: Array, out: Array) -> Array:
