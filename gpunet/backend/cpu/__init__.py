@@ -55,7 +55,7 @@ class CPUBackend(Backend):
 
     def copy(self, array: Array) -> Array:
         if array.nbytes < SMALL:
-            return array.copy()
+            return np.array(array, order="C")  # of a NumPy scalar, too
         return self.cast(array, array.dtype)
 
     def cast(self, array: Array, dtype: DType) -> Array:
