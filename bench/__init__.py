@@ -20,7 +20,7 @@ Operations:
 - conv-: convolutions alone, forward or backward, and the memory they take (`conv.py`).
 - overhead-: an operation on next to nothing: from Python to the kernel and back (`overhead.py`).
 
-Every framework runs in a process of its own (two thread pools in one process disturb each other),
+Every framework runs in processes of its own (two thread pools in one process disturb each other),
 in turns with the others, several rounds each; the figure is the median over all rounds. On a GPU
 (`--device cuda:0`) one process measures all of a framework, and another gpunet on the CPU there;
 `gpu.py` times every kernel.

@@ -22,9 +22,8 @@ from bench.machine import TOP
 COMPILED = ("W1s", "W1", "W2", "W4")  # of which the very first run is measured, nothing compiled
 NOISY = 0.15  # cores that other processes kept busy, from which a figure is not to be trusted
 Tell = Callable[[str], None]
-Found = dict[
-    str, dict[str, dict[str, Any]]
-]  # by framework and name; of what failed {"failed": why}
+# Figures by framework and name; of what failed, {"failed": why}.
+Found = dict[str, dict[str, dict[str, Any]]]
 
 
 @dataclass(frozen=True)

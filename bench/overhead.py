@@ -84,26 +84,18 @@ def _backend() -> Any:
     return backend.get("cpu")
 
 
-def _linear(be: Any, x: Any, w: Any, b: Any) -> Any:
-    z = be.product(x, w)
-    return be.activation.identity_fwd(z, bias=b, out=z)
-
-
 # What the backend is asked for, forward and backward. Every array has the shape of the gradient.
 _FORWARD: dict[str, Callable[..., Any]] = {
     "add": lambda be, x, y: be.xp.add(x, y),
     "mul": lambda be, x, y: be.xp.multiply(x, y),
     "relu": lambda be, x: be.activation.relu_fwd(x),
-    "linear": _linear,
+    "linear": lambda be, x, w, b: be.linear(x, w, b),
 }
 _BACKWARD: dict[str, Callable[..., Any]] = {
     "add": lambda be, g, x, y: (be.copy(g), be.copy(g)),  # a leaf keeps its gradient
     "mul": lambda be, g, x, y: (be.xp.multiply(g, y), be.xp.multiply(g, x)),
     "relu": lambda be, g, x: (be.activation.relu_bwd(g, x),),
-    "linear": lambda be, g, x, w, b: (
-        *(be.matmul(g, w), be.matmul(g.T, x)),
-        be.reduction.column_sum(g),
-    ),
+    "linear": lambda be, g, x, w, b: be.linear_bwd(g, x, w, (True, True, True)),
 }
 
 

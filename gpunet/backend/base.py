@@ -105,7 +105,7 @@ class Backend(ABC):
         return self.matmul(x, w.T)
 
     def linear(self, x: Array, w: Array, bias: Array) -> Array:
-        """x·wᵀ + bias. Shapes: x (N, in), w (out, in), bias (out,)."""
+        """x·wᵀ + bias. Shapes: x (N, in), w (out, in), bias (out,), which is contiguous."""
         z = self.product(x, w)
         return self.activation.identity_fwd(z, bias=bias, out=z)
 

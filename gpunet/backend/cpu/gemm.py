@@ -208,7 +208,8 @@ def multiply(a: Array, b: Array, out: Array, add: bool = False, bias: Array | No
 def gemm(a: Array, b: Array, out: Array, bias: Array | None = None) -> Array:
     """out = a·b, or a·b + bias; returns out.
 
-    Shapes: a (m, k), b (k, n), bias (n,), out (m, n) C-contiguous, sharing no memory with a or b.
+    Shapes: a (m, k), b (k, n), bias (n,), out (m, n), the last two C-contiguous; out shares no
+    memory with a or b.
     Dtypes: float32, float64, all the same.
     """
     m, k = a.shape
