@@ -25,7 +25,6 @@ Edge = Any  # a leaf tensor, or (operation, output index)
 def backward(
     roots: Sequence[Tensor],
     gradients: list[Array],
-    *,
     retain_graph: bool = False,
     wanted: dict[Edge, Array | None] | None = None,
 ) -> None:
@@ -74,8 +73,10 @@ def _run(
                 # Never in place: the array may be the gradient of something else, too.
                 slots[index] = g if before is None else _sum(op.target or op.backend, before, g)
                 continue
-            if not (fresh or _owned(g, gys, gxs)):
-                g = edge.backend.copy(g)  # a leaf keeps its gradient, so nobody else may hold it
+            # A leaf keeps its gradient, so nobody else may hold it. The first test is half of
+            # `_owned`, and a call less where gradients are passed on as they are.
+            if not fresh and (g is gys[0] or not _owned(g, gys, gxs)):
+                g = edge.backend.copy(g)
             if wanted is None:
                 edge.accumulate(g)
             elif edge in wanted:

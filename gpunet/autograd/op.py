@@ -96,32 +96,34 @@ def apply(op: Op, *inputs: Any) -> Any:
     arrays: list[Any] = []
     edges: list[Any] = []
     needs: list[bool] = []
-    recording = mode.recording
+    recording, recorded = mode.recording, False
     be: Backend | None = None
     for x in inputs:
-        edge, need = None, False
         if isinstance(x, Tensor):
             if x.backend is not be:
                 if be is not None:
                     raise different_devices(op.name, be, x.backend)
                 be = x.backend
+            arrays.append(x.array)
             if recording and x.requires_grad:
-                edge, need = x.origin or x, True
-            x = x.array
-        arrays.append(x)
-        edges.append(edge)
-        needs.append(need)
+                edges.append(x.origin or x)
+                needs.append(True)
+                recorded = True
+                continue
+        else:
+            arrays.append(x)
+        edges.append(None)
+        needs.append(False)
     if be is None:
         got = ", ".join(type(x).__name__ for x in inputs)
         raise DTypeError(_called(op.name), f"needs a gpunet.Tensor, got {got}")
 
-    recorded = True in needs
     if recorded:
         op.needs = tuple(needs)
     watcher = mode.watcher
     result = op.forward(be, *arrays) if watcher is None else watcher.forward(op, be, arrays)
+    home = op.target or be
     if not recorded:
-        home = op.target or be
         if type(result) is tuple:
             return tuple([Tensor(y, home) for y in result])
         return Tensor(result, home)
@@ -129,16 +131,15 @@ def apply(op: Op, *inputs: Any) -> Any:
     op.backend, op.order, op.edges = be, next(clock), tuple(edges)
     if type(result) is tuple:
         op.outputs = len(result)
-        return tuple([_output(y, op, i) for i, y in enumerate(result)])
-    return _output(result, op, 0)
+        return tuple([_output(y, home, op, i) for i, y in enumerate(result)])
+    return _output(result, home, op, 0)
 
 
-def _output(y: Array, op: Op, index: int) -> Tensor:
+def _output(y: Array, home: Backend, op: Op, index: int) -> Tensor:
     if y.base is not None:
         shown = owner(y)
         if shown is not y:
             op.view = id(shown)
-    home = op.target or op.backend
     return Tensor(y, home, True, (op, index)) if y.dtype.kind in "fV" else Tensor(y, home)
 
 

@@ -222,7 +222,7 @@ class Tensor:
         tensor([2., 4., 6.], dtype=float32)
         """
         weights = weights_of("backward", self, gradient)
-        engine.backward([self], [weights], retain_graph=retain_graph)
+        engine.backward([self], [weights], retain_graph)
 
     def accumulate(self, g: Array) -> None:
         """Adds an array to `.grad`; the engine calls it on leaves."""
@@ -390,9 +390,10 @@ def weights_of(operation: str, y: Tensor, gradient: Tensor | None) -> Array:
         raise DTypeError(operation, f"gradient must be a gpunet.Tensor of {y.dtype}, got {got}")
     if gradient.backend is not y.backend:
         raise DeviceError(operation, f"gradient must be on {y.device}, got {gradient.device}")
-    if gradient.array.shape != y.array.shape:
+    weights = gradient.array
+    if weights.shape != y.array.shape:
         raise ShapeError(operation, f"gradient must have shape {y.shape}, got {gradient.shape}")
-    return gradient.array
+    return weights
 
 
 def check_differentiable(dtype: Any) -> None:

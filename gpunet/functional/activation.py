@@ -25,6 +25,7 @@ class Activation(Op):
         keeps: `"y"` if the backward kernel reads the output, `"x"` if the input.
     """
 
+    fresh = True
     takes_bfloat16 = True
     keeps: ClassVar[str]
 

@@ -56,6 +56,7 @@ class Subtract(Broadcast):
 
 
 class Multiply(Broadcast):
+    fresh = True
     takes_bfloat16 = True
 
     def forward(self, be: Backend, x: Any, y: Any) -> Array:
@@ -71,6 +72,8 @@ class Multiply(Broadcast):
 
 
 class Divide(Broadcast):
+    fresh = True
+
     def forward(self, be: Backend, x: Any, y: Any) -> Array:
         self.shapes(x, y)
         z = be.xp.divide(x, y)

@@ -50,15 +50,19 @@ class Flat(Op):
 
 
 class Broadcast(Op):
-    """Base of operations on operands that broadcast, numbers among them; remembers their shapes."""
+    """Base of operations on operands that broadcast, numbers among them; remembers their shapes.
 
-    before: tuple[Any, ...]
+    Attributes:
+        before: the shapes of the operands, None if there are two, and alike.
+    """
+
+    before: tuple[Any, ...] | None = None
 
     def shapes(self, x: Any, y: Any, *more: Any) -> None:
         if self.needs:  # that is, if the operation is recorded
-            self.before = getattr(x, "shape", ()), getattr(y, "shape", ())
-            if more:
-                self.before += tuple([getattr(z, "shape", ()) for z in more])
+            a, b = getattr(x, "shape", ()), getattr(y, "shape", ())
+            if more or a != b:
+                self.before = a, b, *[getattr(z, "shape", ()) for z in more]
 
     def arrays(self, be: Backend, *operands: Any) -> list[Array]:
         """The operands as arrays, the numbers in the dtype of the others; and their shapes."""
@@ -68,8 +72,7 @@ class Broadcast(Op):
 
     def reduced(self, be: Backend, *gradients: Array | None) -> tuple[Array | None, ...]:
         """Gradients in the shape of the result, summed to those of the operands that need one."""
-        before = self.before
-        if False not in self.needs and before.count(before[0]) == len(before):
+        if self.before is None:
             return gradients  # nothing was broadcast
         return tuple(
             [

@@ -9,10 +9,14 @@ import os
 import sys
 import threading
 
+import numpy as np
 import pytest
 
 from gpunet.backend.cpu import threads
-from gpunet.errors import ArgumentError
+from gpunet.backend.cpu.crew import look
+from gpunet.backend.cpu.jit import kernel
+from gpunet.backend.cpu.tile import take
+from gpunet.errors import ArgumentError, DeviceMemoryError
 from tests.process import python
 
 STEP = """
@@ -181,3 +185,136 @@ def test_cuts_cover_the_length_once(run, length, multiple) -> None:
     assert all(piece.start % multiple == 0 for piece in pieces)
     sizes = [piece.stop - piece.start for piece in pieces]
     assert max(sizes, default=0) <= length / 3 + multiple
+
+
+# --- calls of kernels
+
+
+@kernel
+def _count(counts, start, stop):
+    for i in range(start, stop):
+        counts[i] += i
+
+
+@kernel
+def _of_many_kinds(out, pair, matrix, number, flag, start, stop):
+    """Arguments of every kind that a call may have; returns a number, which nobody reads."""
+    a, b = pair
+    for i in range(start, stop):
+        out[i] = a[i] + b[i, 0] + matrix[0, i] + (number if flag else 0.0)
+    return out[start]
+
+
+@kernel
+def _ask_for_too_much(sizes, start, stop):
+    for i in range(start, stop):
+        sizes[i] = np.empty(1 << 60, np.float64).size
+
+
+FLOAT = np.dtype("float32")
+
+
+@pytest.mark.parametrize("count", [0, 1, 2, 3, 50, 500])
+def test_every_call_of_a_kernel_is_made_once(run, count) -> None:
+    counts, call = np.zeros(7 * count, np.float32), _count[FLOAT]
+    for _ in range(20):
+        run([(call, (counts, 7 * i, 7 * i + 7)) for i in range(count)])
+    np.testing.assert_array_equal(counts, 20 * np.arange(7 * count))
+
+
+def test_calls_are_made_by_several_threads(run) -> None:
+    """Kernels that only end when three threads are in one each."""
+    waiting = np.zeros(1, np.int64)
+    run([(_meet[FLOAT], (waiting, 3))] * 3)
+    assert waiting[0] == 3
+
+
+@kernel
+def _meet(waiting, count):
+    take(waiting, 0)
+    while look(waiting, 0) < count:
+        pass
+
+
+def test_arguments_of_many_kinds_and_of_other_types_the_next_time(run) -> None:
+    rng = np.random.default_rng(0)
+    a, b, m = (rng.random(shape) for shape in ((20,), (20, 3), (2, 20)))
+    for dtype in ("float64", "float32", "float64"):
+        x, y, z = (v.astype(dtype) for v in (a, b, m))
+        for matrix in (z, z[:, ::-1], z):  # of other strides is of another type
+            out, call = np.zeros(20, dtype), _of_many_kinds[np.dtype(dtype)]
+            run([(call, (out, (x, y), matrix, 2.5, True, i, i + 2)) for i in range(0, 20, 2)])
+            np.testing.assert_array_equal(out, x + y[:, 0] + matrix[0] + x.dtype.type(2.5))
+
+
+def test_kernels_and_functions_in_turns(run) -> None:
+    counts, done = np.zeros(40, np.float32), []
+    for _ in range(100):
+        run([(_count[FLOAT], (counts, 0, 20)), (_count[FLOAT], (counts, 20, 40))])
+        run([(done.append, (1,)), (done.append, (2,)), (done.append, (3,))])
+        run([(_count[FLOAT], (counts, 0, 40)), (done.append, (4,))])
+    np.testing.assert_array_equal(counts, 200 * np.arange(40))
+    assert sorted(done) == [1] * 100 + [2] * 100 + [3] * 100 + [4] * 100
+
+
+def test_a_kernel_without_memory_is_told(run) -> None:
+    sizes = np.zeros(4, np.float32)
+    with pytest.raises(DeviceMemoryError, match="cpu: out of memory inside a kernel"):
+        run([(_ask_for_too_much[FLOAT], (sizes, i, i + 1)) for i in range(4)])
+    assert not sizes.any()
+    run([(_count[FLOAT], (sizes, 0, 2)), (_count[FLOAT], (sizes, 2, 4))])
+    np.testing.assert_array_equal(sizes, np.arange(4))
+
+
+def test_a_call_that_cannot_be_written_down_ends_the_run(run) -> None:
+    counts, call = np.zeros(4, np.float32), _count[FLOAT]
+    with pytest.raises(Exception, match="unicode_type"):
+        run([(call, (counts, 0, 2)), (call, (counts, "2", 4)), (call, (counts, 2, 4))])
+    assert list(counts[:2]) == [0, 1]
+    run([(call, (counts, 0, 2)), (call, (counts, 2, 4))])
+    np.testing.assert_array_equal(counts, [0, 2, 2, 3])
+
+
+@kernel
+def _count_often(x, start, stop):
+    for _ in range(200):
+        for i in range(start, stop):
+            x[i] += 1
+
+
+INTERRUPTED = """
+import _thread, threading, time
+import numpy as np
+from gpunet.backend.cpu import threads
+from tests.backend.test_threads import _count_often
+
+call, x = _count_often[np.dtype("float64")], np.zeros(400_000)
+tasks = [(call, (x, i, i + 20_000)) for i in range(0, x.size, 20_000)]
+threads.run(tasks)
+before, interrupts = x[0], 0
+for _ in range(20):
+    threading.Timer(0.01, _thread.interrupt_main).start()
+    try:
+        while True:
+            threads.run(tasks)
+    except KeyboardInterrupt:
+        interrupts += 1
+    assert (x == x[0]).all(), "a run was left before its end"
+print(interrupts, x[0] > before)
+"""
+
+
+def test_an_interrupt_waits_for_the_end_of_the_run() -> None:
+    assert python("-c", INTERRUPTED, GPUNET_NUM_THREADS="3").split() == ["20", "True"]
+
+
+def test_a_process_may_end_right_after_a_run() -> None:
+    """Compiled code is taken down then, and helpers must not stand in it."""
+    code = """
+import numpy as np, gpunet
+x = gpunet.tensor(np.ones((600, 600), "float32"))
+for _ in range(3):
+    y = x @ x
+"""
+    for _ in range(5):
+        assert python("-c", code, GPUNET_NUM_THREADS="4") == ""

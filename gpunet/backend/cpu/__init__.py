@@ -55,7 +55,8 @@ class CPUBackend(Backend):
 
     def copy(self, array: Array) -> Array:
         if array.nbytes < SMALL:
-            return np.array(array, order="C")  # of a NumPy scalar, too
+            copy = array.copy()
+            return copy if type(copy) is np.ndarray else np.asarray(copy)  # of a NumPy scalar
         return self.cast(array, array.dtype)
 
     def cast(self, array: Array, dtype: DType) -> Array:
@@ -109,12 +110,9 @@ class CPUBackend(Backend):
         gradients: list[Any] = [self.empty(y.shape, y.dtype) if n else None for y, n in likes]
         gx, gw, gb = gradients
 
-        def sum_rows() -> None:
-            gb[...] = self.reduction.column_sum(gz)
-
         products = [each for each in ((gz, w, gx), (gz.T, x, gw)) if each[-1] is not None]
-        # One run of the threads instead of three: each costs to wake them and to wait.
-        self.gemm.share(products, others=[] if gb is None else [(sum_rows, ())])
+        # One run of the threads instead of three: nobody waits for the end of one of them.
+        self.gemm.share(products, others=[] if gb is None else self.sums.column_tasks(gz, gb))
         return gx, gw, gb
 
     def attend(self, q: Array, k: Array, v: Array, out: Array, scale: float, first: int) -> None:

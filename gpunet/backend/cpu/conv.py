@@ -209,14 +209,14 @@ def _correlate(
     starts = np.zeros(y.shape[1] + abreast.PANEL[x.dtype], x.dtype)
     if bias is not None:
         starts[: y.shape[1]] = bias
-    geometry = groups, plan.starts, plan.steps, plan.phase, plan.box, plan.axis, plan.bands
+    geometry: Any = groups, plan.starts, plan.steps, plan.phase, plan.box, plan.axis, plan.bands
     size = plan.size + plan.slack
     if turned := plan.abreast(rows):
         kernel, unit = abreast.correlate_abreast[x.dtype], abreast.PANEL[x.dtype]
-        common: Any = (*geometry, plan.offsets, plan.positions, size)
+        geometry = *geometry, plan.offsets, plan.positions, size
     else:
         kernel, unit = loops.correlate[x.dtype], loops.HEIGHTS[0]
-        common = (
+        geometry = (
             *(*geometry, plan.offsets, plan.ends, plan.first, plan.counts, plan.apart),
             *(plan.places, plan.pitch, size, plan.direct),
         )
@@ -227,19 +227,21 @@ def _correlate(
     whole = samples >= threads.count() and len(chunks) == 1
     scale = plan.bands if samples >= threads.count() else 1
 
-    def piece(packed: Array, first_row: int, count: int, begin: int, stop: int) -> None:
-        kernel(x, y, packed, starts, *common, first_row, count, begin, stop)
-        if then is not None and whole:
-            then(y[begin // plan.bands : stop // plan.bands])
+    def changed(arguments: tuple[Any, ...]) -> None:
+        kernel(*arguments)
+        *_, begin, stop = arguments
+        then(y[begin // plan.bands : stop // plan.bands])
 
     pieces = _cut(samples * plan.bands // scale, threads.count() * SHARES)
     for chunk in chunks:
-        rows_made = chunk.start, chunk.stop - chunk.start
         packed = (_panels if turned else _packed)(by_group[:, chunk], plan)
-        threads.run(
-            [(piece, (packed, *rows_made, p.start * scale, p.stop * scale)) for p in pieces]
-        )
-        del packed  # before the next is made
+        common = x, y, packed, starts, *geometry, chunk.start, chunk.stop - chunk.start
+        calls: Any = [(*common, p.start * scale, p.stop * scale) for p in pieces]
+        if then is not None and whole:
+            threads.run([(changed, (call,)) for call in calls])
+        else:
+            threads.run([(kernel, call) for call in calls])
+        del packed, common, calls  # before the next are made
     if then is not None and not whole:
         then(y)
 

@@ -54,7 +54,7 @@ from gpunet.backend.cpu.tile import (
 
 ROWS = 192  # of A in a block: `DEPTH` steps of it fill half of an L2 cache of 512 KiB; or more rows
 # of fewer steps, as long as every thread has a block, since each packs all of B
-COLUMNS = 48  # of B in a group
+COLUMNS = 24  # of B in a group
 DEPTH = 24 * 1024 // PANEL_BYTES  # steps of k at a time: a panel leaves 8 KiB of an L1 cache free
 CHUNK = 2048  # steps of k for which a thread packs a block of A at once
 SMALL_WORK = 4096  # multiply-adds up to which one product of a batch is not worth packing
@@ -239,7 +239,7 @@ def share(
     Shapes and dtypes as for `gemm`, and no axis is empty.
     """
     products = [(_along_an_axis(a), _along_an_axis(b), out) for a, b, out in products]
-    tasks = list(others)
+    tasks: list[threads.Task] = []
     for start in range(0, max([a.shape[1] for a, _, _ in products], default=1), CHUNK):
         chunk = slice(start, start + CHUNK)
         for a, b, out in products:
@@ -249,8 +249,8 @@ def share(
                 taken = np.zeros(threads.count(), np.int64)
                 product = a[:, chunk], b[chunk], out, start > 0, added, taken
                 tasks += [(_multiply[out.dtype], (*product, me)) for me in range(taken.size)]
-        threads.run(tasks)
-        tasks = []
+        threads.run([*tasks, *others])  # these are small, and level the end of the run
+        tasks, others = [], ()
 
 
 def _along_an_axis(x: Array) -> Array:

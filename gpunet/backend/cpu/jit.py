@@ -89,6 +89,7 @@ class _Compiler:
         inline: bool,
         signature: Any = None,
         pointer: bool = False,
+        nogil: bool = True,
     ) -> Callable[..., Any]:
         _load_without_scipy()
         from numba import cfunc, njit
@@ -101,7 +102,7 @@ class _Compiler:
         if inline:  # no way in from Python, which would take longer to compile than the function
             options.update(forceinline=True, no_cpython_wrapper=True, no_cfunc_wrapper=True)
             return njit(**options)(function)
-        decorate: Any = cfunc if pointer else functools.partial(njit, nogil=True)
+        decorate: Any = cfunc if pointer else functools.partial(njit, nogil=nogil)
         signatures: Any = () if signature is None else (signature,)
         if self.folder is None:
             return decorate(*signatures, **options)(function)
@@ -151,7 +152,7 @@ class Kernel(dict[Any, Any]):
     `kernel[dtype]` is the compiled variant; every call looks one up, so this is a dictionary.
     `bindings` give further names their meaning in the body; the families of pointwise kernels use
     them to put a scalar formula into a loop. A kernel with `pointer` is a C function, for other
-    kernels to call: its variants have an `address`.
+    kernels to call: its variants have an `address`. Without `nogil` it keeps Python's lock.
     """
 
     def __init__(
@@ -164,12 +165,13 @@ class Kernel(dict[Any, Any]):
         bindings: dict[str, Any] | None = None,
         signature: Callable[[Any], Any] | None = None,
         pointer: bool = False,
+        nogil: bool = True,
     ):
         assert isinstance(function, FunctionType)
         self.function, self.fastmath, self.inline = function, fastmath, inline
         self.name = name or function.__name__
         self.bindings = bindings or {}
-        self.signature, self.pointer = signature, pointer
+        self.signature, self.pointer, self.nogil = signature, pointer, nogil
         self.__doc__ = function.__doc__
 
     def __missing__(self, dtype: np.dtype[Any]) -> Callable[..., Any]:
@@ -199,7 +201,8 @@ class Kernel(dict[Any, Any]):
         variant.__qualname__ = variant.__name__  # names the file in the cache
         variant.__module__ = self.function.__module__
         signature = self.signature and self.signature(_numba_type(dtype))
-        return compiler.compile(variant, self.fastmath, self.inline, signature, self.pointer)
+        options = self.inline, signature, self.pointer, self.nogil
+        return compiler.compile(variant, self.fastmath, *options)
 
 
 class ByDtype:

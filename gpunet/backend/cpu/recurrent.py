@@ -39,15 +39,16 @@ class _Sequences:
     """What all layers share: how a batch is cut, and room for packed operands."""
 
     def __init__(self, batch: int, work: int, dtype: Any):
-        pieces = max(1, -(-batch // ROWS))
-        if work >= SHARED_WORK:  # as many for each thread, of whole tiles
-            most = threads.count()
-            pieces = min(-(-pieces // most) * most, max(1, batch // TILE_ROWS))
-        edges = [-(-batch * i // pieces // TILE_ROWS) * TILE_ROWS for i in range(pieces)] + [batch]
-        self.slices = [(i, min(j, batch)) for i, j in pairwise(edges) if i < j]
-        self.rows = max((j - i for i, j in self.slices), default=0)
+        self.slices, self.rows, self.dtype = [(0, batch)], batch, dtype
+        if batch > TILE_ROWS:  # more than a tile
+            pieces = -(-batch // ROWS)
+            if work >= SHARED_WORK:  # as many for each thread, of whole tiles
+                most = threads.count()
+                pieces = min(-(-pieces // most) * most, batch // TILE_ROWS)
+            edges = [-(-batch * i // pieces // TILE_ROWS) * TILE_ROWS for i in range(pieces)]
+            self.slices = [(i, min(j, batch)) for i, j in pairwise([*edges, batch]) if i < j]
+            self.rows = max([j - i for i, j in self.slices])
         self.few = self.rows <= FEW
-        self.dtype = dtype
 
     def panels(self, b: Array) -> Array:
         """b (k, n) packed for the tile; nothing where it is read as it lies."""
@@ -77,7 +78,10 @@ class _Sequences:
         """Calls a loop for each slice; `arguments(strips)` are all but where it begins and ends."""
         by = product[self.dtype].address
         tasks = [(by, *arguments(self.strips(depth)), *cut) for cut in self.slices]
-        threads.run([(call, task) for task in tasks])
+        if len(tasks) == 1:
+            call(*tasks[0])
+        else:
+            threads.run([(call, task) for task in tasks])
 
 
 def _state(first: Array | None, shape: tuple[int, ...], dtype: Any) -> Array:

@@ -11,19 +11,7 @@ from gpunet.backend.cpu import threads
 from gpunet.backend.cpu.half import half
 from gpunet.backend.cpu.jit import FAST_SUM, kernel
 from gpunet.backend.cpu.memory import cache
-from gpunet.backend.cpu.share import WORTHWHILE, as_rows
-
-
-@kernel
-def _column_sum(x, total, start, stop):
-    """For the columns from `start` to `stop`."""
-    total = total[start:stop]
-    for j in range(total.size):
-        total[j] = 0.0
-    for i in range(x.shape[0]):
-        row = x[i, start:stop]
-        for j in range(total.size):
-            total[j] += row[j]
+from gpunet.backend.cpu.sums import column_tasks
 
 
 @half
@@ -32,16 +20,13 @@ def column_sum(x: Array) -> Array:
 
     Shapes: x (..., C) C-contiguous; result (C,).
     """
-    columns, dtype = x.shape[-1], x.dtype
-    total = cache.empty((columns,), dtype)
-    if not columns:
-        return total
-    arguments = as_rows(x), total
-    if x.size < WORTHWHILE[dtype]:
-        _column_sum[dtype](*arguments, 0, columns)
+    total = cache.empty((x.shape[-1],), x.dtype)
+    tasks = column_tasks(x, total)
+    if len(tasks) == 1:
+        call, arguments = tasks[0]
+        call(*arguments)
     else:
-        cuts = threads.cuts(columns, 16)
-        threads.run([(_column_sum[dtype], (*arguments, cut.start, cut.stop)) for cut in cuts])
+        threads.run(tasks)
     return total
 
 

@@ -56,7 +56,7 @@ def rule(loop: Callable[..., Any]) -> Callable[..., None]:
         *lists, lr = arguments
         assert given.keys() == set(options), f"{loop.__name__} has the options {options}"
         values = [given[name] for name in options]
-        rest = [lr, *[v if type(v) is bool else float(v) for v in values]]
+        rest = [lr, tuple([v if type(v) is bool else float(v) for v in values])]
         dtypes = {p.dtype for p in lists[0]}
         for dtype in dtypes:
             chosen = lists
@@ -100,7 +100,7 @@ def _run_in_single(sweep: Kernel, lists: list[list[Array]], counts: int, rest: l
                     a[...] = w
 
 
-def _sweep(table, start, stop, lr, *options):
+def _sweep(table, start, stop, lr, options):
     """Calls the loop for the elements from `start` to `stop`, counted through all parameters."""
     sizes, before = table[-1], 0
     for i in range(sizes.size):

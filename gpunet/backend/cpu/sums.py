@@ -13,7 +13,7 @@ from gpunet.backend.cpu import threads
 from gpunet.backend.cpu.half import half
 from gpunet.backend.cpu.jit import FAST_SUM, ByDtype, kernel
 from gpunet.backend.cpu.pointers import fetch
-from gpunet.backend.cpu.share import WORTHWHILE
+from gpunet.backend.cpu.share import WORTHWHILE, as_rows
 
 float64 = np.float64
 BLOCK = 1 << 14  # elements of a row in one partial sum
@@ -109,3 +109,24 @@ def _over_middle(x: Array) -> Array:
         starts = range(0, blocks, few)
         threads.run([(sum_blocks, (*arrays, i, min(i + few, blocks))) for i in starts])
     return sums[:, 0] if sums.shape[1] == 1 else _over_middle(sums)
+
+
+@kernel
+def _sum_rows(x, total, start, stop):
+    """x (n, columns); total (columns,), for the columns from `start` to `stop`."""
+    total = total[start:stop]
+    for j in range(total.size):
+        total[j] = 0.0
+    for i in range(x.shape[0]):
+        row = x[i, start:stop]
+        for j in range(total.size):
+            total[j] += row[j]
+
+
+def column_tasks(x: Array, total: Array) -> list[threads.Task]:
+    """Tasks that write the sums over all axes but the last into `total`, rows added in order."""
+    cuts = [slice(0, x.shape[-1])]
+    if x.size >= WORTHWHILE[x.dtype]:
+        cuts = threads.cuts(x.shape[-1], 16)
+    arguments = as_rows(x), total
+    return [(_sum_rows[x.dtype], (*arguments, cut.start, cut.stop)) for cut in cuts]

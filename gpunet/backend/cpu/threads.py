@@ -1,12 +1,13 @@
 """The threads of the CPU backend: one small pool; nothing else in gpunet owns a computing thread.
 
 `run(tasks)` shares tasks out over the calling thread and its helpers, one helper fewer than there
-are cores this process may use. A task is a call of a compiled kernel, which releases Python's lock
-while it works. Everybody takes the next task when done with the last, so a core that other programs
-keep busy just does fewer of them. Between runs helpers look for the next one for some 50 µs, then
-sleep (`waiting.py`): threads that spin for longer would slow down everybody else's, those of BLAS
-for one. To begin and end a run takes 20 to 50 µs, and a task some more, as Python's lock goes from
-thread to thread; so tasks are few, and work below `WORTHWHILE` stays serial.
+are cores this process may use. Everybody takes the next task when done with the last, so a core
+that other programs keep busy just does fewer of them.
+
+A task is most often a call of a compiled kernel. A run of such tasks passes from thread to thread
+in compiled code (`crew.py`): to begin and end it takes 5 µs, and 1 to 2 a task. A run with
+functions of Python among its tasks takes 50 to 100, as Python's lock goes from thread to thread.
+Between runs helpers look for the next one for some 400 µs, then sleep.
 
 The environment variable `GPUNET_NUM_THREADS` sets the number of threads, the calling one included;
 1 means none but the caller.
@@ -14,22 +15,26 @@ The environment variable `GPUNET_NUM_THREADS` sets the number of threads, the ca
 
 from __future__ import annotations
 
+import atexit
 import os
 import sys
 import threading
+import time
 from _thread import allocate_lock
 from collections.abc import Callable
 from typing import Any
 
-from gpunet.errors import ArgumentError
+import numpy as np
 
-WORTHWHILE = 100  # µs of work on one core, from which sharing it out is quicker
+from gpunet.errors import ArgumentError, DeviceMemoryError
+
+PATIENCE = 40  # moments of 50 µs in which a helper should end what it is at
 
 Task = tuple[Callable[..., Any], tuple[Any, ...]]  # a function and its arguments
 
 
 class _Run:
-    """One list of tasks, worked off by everybody who calls `work`."""
+    """One list of tasks in Python, worked off by everybody who calls `work`."""
 
     def __init__(self, tasks: list[Task]):
         self._waiting = tasks[::-1]
@@ -48,54 +53,142 @@ class _Run:
 
 
 class _Helper:
-    """A thread that sleeps but for one run at a time, and a moment after it."""
+    """A thread that serves the crew, and looks here when a run is one of Python's."""
 
-    def __init__(self) -> None:
-        from gpunet.backend.cpu import waiting  # and Numba, which `import gpunet` does without
-
-        self._number, self._board, self._begun = 0, waiting.new_board(), waiting.BEGUN
-        calls = waiting.for_end, waiting.for_next
-        self._wait_for_end, self._wait_for_next = (call[self._board.dtype] for call in calls)
-        self._run: _Run | None = None
-        self._start, self._finished = _locked(), _locked()
-        threading.Thread(target=self._loop, name="gpunet", daemon=True).start()
+    def __init__(self, crew: _Crew, number: int):
+        self._crew, self._at = crew, crew.place(number)
+        self._runs: list[_Run] = []  # one at most; whoever pops it has it
+        self._finished = allocate_lock()
+        self._finished.acquire()
+        self.thread = threading.Thread(target=self._loop, name="gpunet", daemon=True)
+        self.thread.start()
 
     def _loop(self) -> None:
-        while True:
-            self._start.acquire()
-            run, number, finished = self._run, self._number, self._finished
-            assert run is not None
+        ended = 0
+        while not self._crew.over:
+            ended = self._crew.serve(self._crew.board, self._at, ended)
+            try:
+                run = self._runs.pop()
+            except IndexError:  # it was over before this thread came
+                continue
             run.work()
-            self._run = None
-            finished.release()
-            self._wait_for_next(self._board, number)
+            self._finished.release()
 
     def begin(self, run: _Run) -> None:
-        self._finished = _locked()
-        self._run = run
-        self._number += 1
-        self._board[self._begun] = self._number
-        self._start.release()
+        self._runs.append(run)
 
-    def end(self, run: _Run) -> None:
+    def end(self, run: _Run, number: int) -> None:
         """Returns when this helper has nothing to do with the run any more."""
-        if self._run is run and self._start.acquire(blocking=False):
-            self._run = None  # it has not even woken up, and need not
-        while self._run is run:
+        try:
+            self._runs.pop()
+        except IndexError:
+            self._crew.wait(self._crew.board, self._at, number)
+        else:
+            return  # it has not even woken up, and need not
+        while True:
             try:
-                self._wait_for_end(self._board, self._number)
                 self._finished.acquire()
+                return
             except KeyboardInterrupt as interrupt:  # the run still writes into the caller's arrays
                 run.failures.append(interrupt)
 
 
+class _Crew:
+    """The helpers, and the compiled code by which they work together."""
+
+    def __init__(self, helpers: int):
+        from gpunet.backend.cpu import crew  # and Numba, which `import gpunet` does without
+
+        self.board, self.place, self._code = crew.new_board(helpers), crew.place, crew
+        functions = crew.begin, crew.finish, crew.serve, crew.wait
+        self._begin, self._finish, self.serve, self.wait = (f[self.board.dtype] for f in functions)
+        self._number = 0  # of the last run
+        self._writers: dict[Any, tuple[Any, int]] = {}  # by compiled kernel
+        self._make_room(64)
+        self.over = False
+        self._helpers = [_Helper(self, number) for number in range(helpers)]
+        atexit.register(self._dismiss)
+
+    def _make_room(self, calls: int) -> None:
+        self._calls = np.empty(calls * self._code.CALL, np.int64)
+        self.board[self._code.CALLS] = self._calls.ctypes.data
+
+    def run(self, tasks: list[Task]) -> None:
+        """Shares tasks out over this thread and the helpers."""
+        self._number += 1
+        for function, _ in tasks:
+            if function not in self._writers and not hasattr(function, "nopython_signatures"):
+                self._run_in_python(tasks)
+                return
+        self._run_compiled(tasks)
+
+    def _run_compiled(self, tasks: list[Task]) -> None:
+        total, board = len(tasks), self.board
+        if total * self._code.CALL > self._calls.size:
+            self._make_room(2 * total)
+        self._begin(board, self._number, total, min(total - 1, len(self._helpers)))
+        interrupt = None
+        try:
+            for function, arguments in tasks:
+                try:
+                    writer, address = self._writers[function]
+                    writer(board, address, *arguments)
+                except (KeyError, TypeError):  # never seen, or not with arguments of such types
+                    found = self._writers[function] = self._code.write(function, arguments)
+                    found[0](board, found[1], *arguments)
+        except BaseException:
+            board[self._code.TOTAL] = board[self._code.WRITTEN]  # nobody must wait for more
+            raise
+        finally:
+            interrupt = self._finished()
+        if interrupt is not None:
+            raise interrupt
+        if board[self._code.FAILED]:
+            raise DeviceMemoryError("cpu", "out of memory inside a kernel")
+
+    def _finished(self) -> KeyboardInterrupt | None:
+        """Returns when the run is over, with what tried to cut it short."""
+        interrupt, moments = None, 0
+        while True:
+            try:
+                if self._finish(self.board):
+                    return interrupt
+                moments += 1
+                if moments > PATIENCE:
+                    time.sleep(0)  # the helper has lost its core, maybe to this thread
+            except KeyboardInterrupt as failure:  # the run still writes into the caller's arrays
+                interrupt = failure
+
+    def _run_in_python(self, tasks: list[Task]) -> None:
+        run, helpers = _Run(tasks), self._helpers[: len(tasks) - 1]
+        for helper in helpers:
+            helper.begin(run)
+        self._begin(self.board, self._number, self._code.PYTHON, len(helpers))
+        try:
+            run.work()
+        finally:
+            self.board[self._code.GATE] = 0
+            for helper in helpers:
+                helper.end(run, self._number)
+        if run.failures:
+            raise run.failures[0]
+
+    def _dismiss(self) -> None:
+        """Ends the helpers, before the compiled code that they stand in is taken down."""
+        self.over = True
+        self._number += 1
+        self._begin(self.board, self._number, self._code.PYTHON, len(self._helpers))
+        for helper in self._helpers:
+            helper.thread.join(1)
+
+
 class _Pool:
-    """The helpers, started when first needed."""
+    """How many threads there are, and the crew, which comes when first needed."""
 
     def __init__(self) -> None:
         self.size = _size()
         self._free = allocate_lock()
-        self._helpers: list[_Helper] = []
+        self._crew: _Crew | None = None
 
     def run(self, tasks: list[Task]) -> None:
         # A task that shares out its own work, a second thread of the user and the last moments of
@@ -104,25 +197,12 @@ class _Pool:
             for function, arguments in tasks:
                 function(*arguments)
             return
-        run = _Run(tasks)
         try:
-            while len(self._helpers) < self.size - 1:
-                self._helpers.append(_Helper())
-            for helper in self._helpers[: len(tasks) - 1]:
-                helper.begin(run)
-            run.work()
+            if self._crew is None:
+                self._crew = _Crew(self.size - 1)
+            self._crew.run(tasks)
         finally:
-            for helper in self._helpers:
-                helper.end(run)
             self._free.release()
-        if run.failures:
-            raise run.failures[0]
-
-
-def _locked() -> Any:
-    lock = allocate_lock()
-    lock.acquire()
-    return lock
 
 
 def _size() -> int:
