@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import timeit
 from collections.abc import Callable, Iterable
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
 
-from bench import THREADS, on
+from bench import THREADS, on, tape
 
 # The function, its operands' shapes, and in NumPy.
 FORWARD: dict[str, tuple[str, tuple[tuple[int, ...], ...], Callable[..., Any]]] = {
@@ -143,23 +144,32 @@ def _bare(workload: str, arrays: list[Any]) -> Callable[[], object]:
     return step
 
 
-def parts(workload: str) -> dict[str, float]:
+def parts(workload: str) -> dict[str, Any]:
     """Where the time of gpunet's step goes, in µs.
 
     Returns:
         `step`: all of it. `kernels`: what the backend does for it. `bare`: that on a tape which
-        does nothing but remember and go back.
+        does nothing but remember and go back. For `overhead-add`, `tape`: that on a tape for any
+        graph, then with the first of its features, the first two, and so on (`tape.py`).
     """
-    names = "gpunet", "kernels", "bare"
-    times = _fastest([prepare(framework, workload) for framework in names])
-    return dict(zip(("step", "kernels", "bare"), times, strict=True))
+    steps = [prepare(framework, workload) for framework in ("gpunet", "kernels", "bare")]
+    rungs = [prepare_rung(n) for n in range(len(tape.FEATURES) + 1)]
+    step, kernels, bare, *times = _fastest(steps + rungs if workload == "overhead-add" else steps)
+    found: dict[str, Any] = {"step": step, "kernels": kernels, "bare": bare}
+    return {**found, "tape": times} if times else found
+
+
+def prepare_rung(features: int) -> Callable[[], Any]:
+    """The step of `overhead-add` on the tape with so many of its features."""
+    arrays = [np.ones(shape, np.float32) for shape in BOTH["overhead-add"][1]]
+    return tape.prepare(list(tape.FEATURES)[:features], arrays, _backend())
 
 
 def _fastest(steps: Iterable[Callable[[], object]]) -> list[float]:
     """µs of each, the least of several runs in turns: others may have the core in between."""
     steps = list(steps)
-    runs = [[timeit.timeit(step, number=500) for step in steps] for _ in range(25)]
-    return [1e6 * min(times) / 500 for times in zip(*runs, strict=True)]
+    runs = [[timeit.timeit(step, number=100) for step in steps] for _ in range(150)]
+    return [1e4 * min(times) for times in zip(*runs, strict=True)]
 
 
 _PARTS = {"kernels": _kernels, "bare": _bare}
@@ -171,6 +181,25 @@ NOTE = (
     "errors that name the operation, several outputs, hooks, a profiler, and the watch over what "
     "is written to."
 )
+
+
+TAPE_COLUMNS = ("add of 10 numbers, forward + backward", "µs", "more")
+TAPE_NOTE = (
+    "The least Python that does what gpunet's tape does, for this one operation (`bench/tape.py`), "
+    "with one feature more in each row. What gpunet takes beyond the last is for being one tape "
+    "for all operations: calls of functions where that one has a line."
+)
+
+
+def tape_rows(results: dict[str, Any]) -> list[tuple[str, str, str]]:
+    """The table of what each feature of a tape costs, if it was timed."""
+    parts = results.get("overhead-add", {}).get("gpunet", {}).get("parts", {})
+    if "tape" not in parts:
+        return []
+    texts = "its kernels alone", "a tape for any graph", *tape.FEATURES.values(), "gpunet"
+    times = parts["kernels"], *parts["tape"], parts["step"]
+    more = "", *[f"{after - before:+.1f}" for before, after in pairwise(times)]
+    return list(zip(texts, [f"{time:.1f}" for time in times], more, strict=True))
 
 
 def rows(results: dict[str, Any]) -> list[tuple[str, ...]]:

@@ -89,6 +89,10 @@ def _section(machine: dict[str, Any], workloads: dict[str, Any], name: str) -> s
             "|---|---:|---:|---:|---:|",
         ]
         lines += [f"| **{row[0]}** | {' | '.join(row[1:])} |" for row in parts]
+    if features := overhead.tape_rows(workloads):
+        lines += ["", overhead.TAPE_NOTE, ""]
+        lines += [f"| {' | '.join(overhead.TAPE_COLUMNS)} |", "|---|---:|---:|"]
+        lines += [f"| {' | '.join(row)} |" for row in features]
     return "\n".join([*lines, ""])
 
 

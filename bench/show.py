@@ -105,6 +105,12 @@ def show(results: dict[str, Any], missing: list[str], gpu: bool = False) -> None
             table.add_row(*row)
         console.print(table)
         console.print(f"[dim]{overhead.NOTE}[/]")
+    if features := overhead.tape_rows(results):
+        table = _table(*overhead.TAPE_COLUMNS)
+        for row in features:
+            table.add_row(*row)
+        console.print(table)
+        console.print(f"[dim]{overhead.TAPE_NOTE}[/]")
     _show_beginnings(results)
     _tell_of_noise(results)
 

@@ -16,7 +16,7 @@ what it keeps by putting it into `self.saved`: keep the cheaper of input and out
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from sys import modules
 from typing import Any
 
@@ -50,7 +50,7 @@ class Op:
 
     saved: Any = None
     needs: tuple[bool, ...] = ()
-    edges: tuple[Any, ...] = ()
+    edges: Sequence[Any] = ()
     backend: Backend
     order: int
     outputs = 1
@@ -128,7 +128,7 @@ def apply(op: Op, *inputs: Any) -> Any:
             return tuple([Tensor(y, home) for y in result])
         return Tensor(result, home)
 
-    op.backend, op.order, op.edges = be, next(clock), tuple(edges)
+    op.backend, op.order, op.edges = be, next(clock), edges
     if type(result) is tuple:
         op.outputs = len(result)
         return tuple([_output(y, home, op, i) for i, y in enumerate(result)])

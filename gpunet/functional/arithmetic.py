@@ -13,7 +13,18 @@ from gpunet.backend import Array, Backend, dtypes
 from gpunet.errors import ArgumentError, DTypeError
 from gpunet.functional.check import describe, floating, is_tensor, not_bool, one_of
 from gpunet.functional.pointwise import Broadcast, Unary
-from gpunet.functional.promotion import binary, factor, meeting, together, whole
+from gpunet.functional.promotion import (
+    REAL,
+    WIDE_NUMBERS,
+    WRAPS,
+    WRAPS_NUMBERS,
+    Rules,
+    binary,
+    factor,
+    meeting,
+    together,
+    whole,
+)
 
 Number = float | int
 
@@ -151,7 +162,7 @@ class Abs(Unary):
 
 class Lerp(Broadcast):
     def forward(self, be: Backend, x: Array, end: Array, weight: Any) -> Array:
-        self.shapes(x, end, weight)
+        self.all_shapes(x, end, weight)
         xp = be.xp
         way = xp.subtract(end, x)
         self.saved = way, weight
@@ -178,7 +189,7 @@ class AddProduct(Broadcast):
         self.value = value
 
     def forward(self, be: Backend, x: Array, first: Array, second: Array) -> Array:
-        self.shapes(x, first, second)
+        self.all_shapes(x, first, second)
         self.saved = first, second
         return be.xp.add(x, be.xp.multiply(be.xp.multiply(first, self.value), second))
 
@@ -194,7 +205,7 @@ class AddQuotient(Broadcast):
         self.value = value
 
     def forward(self, be: Backend, x: Array, first: Array, second: Array) -> Array:
-        self.shapes(x, first, second)
+        self.all_shapes(x, first, second)
         self.saved = first, second
         return be.xp.add(x, be.xp.divide(be.xp.multiply(first, self.value), second))
 
@@ -222,8 +233,8 @@ def add(x: Tensor | Number, other: Tensor | Number, *, alpha: Number = 1) -> Ten
     """
     if alpha != 1:
         op = AddScaled(factor("add", "alpha", alpha, x, other))
-        return binary("add", op, x, other, numeric=True, wraps=True, wide=True)
-    return binary("add", Add(), x, other, wraps=True)
+        return binary("add", op, x, other, Rules(numeric=True, wraps=True, wide=True))
+    return binary("add", Add(), x, other, WRAPS)
 
 
 @method("sub", "sub_", "__sub__", "__isub__")
@@ -231,8 +242,8 @@ def sub(x: Tensor | Number, other: Tensor | Number, *, alpha: Number = 1) -> Ten
     """x − `alpha` · other, elementwise. Shapes: any two that broadcast."""
     if alpha != 1:
         op = AddScaled(-factor("sub", "alpha", alpha, x, other))
-        return binary("sub", op, x, other, numeric=True, wraps=True, wide=True)
-    return binary("sub", Subtract(), x, other, numeric=True, wraps=True)
+        return binary("sub", op, x, other, Rules(numeric=True, wraps=True, wide=True))
+    return binary("sub", Subtract(), x, other, WRAPS_NUMBERS)
 
 
 @method("__rsub__")
@@ -243,7 +254,7 @@ def _rsub(other: Tensor, x: Number) -> Tensor:
 @method("mul", "mul_", "__mul__", "__rmul__", "__imul__")
 def mul(x: Tensor | Number, other: Tensor | Number) -> Tensor:
     """x · other, elementwise. Shapes: any two that broadcast."""
-    return binary("mul", Multiply(), x, other, wraps=True)
+    return binary("mul", Multiply(), x, other, WRAPS)
 
 
 @method("div", "div_", "__truediv__", "__itruediv__")
@@ -259,9 +270,9 @@ def div(x: Tensor | Number, other: Tensor | Number, *, rounding_mode: str | None
     tensor([-3,  3])
     """
     if rounding_mode is None:
-        return binary("div", Divide(), x, other, real=True)
+        return binary("div", Divide(), x, other, REAL)
     one_of("div", "rounding_mode", rounding_mode, (None, "trunc", "floor"))
-    return binary("div", DivideRounded("div", rounding_mode), x, other, numeric=True, wide=True)
+    return binary("div", DivideRounded("div", rounding_mode), x, other, WIDE_NUMBERS)
 
 
 @method("__rtruediv__")
@@ -277,7 +288,7 @@ def floor_divide(x: Tensor | Number, other: Tensor | Number) -> Tensor:
     Differs from PyTorch: the result takes part in differentiation, with gradient 0.
     """
     op = DivideRounded("floor_divide", "floor")
-    return binary("floor_divide", op, x, other, numeric=True, wide=True)
+    return binary("floor_divide", op, x, other, WIDE_NUMBERS)
 
 
 @method("__rfloordiv__")
@@ -297,7 +308,7 @@ def remainder(x: Tensor | Number, other: Tensor | Number) -> Tensor:
     tensor([1. , 1.5], dtype=float32)
     """
     op = Remainder("remainder", "floor")
-    return binary("remainder", op, x, other, numeric=True, wide=True)
+    return binary("remainder", op, x, other, WIDE_NUMBERS)
 
 
 @method("__rmod__")
@@ -316,7 +327,7 @@ def fmod(x: Tensor | Number, other: Tensor | Number) -> Tensor:
     >>> gpunet.fmod(gpunet.tensor([-3.0, 3.5]), 2)
     tensor([-1. ,  1.5], dtype=float32)
     """
-    return binary("fmod", Remainder("fmod", "trunc"), x, other, numeric=True, wide=True)
+    return binary("fmod", Remainder("fmod", "trunc"), x, other, WIDE_NUMBERS)
 
 
 @method("neg", "neg_", "__neg__")

@@ -11,7 +11,7 @@ from gpunet.backend import Array, Backend, dtypes
 from gpunet.errors import ArgumentError, DTypeError
 from gpunet.functional.check import describe, is_tensor, one_device
 from gpunet.functional.pointwise import Compare
-from gpunet.functional.promotion import binary, cast, meeting, number, together
+from gpunet.functional.promotion import NARROW, WIDE, WRAPS, binary, cast, meeting, number, together
 
 Number = float | int
 
@@ -34,7 +34,7 @@ class IsIn(Op):
 
 
 def _compared(operation: str, f: str, x: Any, other: Any) -> Tensor:
-    return binary(operation, Compare(f), x, other, wide=False)
+    return binary(operation, Compare(f), x, other, NARROW)
 
 
 @method("eq", "eq_")
@@ -148,7 +148,7 @@ def _close(operation: str, x: Any, other: Any, rtol: float, atol: float, equal_n
     for name, value in (("rtol", rtol), ("atol", atol)):
         if not value >= 0:
             raise ArgumentError(operation, f"{name} must not be negative, got {value}")
-    return binary(operation, IsClose(rtol, atol, equal_nan), x, other, wide=True)
+    return binary(operation, IsClose(rtol, atol, equal_nan), x, other, WIDE)
 
 
 @method()
@@ -237,7 +237,7 @@ def _bits(operation: str, f: str, x: Any, other: Any, *, booleans: bool = True) 
     if dtypes.floating(dtype) or (dtype.kind == "b" and not booleans):
         kinds = "integers or booleans" if booleans else "integers"
         raise DTypeError(operation, f"operands must be {kinds}, got {dtype}", describe(**operands))
-    return binary(operation, Compare(f), x, other, wraps=True)
+    return binary(operation, Compare(f), x, other, WRAPS)
 
 
 @method("bitwise_and", "bitwise_and_", "__and__", "__rand__", "__iand__")

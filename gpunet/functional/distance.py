@@ -15,7 +15,7 @@ from gpunet.functional.check import floating, is_tensor
 from gpunet.functional.dims import Dim, Reduction, axes, evenly, not_empty, over_axes
 from gpunet.functional.extrema import clamp
 from gpunet.functional.precision import in_single
-from gpunet.functional.promotion import binary, cast, promoted, wide
+from gpunet.functional.promotion import NUMBERS, binary, cast, promoted, wide
 from gpunet.functional.reduction import sum
 from gpunet.functional.shape import broadcast_to, reshape
 
@@ -180,7 +180,7 @@ def pairwise_distance(
     """
     is_tensor("pairwise_distance", "x1", x1)
     is_tensor("pairwise_distance", "x2", x2)
-    difference = add(binary("pairwise_distance", Subtract(), x1, x2, "x2", numeric=True), eps)
+    difference = add(binary("pairwise_distance", Subtract(), x1, x2, NUMBERS, name="x2"), eps)
     along = (-1,) if difference.ndim else ()
     return _norm("pairwise_distance", difference, p, along, keepdim, None)
 

@@ -11,7 +11,7 @@ from gpunet.backend import Array, Backend
 from gpunet.errors import ArgumentError
 from gpunet.functional.pointwise import Broadcast, Unary
 from gpunet.functional.precision import in_single
-from gpunet.functional.promotion import binary, unary
+from gpunet.functional.promotion import WIDE_REAL, binary, unary
 
 Number = float | int
 
@@ -242,7 +242,7 @@ def logaddexp(x: Tensor, other: Tensor | Number) -> Tensor:
     >>> gpunet.logaddexp(gpunet.tensor([1e4, -1e4]), gpunet.tensor([1e4, 1e4]))
     tensor([10000.693, 10000.   ], dtype=float32)
     """
-    return binary("logaddexp", LogAddExp(), x, other, real=True, wide=True)
+    return binary("logaddexp", LogAddExp(), x, other, WIDE_REAL)
 
 
 @method()
@@ -253,11 +253,11 @@ def logaddexp2(x: Tensor, other: Tensor | Number) -> Tensor:
     Shapes: any two that broadcast.
     Differs from PyTorch: a number may stand in place of either tensor.
     """
-    return binary("logaddexp2", LogAddExp2(), x, other, real=True, wide=True)
+    return binary("logaddexp2", LogAddExp2(), x, other, WIDE_REAL)
 
 
 @method("xlogy", "xlogy_")
 @in_single
 def xlogy(x: Tensor | Number, other: Tensor | Number) -> Tensor:
     """x · log(other), and 0 where x = 0 unless `other` is NaN. Shapes: any two that broadcast."""
-    return binary("xlogy", XLogY(), x, other, real=True, wide=True)
+    return binary("xlogy", XLogY(), x, other, WIDE_REAL)

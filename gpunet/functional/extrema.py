@@ -9,7 +9,7 @@ from gpunet.backend import Array, Backend
 from gpunet.errors import ArgumentError
 from gpunet.functional.check import describe, is_tensor
 from gpunet.functional.pointwise import Broadcast
-from gpunet.functional.promotion import binary, together
+from gpunet.functional.promotion import NARROW, binary, together
 
 Number = float | int
 
@@ -61,7 +61,7 @@ class SmallerNumber(LargerNumber):
 
 class Clamp(Broadcast):
     def forward(self, be: Backend, x: Array, low: Any, high: Any) -> Array:
-        self.shapes(x, low, high)
+        self.all_shapes(x, low, high)
         self.saved = x, low, high
         y = x if low is None else be.xp.maximum(x, low)
         return y if high is None else be.xp.minimum(y, high)
@@ -90,7 +90,7 @@ def maximum(x: Tensor, other: Tensor | Number) -> Tensor:
     Shapes: any two that broadcast.
     Differs from PyTorch: a number may stand in place of either tensor.
     """
-    return binary("maximum", Larger(), x, other, wide=False)
+    return binary("maximum", Larger(), x, other, NARROW)
 
 
 @method()
@@ -100,7 +100,7 @@ def minimum(x: Tensor, other: Tensor | Number) -> Tensor:
     Shapes: any two that broadcast.
     Differs from PyTorch: a number may stand in place of either tensor.
     """
-    return binary("minimum", Smaller(), x, other, wide=False)
+    return binary("minimum", Smaller(), x, other, NARROW)
 
 
 @method()
@@ -114,7 +114,7 @@ def fmax(x: Tensor, other: Tensor | Number) -> Tensor:
     >>> gpunet.fmax(gpunet.tensor([float("nan"), 2.0]), gpunet.tensor(1.0))
     tensor([1., 2.], dtype=float32)
     """
-    return binary("fmax", LargerNumber(), x, other, wide=False)
+    return binary("fmax", LargerNumber(), x, other, NARROW)
 
 
 @method()
@@ -124,7 +124,7 @@ def fmin(x: Tensor, other: Tensor | Number) -> Tensor:
     Shapes: any two that broadcast.
     Differs from PyTorch: a number may stand in place of either tensor.
     """
-    return binary("fmin", SmallerNumber(), x, other, wide=False)
+    return binary("fmin", SmallerNumber(), x, other, NARROW)
 
 
 @method("clamp", "clamp_")

@@ -21,7 +21,7 @@ from gpunet.functional.dims import (
     over_axes,
 )
 from gpunet.functional.extrema import Larger, Smaller
-from gpunet.functional.promotion import binary
+from gpunet.functional.promotion import NARROW, binary
 from gpunet.functional.shape import reshape
 
 
@@ -91,7 +91,7 @@ def _extremum(name: str, x: Tensor, dim: Any, keepdim: bool, other: Any) -> Any:
         dim, other = None, dim
     if other is not None:
         is_tensor(name, "other", other)
-        return binary(name, Larger() if name == "max" else Smaller(), x, other, wide=False)
+        return binary(name, Larger() if name == "max" else Smaller(), x, other, NARROW)
     if dim is not None:
         along = one_axis(name, x, dim)
         not_empty(name, x, (along,))

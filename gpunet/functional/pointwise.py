@@ -53,27 +53,35 @@ class Broadcast(Op):
     """Base of operations on operands that broadcast, numbers among them; remembers their shapes.
 
     Attributes:
-        before: the shapes of the operands, None if there are two, and alike.
+        before: the shapes of the operands, None if there are two, alike.
     """
 
     before: tuple[Any, ...] | None = None
 
-    def shapes(self, x: Any, y: Any, *more: Any) -> None:
+    def shapes(self, x: Any, y: Any) -> None:
+        """Remembers those of two operands."""
         if self.needs:  # that is, if the operation is recorded
             a, b = getattr(x, "shape", ()), getattr(y, "shape", ())
-            if more or a != b:
-                self.before = a, b, *[getattr(z, "shape", ()) for z in more]
+            if a != b:
+                self.before = a, b
+
+    def all_shapes(self, *operands: Any) -> None:
+        """Remembers those of any number of operands."""
+        self.before = tuple([getattr(x, "shape", ()) for x in operands])
 
     def arrays(self, be: Backend, *operands: Any) -> list[Array]:
         """The operands as arrays, the numbers in the dtype of the others; and their shapes."""
-        self.shapes(*operands)
+        self.all_shapes(*operands)
         dtype = next(x.dtype for x in operands if hasattr(x, "dtype"))
         return [be.asarray(x, dtype) for x in operands]
 
     def reduced(self, be: Backend, *gradients: Array | None) -> tuple[Array | None, ...]:
         """Gradients in the shape of the result, summed to those of the operands that need one."""
-        if self.before is None:
-            return gradients  # nothing was broadcast
+        if self.before is None:  # nothing was broadcast
+            if False not in self.needs:
+                return gradients
+            pairs = zip(gradients, self.needs, strict=True)
+            return tuple([g if need else None for g, need in pairs])
         return tuple(
             [
                 unbroadcast(be, g, shape) if need else None

@@ -11,7 +11,7 @@ from gpunet.errors import ArgumentError
 from gpunet.functional.check import describe, is_tensor
 from gpunet.functional.pointwise import Broadcast, Unary
 from gpunet.functional.precision import in_single
-from gpunet.functional.promotion import binary, cast, unary, whole
+from gpunet.functional.promotion import WIDE_NUMBERS, binary, cast, unary, whole
 
 Number = float | int
 
@@ -101,7 +101,7 @@ def pow(x: Tensor | Number, exponent: Tensor | Number) -> Tensor:
         if not 0 <= exponent <= largest:
             rule = f"exponent must be in [0, {largest}] for {x.dtype}, got {exponent}"
             raise ArgumentError("pow", rule, describe(x=x))
-    return binary("pow", Power(), x, exponent, "exponent", numeric=True, wide=True)
+    return binary("pow", Power(), x, exponent, WIDE_NUMBERS, name="exponent")
 
 
 @method("__rpow__")
@@ -117,7 +117,7 @@ def float_power(x: Tensor | Number, exponent: Tensor | Number) -> Tensor:
     Shapes: any two that broadcast.
     """
     x, exponent = (cast(v, dtypes.float64) if isinstance(v, Tensor) else v for v in (x, exponent))
-    return binary("float_power", Power(), x, exponent, "exponent")
+    return binary("float_power", Power(), x, exponent, name="exponent")
 
 
 @method("square", "square_")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from numbers import Real
-from typing import Any, NoReturn
+from typing import Any, NamedTuple, NoReturn
 
 from gpunet.autograd.op import Op, apply, cast
 from gpunet.autograd.tensor import Tensor
@@ -54,22 +54,41 @@ def unary(operation: str, op: Op, x: Tensor) -> Tensor:
     return apply(op, x if dtypes.floating(dtype) else cast(x, dtypes.float32))
 
 
+class Rules(NamedTuple):
+    """How the operands of an operation meet, and what they may be.
+
+    Attributes:
+        real: whole numbers meet in float32, as in a division.
+        numeric: not all of them may be boolean.
+        wraps: a whole number beyond the integers of that dtype wraps around, as its sums do.
+        wide: whether a half is computed in float32 and rounded once. If None, only where a number
+            takes part, which could be 0 or Inf in a half.
+    """
+
+    real: bool = False
+    numeric: bool = False
+    wraps: bool = False
+    wide: bool | None = None
+
+
+PLAIN = Rules()
+NUMBERS = Rules(numeric=True)
+WRAPS = Rules(wraps=True)
+WRAPS_NUMBERS = Rules(numeric=True, wraps=True)
+REAL = Rules(real=True)
+NARROW = Rules(wide=False)
+WIDE = Rules(wide=True)
+WIDE_NUMBERS = Rules(numeric=True, wide=True)
+WIDE_REAL = Rules(real=True, wide=True)
+
+
 def binary(
-    operation: str,
-    op: Op,
-    x: Any,
-    other: Any,
-    name: str = "other",
-    real: bool = False,
-    numeric: bool = False,
-    wraps: bool = False,
-    wide: bool | None = None,
+    operation: str, op: Op, x: Any, other: Any, rules: Rules = PLAIN, name: str = "other"
 ) -> Tensor:
     """`op` on two tensors, or a tensor and a number, in the dtype where they meet.
 
     Args:
         name: of the second operand in messages.
-        real, numeric, wraps, wide: see `together`.
     """
     if isinstance(x, Tensor):
         dtype = x.array.dtype
@@ -80,8 +99,7 @@ def binary(
                     return apply(op, x, other)
                 except ValueError as error:
                     _refuse(operation, error, {"x": x, name: other})
-    operands = {"x": x, name: other}
-    return together(operation, op, operands, real=real, numeric=numeric, wraps=wraps, wide=wide)
+    return together(operation, op, {"x": x, name: other}, **rules._asdict())
 
 
 def together(
@@ -96,12 +114,7 @@ def together(
 ) -> Tensor:
     """`op` on tensors, numbers and None, by their names, in the dtype where they meet.
 
-    Args:
-        real: whole numbers meet in float32, as in a division.
-        numeric: not all of them may be boolean.
-        wraps: a whole number beyond the integers of that dtype wraps around, as its sums do.
-        wide: whether a half is computed in float32 and rounded once. If None, only where a number
-            takes part, which could be 0 or Inf in a half.
+    The rules are those of `Rules`.
     """
     values = [None if v is None else number(operation, n, v) for n, v in operands.items()]
     numbers = [v for v in values if v is not None and not isinstance(v, Tensor)]

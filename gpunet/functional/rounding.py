@@ -9,7 +9,7 @@ from gpunet.autograd.tensor import Tensor, method
 from gpunet.backend import Array, Backend, dtypes
 from gpunet.functional.check import floating, is_tensor, not_bool
 from gpunet.functional.pointwise import Broadcast, Compare, Flat
-from gpunet.functional.promotion import binary, together, unary
+from gpunet.functional.promotion import WIDE_REAL, binary, together, unary
 
 Number = float | int
 
@@ -155,7 +155,7 @@ def copysign(x: Tensor | Number, other: Tensor | Number) -> Tensor:
 
     Differs from PyTorch: x may be a number.
     """
-    return binary("copysign", CopySign(), x, other, real=True, wide=True)
+    return binary("copysign", CopySign(), x, other, WIDE_REAL)
 
 
 @method("heaviside", "heaviside_")

@@ -12,7 +12,7 @@ from gpunet.autograd.op import Op
 from gpunet.autograd.tensor import Tensor, method
 from gpunet.backend import Array, Backend
 from gpunet.functional.pointwise import Broadcast, Unary
-from gpunet.functional.promotion import binary, unary
+from gpunet.functional.promotion import WIDE_REAL, binary, unary
 
 Number = float | int
 
@@ -256,7 +256,7 @@ def atan2(x: Tensor | Number, other: Tensor | Number) -> Tensor:
     >>> gpunet.atan2(gpunet.tensor([0.0, 1.0]), gpunet.tensor([-1.0, 0.0]))
     tensor([3.1415927, 1.5707964], dtype=float32)
     """
-    return binary("atan2", Atan2(), x, other, real=True, wide=True)
+    return binary("atan2", Atan2(), x, other, WIDE_REAL)
 
 
 @method("hypot", "hypot_")
@@ -267,4 +267,4 @@ def hypot(x: Tensor | Number, other: Tensor | Number) -> Tensor:
 
     Differs from PyTorch: a number may stand in place of either tensor.
     """
-    return binary("hypot", Hypot(), x, other, real=True, wide=True)
+    return binary("hypot", Hypot(), x, other, WIDE_REAL)

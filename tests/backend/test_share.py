@@ -18,7 +18,6 @@ from gpunet.backend.cpu import (
     scan,
     share,
     softmax,
-    sums,
     threads,
 )
 
@@ -93,7 +92,7 @@ def test_many_threads_give_the_bits_of_one(call, dtype, tasks, monkeypatch) -> N
     assert tasks[0] > 1
     never = dict.fromkeys(share.WORTHWHILE, 2 * X.size * softmax.COST)
     monkeypatch.setattr(share, "WORTHWHILE", never)
-    monkeypatch.setattr(sums, "WORTHWHILE", share.WORTHWHILE)
+    monkeypatch.setattr(reduction, "WORTHWHILE", share.WORTHWHILE)
     same = result() == shared  # a name: pytest would spell out how long texts differ
     assert same
     assert len(tasks) == 1

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from bench import __main__ as command
-from bench import machine, measure, operations, overhead, plan, report, show, worker
+from bench import machine, measure, operations, overhead, plan, report, show, tape, worker
 from gpunet.cli import bench as cli
 from gpunet.cli import main
 from gpunet.cli.console import errors
@@ -61,6 +61,34 @@ def test_parts_of_an_operation_do_what_the_whole_does(name) -> None:
     y = step().detach().numpy()
     np.testing.assert_array_equal(found, y)
     np.testing.assert_array_equal(value.array, y)
+
+
+def test_a_tape_with_any_of_its_features_gives_the_gradients() -> None:
+    x = np.ones(10, np.float32)
+    for features in range(len(tape.FEATURES) + 1):
+        gradients = overhead.prepare_rung(features)()
+        assert len(gradients) == 2
+        for g in gradients:
+            np.testing.assert_array_equal(g, x)
+        assert gradients[0] is not gradients[1]
+
+
+def test_lines_of_a_tape_belong_to_features() -> None:
+    text = Path(tape.__file__).read_text(encoding="utf-8")
+    counts = {name: text.count(f"  # {name}\n") for name in tape.FEATURES}
+    assert all(counts.values()), counts
+    sizes = [len(tape._source(set(list(tape.FEATURES)[:n])).splitlines()) for n in range(10)]
+    assert [b - a for a, b in pairwise(sizes)] == list(counts.values())
+
+
+def test_rows_of_a_tape() -> None:
+    n = len(tape.FEATURES)
+    parts = {"step": 9.0, "kernels": 2.0, "bare": 4.0, "tape": [5.0 + i / 4 for i in range(n + 1)]}
+    rows = overhead.tape_rows({"overhead-add": {"gpunet": {"parts": parts}}})
+    assert rows[0] == ("its kernels alone", "2.0", "")
+    assert rows[1] == ("a tape for any graph", "5.0", "+3.0")
+    assert rows[-1] == ("gpunet", "9.0", f"{9 - 5 - n / 4:+.1f}")
+    assert overhead.tape_rows({"W1": {"gpunet": {}}}) == []
 
 
 def test_rows_of_parts_add_up() -> None:

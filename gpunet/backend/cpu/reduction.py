@@ -11,7 +11,8 @@ from gpunet.backend.cpu import threads
 from gpunet.backend.cpu.half import half
 from gpunet.backend.cpu.jit import FAST_SUM, kernel
 from gpunet.backend.cpu.memory import cache
-from gpunet.backend.cpu.sums import column_tasks
+from gpunet.backend.cpu.share import WORTHWHILE, as_rows
+from gpunet.backend.cpu.sums import column_tasks, sum_rows
 
 
 @half
@@ -21,12 +22,10 @@ def column_sum(x: Array) -> Array:
     Shapes: x (..., C) C-contiguous; result (C,).
     """
     total = cache.empty((x.shape[-1],), x.dtype)
-    tasks = column_tasks(x, total)
-    if len(tasks) == 1:
-        call, arguments = tasks[0]
-        call(*arguments)
+    if x.size < WORTHWHILE[x.dtype]:
+        sum_rows[x.dtype](as_rows(x), total, 0, total.size)
     else:
-        threads.run(tasks)
+        threads.run(column_tasks(x, total))
     return total
 
 

@@ -112,7 +112,7 @@ def _over_middle(x: Array) -> Array:
 
 
 @kernel
-def _sum_rows(x, total, start, stop):
+def sum_rows(x, total, start, stop):
     """x (n, columns); total (columns,), for the columns from `start` to `stop`."""
     total = total[start:stop]
     for j in range(total.size):
@@ -125,8 +125,6 @@ def _sum_rows(x, total, start, stop):
 
 def column_tasks(x: Array, total: Array) -> list[threads.Task]:
     """Tasks that write the sums over all axes but the last into `total`, rows added in order."""
-    cuts = [slice(0, x.shape[-1])]
-    if x.size >= WORTHWHILE[x.dtype]:
-        cuts = threads.cuts(x.shape[-1], 16)
+    cuts = threads.cuts(x.shape[-1], 16)
     arguments = as_rows(x), total
-    return [(_sum_rows[x.dtype], (*arguments, cut.start, cut.stop)) for cut in cuts]
+    return [(sum_rows[x.dtype], (*arguments, cut.start, cut.stop)) for cut in cuts]
