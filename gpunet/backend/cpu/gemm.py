@@ -54,13 +54,14 @@ from gpunet.backend.cpu.tile import (
 
 ROWS = 192  # of A in a block: `DEPTH` steps of it fill half of an L2 cache of 512 KiB; or more rows
 # of fewer steps, as long as every thread has a block, since each packs all of B
-COLUMNS = 24  # of B in a group
+COLUMNS = 24  # of B in a group: few, so that a run does not wait long for its last item
 DEPTH = 24 * 1024 // PANEL_BYTES  # steps of k at a time: a panel leaves 8 KiB of an L1 cache free
 CHUNK = 2048  # steps of k for which a thread packs a block of A at once
 SMALL_WORK = 4096  # multiply-adds up to which one product of a batch is not worth packing
-# Multiply-adds from which it pays to wake the other threads: 100 µs of one core. With 6.4 million a
-# step of a small network took 0.90 ms with two threads and 0.72 ms with one.
-SHARED_WORK = 8_000_000
+# Multiply-adds from which it pays to share a product out: 60 µs of one core. With 6.4 million a step
+# of a small network takes 0.51 ms where they are one thread's and 0.46 where they are two's; with
+# 3.2 million both ways were the quicker one by turns.
+SHARED_WORK = 5_000_000
 NO_BIAS = {np.dtype(name): np.empty(0, name) for name in ("float32", "float64")}
 
 ITEM = ByDtype(float32=4, float64=8)
