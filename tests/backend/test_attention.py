@@ -82,9 +82,9 @@ def test_the_number_of_threads_changes_no_bit(monkeypatch, dtype) -> None:
     found = []
     for count in ("1", "2", "5"):
         monkeypatch.setenv("GPUNET_NUM_THREADS", count)
-        threads._forget_pool()
+        threads.close()
         found.append([y.tobytes() for y in passes(drawn(shape, dtype), shape)])
-    threads._forget_pool()
+    threads.close()
     assert found[1] == found[2] == found[0]
 
 

@@ -90,11 +90,11 @@ def pool(monkeypatch):
 
     def resize(size: int) -> None:
         monkeypatch.setenv("GPUNET_NUM_THREADS", str(size))
-        threads._forget_pool()
+        threads.close()
         assert threads.count() == size
 
     yield resize
-    threads._forget_pool()
+    threads.close()
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])

@@ -1,6 +1,6 @@
 """Large arrays, shared out over threads: the bits of one thread, and every element once."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from itertools import pairwise
 from typing import Any
 
@@ -65,7 +65,7 @@ def in_place(x: Any, bias: Any) -> Any:
 
 
 @pytest.fixture
-def tasks(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+def tasks(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[int]]:
     """How many tasks were handed to the threads in each run; calls of 4 threads."""
     counted: list[int] = []
     pool = threads._Pool()
@@ -78,7 +78,8 @@ def tasks(monkeypatch: pytest.MonkeyPatch) -> list[int]:
         run(work)
 
     monkeypatch.setattr(pool, "run", counting)
-    return counted
+    yield counted
+    pool.close()
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])

@@ -102,10 +102,10 @@ def test_one_thread_asked_for_means_none_but_the_caller() -> None:
 def run(monkeypatch):
     """`threads.run` on a fresh pool of three, however many cores there are."""
     monkeypatch.setenv("GPUNET_NUM_THREADS", "3")
-    threads._forget_pool()
+    threads.close()
     assert threads.count() == 3
     yield threads.run
-    threads._forget_pool()
+    threads.close()
 
 
 @pytest.mark.parametrize("count", [0, 1, 2, 3, 50])
@@ -165,14 +165,14 @@ def test_two_threads_of_the_user_at_once(run) -> None:
 @pytest.mark.parametrize("asked", ["0", "-1", "two", "", "1.5"])
 def test_a_number_of_threads_that_is_none(monkeypatch, asked) -> None:
     monkeypatch.setenv("GPUNET_NUM_THREADS", asked)
-    threads._forget_pool()
+    threads.close()
     with pytest.raises(ArgumentError, match=f"GPUNET_NUM_THREADS must be .*, got '{asked}'"):
         threads.run([(print, ()), (print, ())])
 
 
 def test_without_a_wish_there_is_a_thread_a_core(monkeypatch) -> None:
     monkeypatch.delenv("GPUNET_NUM_THREADS", raising=False)
-    threads._forget_pool()
+    threads.close()
     assert 1 <= threads.count() <= os.cpu_count()
 
 
@@ -283,11 +283,12 @@ def _count_often(x, start, stop):
 
 
 INTERRUPTED = """
-import _thread, threading, time
+import _thread, signal, threading
 import numpy as np
 from gpunet.backend.cpu import threads
 from tests.backend.test_threads import _count_often
 
+signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored where a shell began this behind
 call, x = _count_often[np.dtype("float64")], np.zeros(400_000)
 tasks = [(call, (x, i, i + 20_000)) for i in range(0, x.size, 20_000)]
 threads.run(tasks)

@@ -58,9 +58,9 @@ COLUMNS = 24  # of B in a group: few, so that a run does not wait long for its l
 DEPTH = 24 * 1024 // PANEL_BYTES  # steps of k at a time: a panel leaves 8 KiB of an L1 cache free
 CHUNK = 2048  # steps of k for which a thread packs a block of A at once
 SMALL_WORK = 4096  # multiply-adds up to which one product of a batch is not worth packing
-# Multiply-adds from which it pays to share a product out: 60 µs of one core. With 6.4 million a step
-# of a small network takes 0.51 ms where they are one thread's and 0.46 where they are two's; with
-# 3.2 million both ways were the quicker one by turns.
+# Multiply-adds from which it pays to share a product out: 60 µs of one core. With 6.4 million, a
+# step of a small network takes 0.51 ms where they are one thread's and 0.46 where they are two's;
+# with 3.2 million each way was the quicker one by turns.
 SHARED_WORK = 5_000_000
 NO_BIAS = {np.dtype(name): np.empty(0, name) for name in ("float32", "float64")}
 

@@ -107,7 +107,7 @@ class _Crew:
         self._make_room(64)
         self.over = False
         self._helpers = [_Helper(self, number) for number in range(helpers)]
-        atexit.register(self._dismiss)
+        atexit.register(self.dismiss)
 
     def _make_room(self, calls: int) -> None:
         self._calls = np.empty(calls * self._code.CALL, np.int64)
@@ -173,8 +173,9 @@ class _Crew:
         if run.failures:
             raise run.failures[0]
 
-    def _dismiss(self) -> None:
-        """Ends the helpers, before the compiled code that they stand in is taken down."""
+    def dismiss(self) -> None:
+        """Ends the helpers, at the latest before the compiled code they stand in is taken down."""
+        atexit.unregister(self.dismiss)
         self.over = True
         self._number += 1
         self._begin(self.board, self._number, self._code.PYTHON, len(self._helpers))
@@ -204,6 +205,11 @@ class _Pool:
         finally:
             self._free.release()
 
+    def close(self) -> None:
+        """Ends the helpers."""
+        if self._crew is not None:
+            self._crew.dismiss()
+
 
 def _size() -> int:
     """Threads to compute with, the calling one included."""
@@ -224,6 +230,13 @@ _pool: _Pool | None = None
 def _forget_pool() -> None:
     global _pool
     _pool = None
+
+
+def close() -> None:
+    """Ends the pool; the next run asks anew how many threads there may be."""
+    if _pool is not None:
+        _pool.close()
+    _forget_pool()
 
 
 if hasattr(os, "register_at_fork"):
