@@ -112,7 +112,9 @@ class Row:
     kwargs: dict[str, Any]
 
     def __str__(self) -> str:
-        named = [f"{name}={value!r}" for name, value in self.kwargs.items()]
+        # Functions by name: where they lie in memory would draw other values in every process.
+        values = {k: getattr(v, "__qualname__", None) or repr(v) for k, v in self.kwargs.items()}
+        named = [f"{name}={value}" for name, value in values.items()]
         return ", ".join([*map(repr, self.inputs), *named])
 
     @property
