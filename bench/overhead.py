@@ -198,7 +198,8 @@ def tape_rows(results: dict[str, Any]) -> list[tuple[str, str, str]]:
         return []
     texts = "its kernels alone", "a tape for any graph", *tape.FEATURES.values(), "gpunet"
     times = parts["kernels"], *parts["tape"], parts["step"]
-    more = "", *[f"{after - before:+.1f}" for before, after in pairwise(times)]
+    # Rounded first: there is no less than nothing.
+    more = "", *[f"{round(after - before, 1) + 0.0:+.1f}" for before, after in pairwise(times)]
     return list(zip(texts, [f"{time:.1f}" for time in times], more, strict=True))
 
 
