@@ -54,9 +54,7 @@ def _run(
     pending: dict[Op, list[Array | None]] = {}
     heap: list[tuple[int, Op]] = []
     # What is about to arrive, and where; at first as if an operation had passed it on unchanged.
-    edges: Sequence[Edge] = (roots[0].origin or roots[0],)
-    if len(roots) > 1:
-        edges = [root.origin or root for root in roots]
+    edges: Sequence[Edge] = [root.origin or root for root in roots]
     gys: list[Array | None] = gradients
     gxs: Sequence[Array | None] = gradients
     fresh = False

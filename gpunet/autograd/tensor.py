@@ -390,10 +390,9 @@ def weights_of(operation: str, y: Tensor, gradient: Tensor | None) -> Array:
         raise DTypeError(operation, f"gradient must be a gpunet.Tensor of {y.dtype}, got {got}")
     if gradient.backend is not y.backend:
         raise DeviceError(operation, f"gradient must be on {y.device}, got {gradient.device}")
-    weights = gradient.array
-    if weights.shape != y.array.shape:
+    if gradient.array.shape != y.array.shape:
         raise ShapeError(operation, f"gradient must have shape {y.shape}, got {gradient.shape}")
-    return weights
+    return gradient.array
 
 
 def check_differentiable(dtype: Any) -> None:

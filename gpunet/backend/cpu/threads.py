@@ -126,9 +126,9 @@ class _Crew:
         total, board = len(tasks), self.board
         if total * self._code.CALL > self._calls.size:
             self._make_room(2 * total)
-        self._begin(board, self._number, total, min(total - 1, len(self._helpers)))
         interrupt = None
         try:
+            self._begin(board, self._number, total, min(total - 1, len(self._helpers)))
             for function, arguments in tasks:
                 try:
                     writer, address = self._writers[function]
@@ -163,11 +163,13 @@ class _Crew:
         run, helpers = _Run(tasks), self._helpers[: len(tasks) - 1]
         for helper in helpers:
             helper.begin(run)
-        self._begin(self.board, self._number, self._code.PYTHON, len(helpers))
         try:
+            self._begin(self.board, self._number, self._code.PYTHON, len(helpers))
             run.work()
         finally:
-            self.board[self._code.GATE] = 0
+            # Nobody may still read whose run this is when the next one begins.
+            if interrupt := self._finished():
+                run.failures.append(interrupt)
             for helper in helpers:
                 helper.end(run, self._number)
         if run.failures:
