@@ -11,7 +11,7 @@ from heapq import heappop, heappush
 from typing import TYPE_CHECKING, Any
 
 from gpunet.autograd import memory
-from gpunet.autograd.mode import Watcher, mode
+from gpunet.autograd.mode import mode
 from gpunet.backend import Array, Backend
 from gpunet.errors import GradError
 
@@ -27,6 +27,7 @@ def backward(
     gradients: list[Array],
     retain_graph: bool = False,
     wanted: dict[Edge, Array | None] | None = None,
+    watched: bool = False,
 ) -> None:
     """Adds the gradient of the roots to `.grad` of every leaf they depend on.
 
@@ -35,22 +36,12 @@ def backward(
 
     Args:
         wanted: if given, the gradients of these edges are put here, and no leaf is touched.
+        watched: whether a watcher, if there is one, knows that this pass has begun.
     """
     watcher = mode.watcher
-    if watcher is None:
-        _run(roots, gradients, retain_graph, wanted, None)
-    else:
+    if watcher is not None and not watched:
         with watcher.span("backward", roots):
-            _run(roots, gradients, retain_graph, wanted, watcher)
-
-
-def _run(
-    roots: Sequence[Tensor],
-    gradients: list[Array],
-    retain_graph: bool,
-    wanted: dict[Edge, Array | None] | None,
-    watcher: Watcher | None,
-) -> None:
+            return backward(roots, gradients, retain_graph, wanted, watched=True)
     pending: dict[Op, list[Array | None]] = {}
     heap: list[tuple[int, Op]] = []
     # What is about to arrive, and where; at first as if an operation had passed it on unchanged.

@@ -20,6 +20,7 @@ from gpunet.errors import ArgumentError, GradError
 clock = count(1)
 _written: dict[int, tuple[ref[Any], int]] = {}  # by id of the owner: (it, time of its last write)
 last_write = 0
+_PLAIN = frozenset({type(None), bool, int, float, str})  # what else operations keep
 
 
 def owner(array: Array) -> Array:
@@ -80,7 +81,8 @@ def check(op: Any) -> None:
     if op.view is not None and _written.get(op.view, (None, 0))[1] > op.order:
         _refuse(op, "the array that it shows a part of")
     for array in arrays_of(op.saved):
-        if _written.get(id(owner(array)), (None, 0))[1] > op.order:
+        it = array if array.base is None else owner(array)
+        if _written.get(id(it), (None, 0))[1] > op.order:
             _refuse(op, f"an array of shape {array.shape}, which its gradient needs,")
 
 
@@ -95,10 +97,15 @@ def _refuse(op: Any, what: str) -> None:
 
 def arrays_of(saved: Any) -> Iterable[Array]:
     """The arrays among what an operation keeps; operations inside it (a fused one) included."""
-    if isinstance(saved, (tuple, list)):
-        for part in saved:
-            yield from arrays_of(part)
-    elif hasattr(saved, "base"):
-        yield saved
-    elif hasattr(saved, "saved"):
-        yield from arrays_of(saved.saved)
+    waiting = [saved]
+    while waiting:
+        part = waiting.pop()
+        kind = type(part)
+        if kind is tuple or kind is list:
+            waiting += part
+        elif kind in _PLAIN:
+            continue
+        elif hasattr(part, "base"):
+            yield part
+        elif hasattr(part, "saved"):
+            waiting.append(part.saved)

@@ -132,10 +132,14 @@ def apply(op: Op, *inputs: Any) -> Any:
     if type(result) is tuple:
         op.outputs = len(result)
         return tuple([_output(y, home, op, i) for i, y in enumerate(result)])
+    # As `_output` does, without the call: nearly every operation ends here.
+    if result.base is None and result.dtype.kind == "f":
+        return Tensor(result, home, True, (op, 0))
     return _output(result, home, op, 0)
 
 
 def _output(y: Array, home: Backend, op: Op, index: int) -> Tensor:
+    """One of the results of a recorded operation; only floating ones are differentiated."""
     if y.base is not None:
         shown = owner(y)
         if shown is not y:

@@ -434,7 +434,7 @@ def _transposed(
         rule = f"the result must have at least one element along each axis, got {shape}"
         shape_error(operation, rule, x=x, weight=weight)
     # With so much less behind, conv's formula gives the size of x again.
-    pairs = [(p, p - o) for p, o in zip(less, more, strict=True)]
+    pairs = tuple((p, p - o) for p, o in zip(less, more, strict=True))
     op = ConvTranspose(
         geometry.moves(strides, pairs, dilations), groups, geometry.in_front(shape, 1)
     )

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Sequence
+from functools import lru_cache
+from typing import Any, NamedTuple
 
 from gpunet.autograd.tensor import Tensor
 from gpunet.backend import Array, Backend, Shape
@@ -16,18 +16,15 @@ Three = tuple[int, int, int]
 Padding = tuple[tuple[int, int], tuple[int, int], tuple[int, int]]
 
 
-@dataclass(frozen=True)
-class Geometry:
+class Geometry(NamedTuple):
     """How a filter moves over three axes; `padding` is what is added before and behind each."""
 
     stride: Three
     padding: Padding
     dilation: Three
 
-    def __iter__(self) -> Iterator[Any]:
-        return iter((self.stride, self.padding, self.dilation))
 
-
+@lru_cache(1024)  # a model asks for the same few again and again
 def moves(strides: Sequence[int], pairs: Sequence[Any], dilations: Sequence[int]) -> Geometry:
     """The geometry of three axes from that of the last ones."""
     return Geometry(in_front(strides, 1), in_front(pairs, (0, 0)), in_front(dilations, 1))
@@ -69,8 +66,8 @@ def operands(
     """Tensors of one dtype with the right number of axes; `groups` a number from 1."""
     is_tensor(operation, "weight", weight)
     same_dtype(operation, x=x, weight=weight, bias=bias)
-    letters = ", ".join("DHW"[-axes:]) if axes > 1 else "L"
     if x.ndim not in (axes + 1, axes + 2):
+        letters = ", ".join("DHW"[-axes:]) if axes > 1 else "L"
         rule = f"x must have shape (N, in, {letters}) or (in, {letters}), got {x.shape}"
         shape_error(operation, rule, weight=weight)
     if 0 in x.shape[-axes:]:
@@ -139,16 +136,26 @@ def patches(
 
 def positions(
     operation: str, shape: Shape, kernel: Shape, geometry: Geometry, **tensors: Tensor
-) -> list[int]:
+) -> tuple[int, ...]:
     """How many positions a filter has along each of the last axes; it must have one.
 
     `tensors` are for the message.
     """
-    axes = len(shape)
-    stride, padding, dilation = (part[-axes:] for part in geometry)
-    padded = tuple(n + sum(pad) for n, pad in zip(shape, padding, strict=True))
-    reach = tuple(d * (k - 1) + 1 for k, d in zip(kernel[-axes:], dilation, strict=True))
-    if any(r > n for n, r in zip(padded, reach, strict=True)):
+    padded, reach, found = _positions(shape, kernel, geometry)
+    if min(found) < 1:
         rule = f"the filter must fit into the padded x, {padded}, got {reach}"
         shape_error(operation, rule, **tensors)
-    return [(n - r) // s + 1 for n, r, s in zip(padded, reach, stride, strict=True)]
+    return found
+
+
+@lru_cache(1024)
+def _positions(shape: Shape, kernel: Shape, geometry: Geometry) -> tuple[tuple[int, ...], ...]:
+    """The lengths of the padded axes and of the filter along each, and how often this fits."""
+    axes = len(shape)
+    around = zip(shape, geometry.padding[-axes:], strict=True)
+    padded = tuple(n + before + behind for n, (before, behind) in around)
+    spread = zip(kernel[-axes:], geometry.dilation[-axes:], strict=True)
+    reach = tuple(d * (k - 1) + 1 for k, d in spread)
+    fits = zip(padded, reach, geometry.stride[-axes:], strict=True)
+    found = tuple((n - r) // s + 1 for n, r, s in fits)
+    return padded, reach, found

@@ -356,6 +356,14 @@ def _check_channels(
     bias: Tensor | None,
 ) -> None:
     """One of each for every channel; running statistics in x's dtype, or float32 beside a half."""
+    fitting = x.backend, x.array.dtype, (channels,)
+    for p in (running_mean, running_var, weight, bias):
+        if p is None:
+            continue
+        if not isinstance(p, Tensor) or (p.backend, p.array.dtype, p.array.shape) != fitting:
+            break
+    else:
+        return  # all rules in one glance; below in words
     one_device(operation, x, running_mean, running_var, weight, bias)
     allowed = (x.dtype, dtypes.float32) if dtypes.half(x.dtype) else (x.dtype,)
     for name, s in (("running_mean", running_mean), ("running_var", running_var)):

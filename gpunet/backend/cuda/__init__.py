@@ -65,13 +65,13 @@ class CUDABackend(Backend):
         return values
 
     def copy(self, array: Array) -> Array:
-        return array.copy(order="C")
+        return self.gpu.copy(array)
 
     def cast(self, array: Array, dtype: DType) -> Array:
-        return array.astype(dtype, order="C")
+        return self.gpu.copy(array) if array.dtype == dtype else array.astype(dtype, order="C")
 
     def contiguous(self, array: Array) -> Array:
-        return array if self.gpu.contiguous(array) else array.copy(order="C")
+        return array if self.gpu.contiguous(array) else self.gpu.copy(array)
 
     def owns(self, array: Any) -> bool:
         return type(array) is self.gpu.array and self.gpu.number_of(array) == self.gpu.number

@@ -77,6 +77,9 @@ class Device(Protocol):
     def to_host(self, array: Array) -> Any:
         """A copy as a `numpy.ndarray`; waits for the work before it on the current stream."""
 
+    def copy(self, array: Array) -> Array:
+        """A C-contiguous copy."""
+
     def number_of(self, array: Array) -> int:
         """The number of the device that an array of this class is on."""
 
@@ -85,6 +88,9 @@ class Device(Protocol):
 
     def contiguous(self, array: Array) -> bool:
         """Whether the elements lie in C order without gaps."""
+
+    def scalar(self, value: Any) -> Any:
+        """A NumPy scalar as `launch` takes it."""
 
     def load(self, family: str, dtype: str) -> Any:
         """The compiled kernels of a family for a dtype, by name: `loaded[name]` is launchable."""
@@ -98,7 +104,7 @@ class Device(Protocol):
         shared: int,
         cooperative: bool,
     ) -> None:
-        """Starts a kernel on the current stream. `values` are arrays, None or NumPy scalars.
+        """Starts a kernel on the current stream. `values` are arrays, None or what `scalar` made.
 
         `shared` are bytes of dynamic shared memory a block. All blocks of a `cooperative` launch
         run at once; it is an error if the device has no room for them.

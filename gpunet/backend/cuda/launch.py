@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import functools
 import operator
+from collections.abc import Callable
 from typing import Any, NoReturn
 
 import numpy as np
@@ -76,13 +77,13 @@ def _ceil(a: int, b: int) -> int:
 
 # --- one kernel
 
-# What casts a number to each C type, and remembers: sizes and rates come again at every step.
-# Multiplying refuses texts, which NumPy's types would read; `index` refuses fractions.
-_NUMBERS: dict[str, Any] = {
-    "float": functools.lru_cache(1024)(lambda value: np.float32(1.0 * value)),
-    "double": functools.lru_cache(1024)(lambda value: np.float64(1.0 * value)),
-    "long long": functools.lru_cache(4096)(lambda value: np.int64(operator.index(value))),
-    "unsigned long long": functools.lru_cache(4096)(lambda value: np.uint64(operator.index(value))),
+# What casts a number to each C type. Multiplying refuses texts, which NumPy's types would read;
+# `index` refuses fractions.
+_NUMBERS: dict[str, Callable[[Any], Any]] = {
+    "float": lambda value: np.float32(1.0 * value),
+    "double": lambda value: np.float64(1.0 * value),
+    "long long": lambda value: np.int64(operator.index(value)),
+    "unsigned long long": lambda value: np.uint64(operator.index(value)),
     "bool": np.bool_,
 }
 _WORDS = {"long long": "int64", "unsigned long long": "uint64", "unsigned": "uint32"}
@@ -105,21 +106,28 @@ class Kernel:
     """
 
     def __init__(
-        self, device: Device, name: str, parameters: source.Signature, dtype: str, function: Any
+        self,
+        device: Device,
+        name: str,
+        parameters: source.Signature,
+        dtype: str,
+        function: Any,
+        numbers: dict[str, Callable[[Any], Any]],
     ):
         self.device, self.name, self.parameters = device, name, parameters
         self._function, self._array, self._span = function, device.array, device.span
         self._cooperative = source.cooperative(parameters)
         accumulator = _ACCUMULATORS.get(dtype, "float32")
         floats = {"T": dtype, "acc_t": accumulator, "double": "float64"}
-        self._numbers, self._pointers = [], []  # by position: how to cast; the dtype
+        # By position: how to cast; the dtype, None of a structure, which comes as words of 8 bytes.
+        self._numbers, self._pointers = [], []
         for i, p in enumerate(parameters):
-            if p.pointer:  # a structure has no dtype: it comes as words of eight bytes
+            if p.pointer:
                 word = floats.get(p.type) or _WORDS.get(p.type)
                 self._pointers.append((i, word and _dtype(word), p.written))
             else:
                 kind = source.CUDA_TYPES.get(floats.get(p.type, ""), p.type)
-                self._numbers.append((i, _NUMBERS[kind]))
+                self._numbers.append((i, numbers[kind]))
         # What is written is compared with all other arrays; (i, j, whether both may be the same).
         self._pairs = [
             (i, j, not (parameters[i].alone or parameters[j].alone))
@@ -145,10 +153,10 @@ class Kernel:
             x = values[i]
             if x is None and not written:
                 continue
-            span = self._span(x) if type(x) is self._array and x.dtype == dtype else None
-            if span is None:
-                span = self._look_closer(self.parameters[i], x, dtype)
-            starts[i], stops[i] = span
+            span = None
+            if type(x) is self._array and (x.itemsize == 8 if dtype is None else x.dtype == dtype):
+                span = self._span(x)
+            starts[i], stops[i] = span or self._refuse_array(self.parameters[i], x, dtype)
         for i, j, may_be_same in self._pairs:
             if starts[i] < stops[j] and starts[j] < stops[i]:
                 same = starts[i] == starts[j] and stops[i] == stops[j]
@@ -163,8 +171,8 @@ class Kernel:
         got = f"{type(value).__name__} {value!r}"
         raise self._refuse(parameter.name, f"be a {parameter.type}", got) from None
 
-    def _look_closer(self, parameter: Parameter, x: Any, dtype: Any) -> tuple[int, int]:
-        """What is wrong with an array; its span, if it is a structure and nothing is."""
+    def _refuse_array(self, parameter: Parameter, x: Any, dtype: Any) -> NoReturn:
+        """Says what is wrong with an array."""
         device, name = self.device, parameter.name
         if type(x) is not device.array:
             got = type(x).__name__
@@ -175,10 +183,7 @@ class Kernel:
         if device.number_of(x) != device.number:
             here, there = device.number, device.number_of(x)
             raise DeviceError(self.name, f"{name} must be on cuda:{here}, got cuda:{there}")
-        span = device.span(x)
-        if span is None:
-            raise self._refuse(name, "be C-contiguous", f"strides {x.strides}")
-        return span
+        raise self._refuse(name, "be C-contiguous", f"strides {x.strides}")
 
     def _refuse(self, what: str, rule: str, got: Any) -> ArgumentError:
         return ArgumentError(self.name, f"{what} must {rule}, got {got}")
@@ -208,6 +213,11 @@ class Family:
         self.empty, self.limits = self.gpu.empty, self.gpu.limits
         self.signatures = source.signatures(source.text(name))
         self._kernels: dict[tuple[str, Any], Kernel] = {}
+        # Sizes and rates come again at every step, so what they are to the device is remembered.
+        self._numbers: dict[str, Callable[[Any], Any]] = {
+            kind: functools.lru_cache(4096)(lambda value, cast=cast: self.gpu.scalar(cast(value)))
+            for kind, cast in _NUMBERS.items()
+        }
 
     def kernel(self, name: str, dtype: DType) -> Kernel:
         """A kernel by name, compiled for a dtype on first use."""
@@ -220,7 +230,7 @@ class Family:
             raise DTypeError(name, f"arrays must be of {floats}, got {dtype}")
         loaded = self.gpu.load(self.name, dtype.name)
         for each, parameters in self.signatures.items():
-            made = Kernel(self.gpu, each, parameters, dtype.name, loaded[each])
+            made = Kernel(self.gpu, each, parameters, dtype.name, loaded[each], self._numbers)
             self._kernels[each, dtype] = made
         return self._kernels[name, dtype]
 

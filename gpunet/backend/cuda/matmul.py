@@ -23,8 +23,8 @@ def matmul(device: Device, a: Array, b: Array, tf32: bool) -> Array:
     if b.ndim == 2 and a.ndim > 2 and device.contiguous(a):  # one product of all rows
         rows = a.reshape(math.prod(a.shape[:-1]), a.shape[-1])
         return matmul(device, rows, b, tf32).reshape(*a.shape[:-1], b.shape[1])
-    leading = a.shape[:-2] if a.ndim == b.ndim == 2 else _broadcast(a.shape[:-2], b.shape[:-2])
-    n, k, m = a.shape[-2], a.shape[-1], b.shape[-1]
+    leading = () if a.ndim == b.ndim == 2 else _broadcast(a.shape[:-2], b.shape[:-2])
+    (n, k), m = a.shape[-2:], b.shape[-1]
     c = device.empty((*leading, n, m), a.dtype)
     if not k:
         c.fill(0)
@@ -44,7 +44,7 @@ def _broadcast(a: Shape, b: Shape) -> Shape:
 
 def _operand(device: Device, x: Array, leading: Shape) -> tuple[bool, tuple[Array, int, int]]:
     """Whether the last two axes are transposed in memory, and x as `Device.gemm` takes it."""
-    one_for_all = math.prod(x.shape[:-2]) == 1
+    one_for_all = x.ndim == 2 or math.prod(x.shape[:-2]) == 1
     if not one_for_all and x.shape[:-2] != leading:
         x = device.xp.broadcast_to(x, (*leading, *x.shape[-2:]))
     layout = _layout(x, one_for_all)
@@ -58,9 +58,10 @@ def _operand(device: Device, x: Array, leading: Shape) -> tuple[bool, tuple[Arra
 
 def _layout(x: Array, one_for_all: bool) -> tuple[bool, int, int] | None:
     """Transposed, leading dimension and distance of matrices in elements; None if cuBLAS cannot."""
-    size = x.dtype.itemsize
+    size = x.itemsize
     rows, columns = x.shape[-2:]
-    down, right = x.strides[-2] // size, x.strides[-1] // size
+    down, right = x.strides[-2:]
+    down, right = down // size, right // size
     distance = 0 if one_for_all else _distance(x.shape[:-2], x.strides[:-2], size)
     if distance is None:
         return None

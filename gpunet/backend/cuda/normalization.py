@@ -67,14 +67,17 @@ class Normalization(Family):
         relu: bool,
     ) -> tuple[Array, Array, Array]:
         gx, (samples, channels, size) = self.like(x), _blocks(x)
-        gw, gb = (self.backend.full((channels,), 0, x.dtype) for _ in range(2))
+        if not x.size:
+            gw, gb = (self.backend.full((channels,), 0, x.dtype) for _ in range(2))
+            return gx, gw, gb
+        gw, gb = (self.empty((channels,), x.dtype) for _ in range(2))
         sizes, arrays = (samples, channels, size), (gy, x, weight, bias, mean, var)
         chunks = _chunks(samples * size)
-        if x.size and chunks == 1:
+        if chunks == 1:
             launch = block_per_row(self.limits, channels, samples * size)
             kernel = self.kernel("batch_norm_bwd", x.dtype)
             kernel(*launch, *arrays, gx, gw, gb, *sizes, eps, given, relu)
-        elif x.size:
+        else:
             launch = (channels, chunks), BLOCK
             partial = self.empty((channels, chunks, 2), mean.dtype)
             first = self.kernel("batch_norm_bwd_partial", x.dtype)

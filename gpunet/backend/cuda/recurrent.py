@@ -140,12 +140,13 @@ class Recurrent(Family):
             launch = block_per_row(self.limits, batch, units)
             arrays = z, self.backend.copy(w.T), bias, lengths, h, c, y, cells
             kernel(*launch, *arrays, steps, *sizes, reverse, keep)
-            return y, h, c.astype(z.dtype, copy=False), z, cells
+            return y, h, self.backend.asarray(c, z.dtype), z, cells
         if w_hr is None and (whole := self._whole_grid(steps, batch, w)):
             arrays = z, w, bias, lengths, h, c, y, cells
             self._persistent("lstm_fwd_persistent", whole, y, units, arrays, reverse, keep)
-            return y, h, c.astype(z.dtype, copy=False), z, cells
-        unkept, m = self.empty(sizes, z.dtype), self._state(None, sizes, z.dtype)
+            return y, h, self.backend.asarray(c, z.dtype), z, cells
+        unkept = self.empty(sizes, z.dtype)
+        m = None if w_hr is None else self._state(None, sizes, z.dtype)
         kernel, launch = self._launch("lstm_fwd", z.dtype, sizes)
         for t, before in _steps(steps, reverse):
             product = self._recurrent(h, w, h_0, before)
@@ -154,7 +155,7 @@ class Recurrent(Family):
             kernel(*launch, z[t], product, bias, lengths, *states, kept, t, *sizes)
             if w_hr is not None:
                 self._project(m, w_hr, lengths, t, h, y[t])
-        return y, h, c.astype(z.dtype, copy=False), z, cells
+        return y, h, self.backend.asarray(c, z.dtype), z, cells
 
     def lstm_bwd(
         self,
@@ -180,11 +181,11 @@ class Recurrent(Family):
             launch = block_per_row(self.limits, batch, units)
             arrays = gy, w, gates, cells, c_0, lengths, state, cell, gz
             kernel(*launch, *arrays, steps, *sizes, reverse)
-            return gz, state.astype(dtype, copy=False), cell.astype(dtype, copy=False), gp
+            return gz, self.backend.asarray(state, dtype), self.backend.asarray(cell, dtype), gp
         if w_hr is None and (whole := self._whole_grid(steps, batch, w)):
             given = gy, w, gates, cells, c_0, lengths, state, cell, gz
             self._persistent("lstm_bwd_persistent", whole, cells, columns, given, reverse)
-            return gz, state.astype(dtype, copy=False), cell.astype(dtype, copy=False), gp
+            return gz, self.backend.asarray(state, dtype), self.backend.asarray(cell, dtype), gp
         kernel, launch = self._launch("lstm_bwd", dtype, sizes)
         earlier = dict(_steps(steps, reverse))
         product = None
@@ -199,7 +200,7 @@ class Recurrent(Family):
             arrays = *new, gates[t], cells[t], before, lengths, g, cell, gz[t]
             kernel(*launch, *arrays, t, *sizes)
             product = self.backend.matmul(gz[t], w)
-        return gz, self._sum(state, product, dtype), cell.astype(dtype, copy=False), gp
+        return gz, self._sum(state, product, dtype), self.backend.asarray(cell, dtype), gp
 
     def gru_fwd(
         self,
@@ -244,7 +245,7 @@ class Recurrent(Family):
         if whole := self._whole_grid(steps, batch, w):
             given = gy, w, gates, q, y, h_0, lengths, state, gz
             self._persistent("gru_bwd_persistent", whole, y, 3 * units, given, reverse)
-            return gz, state.astype(y.dtype, copy=False)
+            return gz, self.backend.asarray(state, y.dtype)
         back = self.like(gates[0])
         kernel, launch = self._launch("gru_bwd", y.dtype, sizes)
         earlier = dict(_steps(steps, reverse))

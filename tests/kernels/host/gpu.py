@@ -79,6 +79,9 @@ class HostGPU:
     def to_host(self, array: Any) -> Any:
         return array.get()
 
+    def copy(self, array: Any) -> Any:
+        return array.copy(order="C")
+
     def number_of(self, array: Any) -> int:
         return array.number
 
@@ -92,6 +95,9 @@ class HostGPU:
         return array.flags.c_contiguous
 
     # --- kernels
+
+    def scalar(self, value: Any) -> Any:
+        return value
 
     def load(self, family: str, dtype: str) -> Any:
         return build.load(family, _DTYPES[dtype])
