@@ -15,6 +15,7 @@ from gpunet.functional.check import describe, floating, is_tensor, not_bool, one
 from gpunet.functional.pointwise import Broadcast, Unary
 from gpunet.functional.promotion import (
     REAL,
+    WIDE,
     WIDE_NUMBERS,
     WRAPS,
     WRAPS_NUMBERS,
@@ -27,6 +28,7 @@ from gpunet.functional.promotion import (
 )
 
 Number = float | int
+SCALED = Rules(numeric=True, wraps=True, wide=True)  # sums with a factor `alpha`
 
 
 class Add(Broadcast):
@@ -233,7 +235,7 @@ def add(x: Tensor | Number, other: Tensor | Number, *, alpha: Number = 1) -> Ten
     """
     if alpha != 1:
         op = AddScaled(factor("add", "alpha", alpha, x, other))
-        return binary("add", op, x, other, Rules(numeric=True, wraps=True, wide=True))
+        return binary("add", op, x, other, SCALED)
     return binary("add", Add(), x, other, WRAPS)
 
 
@@ -242,7 +244,7 @@ def sub(x: Tensor | Number, other: Tensor | Number, *, alpha: Number = 1) -> Ten
     """x − `alpha` · other, elementwise. Shapes: any two that broadcast."""
     if alpha != 1:
         op = AddScaled(-factor("sub", "alpha", alpha, x, other))
-        return binary("sub", op, x, other, Rules(numeric=True, wraps=True, wide=True))
+        return binary("sub", op, x, other, SCALED)
     return binary("sub", Subtract(), x, other, WRAPS_NUMBERS)
 
 
@@ -363,7 +365,7 @@ def lerp(x: Tensor, end: Tensor, weight: Tensor | Number) -> Tensor:
     """
     floating("lerp", "x", x)
     floating("lerp", "end", end)
-    return together("lerp", Lerp(), {"x": x, "end": end, "weight": weight}, wide=True)
+    return together("lerp", Lerp(), {"x": x, "end": end, "weight": weight}, WIDE)
 
 
 @method("addcmul", "addcmul_")
@@ -373,7 +375,7 @@ def addcmul(x: Tensor, tensor1: Tensor, tensor2: Tensor, *, value: Number = 1) -
     for name, operand in operands.items():
         is_tensor("addcmul", name, operand)
     op = AddProduct(factor("addcmul", "value", value, *operands.values()))
-    return together("addcmul", op, operands, numeric=True, wide=True)
+    return together("addcmul", op, operands, WIDE_NUMBERS)
 
 
 @method("addcdiv", "addcdiv_")
@@ -390,4 +392,4 @@ def addcdiv(x: Tensor, tensor1: Tensor, tensor2: Tensor, *, value: Number = 1) -
         rule = f"tensor1 or tensor2 must be floating, got {quotient}"
         raise DTypeError("addcdiv", rule, describe(**operands))
     op = AddQuotient(factor("addcdiv", "value", value))
-    return together("addcdiv", op, operands, wide=True)
+    return together("addcdiv", op, operands, WIDE)

@@ -173,7 +173,7 @@ def isin(
             [False,  True]])
     """
     operands = {"elements": elements, "test_elements": test_elements}
-    return together("isin", IsIn(assume_unique, invert), operands, wide=False)
+    return together("isin", IsIn(assume_unique, invert), operands, NARROW)
 
 
 # --- logic

@@ -164,4 +164,4 @@ def _clamped(operation: str, x: Tensor, low: Any, high: Any) -> Tensor:
     is_tensor(operation, "x", x)
     if low is None and high is None:
         raise ArgumentError(operation, "min or max must be given, got neither", describe(x=x))
-    return together(operation, Clamp(), {"x": x, "min": low, "max": high}, wide=False)
+    return together(operation, Clamp(), {"x": x, "min": low, "max": high}, NARROW)

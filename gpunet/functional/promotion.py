@@ -99,23 +99,12 @@ def binary(
                     return apply(op, x, other)
                 except ValueError as error:
                     _refuse(operation, error, {"x": x, name: other})
-    return together(operation, op, {"x": x, name: other}, **rules._asdict())
+    return together(operation, op, {"x": x, name: other}, rules)
 
 
-def together(
-    operation: str,
-    op: Op,
-    operands: dict[str, Any],
-    *,
-    real: bool = False,
-    numeric: bool = False,
-    wraps: bool = False,
-    wide: bool | None = None,
-) -> Tensor:
-    """`op` on tensors, numbers and None, by their names, in the dtype where they meet.
-
-    The rules are those of `Rules`.
-    """
+def together(operation: str, op: Op, operands: dict[str, Any], rules: Rules) -> Tensor:
+    """`op` on tensors, numbers and None, by their names, in the dtype where they meet."""
+    real, numeric, wraps, wide = rules
     values = [None if v is None else number(operation, n, v) for n, v in operands.items()]
     numbers = [v for v in values if v is not None and not isinstance(v, Tensor)]
     if len(numbers) == len(values):

@@ -9,7 +9,7 @@ from gpunet.autograd.tensor import Tensor, method
 from gpunet.backend import Array, Backend, dtypes
 from gpunet.functional.check import floating, is_tensor, not_bool
 from gpunet.functional.pointwise import Broadcast, Compare, Flat
-from gpunet.functional.promotion import WIDE_REAL, binary, together, unary
+from gpunet.functional.promotion import NARROW, WIDE_REAL, binary, together, unary
 
 Number = float | int
 
@@ -169,7 +169,7 @@ def heaviside(x: Tensor, values: Tensor) -> Tensor:
     """
     is_tensor("heaviside", "x", x)
     is_tensor("heaviside", "values", values)
-    return together("heaviside", Heaviside(), {"x": x, "values": values}, wide=False)
+    return together("heaviside", Heaviside(), {"x": x, "values": values}, NARROW)
 
 
 @method("nan_to_num", "nan_to_num_")
