@@ -20,7 +20,7 @@ from gpunet.functional.precision import in_half
 
 
 class Conv(Op):
-    """y = f(x ∗ w + b). The bias, and f if its gradient needs only y, go in while y is in a cache.
+    """y = f(x ∗ w + b), with f written into y itself if its gradient needs only that.
 
     With z = x ∗ w + b: gz = f'(z) ⊙ gy, gb = Σ gz over samples and positions, and gx and gw are
     correlations of gz with w and x.
@@ -36,15 +36,9 @@ class Conv(Op):
         axes = x.ndim - 2
         x, w = geometry.three_axes(be, x), geometry.three_axes(be, w)
         b = None if b is None else be.contiguous(b)
-        activation = self.activation
-        if activation is not None and activation.keeps == "y" and x.dtype.char in "fd":
-            then = _in_place(be, activation)
-            y = be.conv.conv_fwd(x, w, b, *self.moves, then=then)
-            activation.saved = y, None
-        else:
-            y = be.conv.conv_fwd(x, w, b, *self.moves)
-            if activation is not None:  # in half precision, of y as it is rounded
-                y = activation.forward_in_place(be, y, None)
+        y = be.conv.conv_fwd(x, w, b, *self.moves)
+        if (activation := self.activation) is not None:
+            y = activation.forward_in_place(be, y, None)
         # What the activation kept goes when this does.
         self.saved, self.activation = (x, w, activation), None
         return geometry.last_axes(y, axes)
@@ -63,10 +57,6 @@ class Conv(Op):
         if need_b:
             gb = be.sum(gz, (0, 2, 3, 4))
         return gx, gw, gb
-
-
-def _in_place(be: Backend, activation: Activation) -> Any:
-    return lambda y: activation.fwd(be, y, None, y)
 
 
 class ConvTranspose(Op):

@@ -14,7 +14,6 @@ CUDA twins: kernels/conv.cu.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from itertools import pairwise
 from math import prod
 from typing import Any
@@ -45,25 +44,19 @@ def conv_fwd(
     padding: Padding,
     dilation: Three,
     groups: int,
-    then: Callable[[Array], Any] | None = None,
 ) -> Array:
-    """y = x ∗ w + bias.
-
-    Args:
-        bias: (O,) or None. then: called on each piece of y (some samples) while it is in a cache,
-            to change it in place.
-    """
+    """y = x ∗ w + bias; bias (O,) or None."""
     moves = stride, padding, dilation
     if _is_product(w.shape[2:], stride, padding, groups):
         y = cache.empty((x.shape[0], w.shape[0], *x.shape[2:]), x.dtype)
-        _multiply(w.reshape(w.shape[:2]), x, y, bias, then)
+        _multiply(w.reshape(w.shape[:2]), x, y, bias)
         return y
     plan = conv_plan.forward(
         w.shape[1], x.shape[2:], w.shape[2:], *moves, x.itemsize, _most(x, groups)
     )
     by_group = w.reshape(groups, w.shape[0] // groups, w.shape[1], prod(w.shape[2:]))
     y = cache.empty((x.shape[0], w.shape[0], *plan.counts[0].tolist()), x.dtype)
-    _correlate(x, y, by_group, bias, plan, then)
+    _correlate(x, y, by_group, bias, plan)
     return y
 
 
@@ -83,12 +76,12 @@ def conv_bwd_x(
     moves = stride, padding, dilation
     if _is_product(w.shape[2:], stride, padding, groups):
         gx = cache.empty((gy.shape[0], w.shape[1], *shape), gy.dtype)
-        _multiply(w.reshape(w.shape[:2]).T, gy, gx, bias, None)
+        _multiply(w.reshape(w.shape[:2]).T, gy, gx, bias)
         return gx
     plan = conv_plan.backward(filters, shape, w.shape[2:], *moves, gy.itemsize, _most(gy, groups))
     by_group = w.reshape(groups, filters, w.shape[1], prod(w.shape[2:])).transpose(0, 2, 1, 3)
     gx = cache.empty((gy.shape[0], w.shape[1] * groups, *shape), gy.dtype)
-    _correlate(gy, gx, by_group, bias, plan, None)
+    _correlate(gy, gx, by_group, bias, plan)
     return gx
 
 
@@ -154,7 +147,7 @@ def _is_product(kernel: Three, stride: Three, padding: Padding, groups: int) -> 
     return kernel == stride == (1, 1, 1) and groups == 1 and padding == ((0, 0),) * 3
 
 
-def _multiply(w: Array, x: Array, y: Array, bias: Array | None, then: Any) -> None:
+def _multiply(w: Array, x: Array, y: Array, bias: Array | None) -> None:
     """Fills y (N, O, ...) with w·x + bias for x (N, C, ...)."""
     columns, results = (a.reshape(*a.shape[:2], -1) for a in (x, y))
 
@@ -163,8 +156,6 @@ def _multiply(w: Array, x: Array, y: Array, bias: Array | None, then: Any) -> No
             multiply(w, columns[n], results[n])
             if bias is not None:
                 results[n] += bias[:, None]
-        if then is not None:
-            then(y[begin:stop])
 
     if x.shape[0] >= threads.count():
         pieces = _cut(x.shape[0], threads.count() * SHARES)
@@ -174,8 +165,6 @@ def _multiply(w: Array, x: Array, y: Array, bias: Array | None, then: Any) -> No
             gemm(w, columns[n], results[n])
             if bias is not None:
                 results[n] += bias[:, None]
-        if then is not None:
-            then(y)
 
 
 def _product_gradient(x: Array, gy: Array) -> Array:
@@ -200,9 +189,7 @@ def _most(x: Array, groups: int) -> int:
     return max(256, -(-prod(x.shape[2:]) // pieces)) if pieces > 2 else 1 << 62
 
 
-def _correlate(
-    x: Array, y: Array, by_group: Array, bias: Array | None, plan: Plan, then: Any
-) -> None:
+def _correlate(x: Array, y: Array, by_group: Array, bias: Array | None, plan: Plan) -> None:
     """Fills y, (N, groups·rows, ...), for weights (groups, rows, channels, taps)."""
     groups, rows, *_ = by_group.shape
     depth = int(plan.ends[-1])
@@ -224,26 +211,14 @@ def _correlate(
     # Packed weights are copies: of large ones a part at a time.
     affordable = (x.size + by_group.size + y.size) // 4
     chunks = _cut(rows, -(-groups * rows * depth // max(1, affordable)), unit)
-    whole = samples >= threads.count() and len(chunks) == 1
     scale = plan.bands if samples >= threads.count() else 1
-
-    def changed(arguments: tuple[Any, ...]) -> None:
-        kernel(*arguments)
-        *_, begin, stop = arguments
-        then(y[begin // plan.bands : stop // plan.bands])
-
     pieces = _cut(samples * plan.bands // scale, threads.count() * SHARES)
     for chunk in chunks:
         packed = (_panels if turned else _packed)(by_group[:, chunk], plan)
         common = x, y, packed, starts, *geometry, chunk.start, chunk.stop - chunk.start
         calls: Any = [(*common, p.start * scale, p.stop * scale) for p in pieces]
-        if then is not None and whole:
-            threads.run([(changed, (call,)) for call in calls])
-        else:
-            threads.run([(kernel, call) for call in calls])
+        threads.run([(kernel, call) for call in calls])
         del packed, common, calls  # before the next are made
-    if then is not None and not whole:
-        then(y)
 
 
 def _packed(by_group: Array, plan: Plan) -> Array:

@@ -6,7 +6,6 @@ CPU twins: gpunet/backend/cpu/conv.py.
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
 from math import prod
 from typing import Any
 
@@ -41,15 +40,12 @@ class Conv(Family):
         padding: Padding,
         dilation: Three,
         groups: int,
-        then: Callable[[Array], Any] | None = None,
     ) -> Array:
         out = _lengths(x.shape[2:], w.shape[2:], stride, padding, dilation)
         y = self.empty((x.shape[0], w.shape[0], *out), x.dtype)
         geometry = self._of(x.shape, w.shape, out, stride, padding, dilation, groups)
         grid = self._tiles(groups, w.shape[0] // groups, x.shape[0] * prod(out))
         self.kernel("conv_fwd", x.dtype)(grid, BLOCK, x, w, bias, y, geometry)
-        if then is not None:
-            then(y)
         return y
 
     def conv_bwd_x(
