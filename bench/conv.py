@@ -7,12 +7,11 @@ pass takes of memory. The gradient of a first layer's input is not asked for, as
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from bench import THREADS, on
+from bench import THREADS, memory, on
 
 # Batch, channels in and out, size of the picture and of the filter, stride, padding.
 SHAPES = (
@@ -80,17 +79,11 @@ def memory_share(framework: str, workload: str) -> float:
         _pass(framework, small, *moves[1:], before)()
     arrays = _arrays(batch, c_in, c_out, size, *moves)
     run = _pass(framework, arrays, *moves[1:], direction)
-    Path("/proc/self/clear_refs").write_text("5")  # the peak begins anew
-    rest = _status("VmRSS")
+    memory.begin_anew()
+    rest = memory.resident()
     outputs = 4 * sum(y.numel() for y in run())
     inputs = sum(x.nbytes for x in (arrays if direction == "backward" else arrays[:2]))
-    return (inputs + _status("VmHWM") - rest) / (inputs + outputs)
-
-
-def _status(name: str) -> int:
-    """A figure of this process's memory, in bytes."""
-    lines = Path("/proc/self/status").read_text().splitlines()
-    return next(int(line.split()[1]) << 10 for line in lines if line.startswith(name))
+    return (inputs + memory.peak() - rest) / (inputs + outputs)
 
 
 def _arrays(
@@ -113,7 +106,7 @@ def _pass(
 ) -> Callable[[], list[Any]]:
     """A function that does one pass and returns its results."""
     convolve, tensor = _FRAMEWORKS[framework]()
-    x, w, gy = (on(tensor(array), device) for array in arrays)
+    x, w = (on(tensor(array), device) for array in arrays[:2])
     w.requires_grad_()
     leaves = [w]
     if x.shape[1] > 3:  # fewer channels come from pictures
@@ -124,7 +117,7 @@ def _pass(
 
     if direction == "forward":
         return forward
-    (y,) = forward()
+    (y,), gy = forward(), on(tensor(arrays[2]), device)
 
     def backward() -> list[Any]:
         for leaf in leaves:

@@ -71,7 +71,7 @@ def _gpunet(workload: str, device: str) -> Callable[[], object]:
     from gpunet.autograd import apply
     from gpunet.functional import activation as ops
 
-    x, gy, b = (on(gpunet.tensor(array), device) for array in _arrays(workload))
+    x, gy, b = (on(gpunet.from_numpy(array), device) for array in _arrays(workload))
     if workload == "W6-copy":
         return x.clone
     if workload.startswith("W6-bias-"):  # fused, as it is behind a matrix product

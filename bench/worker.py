@@ -30,7 +30,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from bench import keep_all_bits, limit_threads, on
+from bench import keep_all_bits, limit_threads, memory, on
 
 WARM_UP = 0.3  # of the measuring time
 BATCH_BYTES = {"W1": 128 * 784 * 4, "W1s": 32 * 784 * 4, "W2": 64 * 784 * 4, "W2l": 128 * 784 * 4}
@@ -71,10 +71,10 @@ def measure(framework: str, name: str, seconds: float, device: str) -> dict[str,
     result: dict[str, Any] = {}
     if framework == "gpunet" and name in overhead.WORKLOADS and device == "cpu" and seconds:
         result["parts"] = overhead.parts(name)
-    if name in conv.WORKLOADS and device == "cpu" and Path("/proc/self/clear_refs").exists():
+    if name in conv.WORKLOADS and device == "cpu" and memory.can_begin_anew():
         result["memory_share"] = conv.memory_share(framework, name)
     package = framework.split("-")[0]
-    wait, peak_mib = waiting(package, device), memory(package, device)
+    wait, peak_mib = waiting(package, device), peak(package, device)
     start = time.perf_counter()
     step = plan.prepare(framework, name, device)
     wait()
@@ -113,11 +113,16 @@ def waiting(package: str, device: str) -> Callable[[], None]:
     return torch.cuda.synchronize
 
 
-def memory(package: str, device: str) -> Callable[[], float]:
+def peak(package: str, device: str) -> Callable[[], float]:
     """A function that returns the peak of the memory in MiB: of the process, or on the device."""
-    if device == "cpu":
-        return lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     gc.collect()  # nothing is left of what was measured before
+    if device == "cpu":
+        if package == "gpunet":
+            from gpunet.backend.cpu.memory import cache
+
+            cache.clear()
+        memory.begin_anew()
+        return lambda: memory.peak() / 2**20
     if package == "gpunet":
         from gpunet import backend
 

@@ -107,7 +107,7 @@ def test_the_peak_of_a_gpus_memory_begins_anew() -> None:
     gpu = HostGPU()
     with pretended(gpu):
         for elements in (1 << 20, 1 << 18):
-            peak_mib = worker.memory("gpunet", "cuda:0")
+            peak_mib = worker.peak("gpunet", "cuda:0")
             first = gpu.empty(elements, "float32")
             del first
             rest = gpu.empty(16, "float32")
@@ -123,7 +123,7 @@ def test_the_peak_of_pytorchs_memory(monkeypatch) -> None:
         max_memory_reserved=lambda: 3 << 20,
     )
     monkeypatch.setitem(sys.modules, "torch", SimpleNamespace(cuda=cuda))
-    peak_mib = worker.memory("torch-fused", "cuda:0")
+    peak_mib = worker.peak("torch-fused", "cuda:0")
     assert asked == ["empty", "reset"]
     assert peak_mib() == 3
 
