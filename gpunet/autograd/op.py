@@ -41,7 +41,7 @@ class Op:
         target: the backend of the results, where it is not that of the inputs.
         view: id of the array whose memory the result shows, None if it has its own.
         fresh: whether `backward` makes every gradient anew, for one input: what it returns may then
-            be a view, as long as nobody else holds its array.
+            be a view, as long as nobody else has its elements.
         takes_bfloat16: whether `forward` and `backward` are given arrays of bfloat16 as they are:
             they only move them, or leave them to kernels. Others get float32; see `apply`.
         hooks: called with the list of the outputs' gradients, which they may change; see

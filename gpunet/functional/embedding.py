@@ -24,6 +24,7 @@ from gpunet.functional.positions import check_indices, check_range, sum_rows
 class Embedding(Op):
     """y[i] = W[x[i]]; gW[r] = Σ gy[i] over all i with x[i] = r, 0 for the padding row."""
 
+    fresh = True
     takes_bfloat16 = True
 
     def __init__(self, padding: int | None, by_frequency: bool):

@@ -90,6 +90,7 @@ class RowNorm(Op):
         mean, var: of each row, after `forward`.
     """
 
+    fresh = True
     takes_bfloat16 = True
 
     def __init__(self, rows: int, channels: int, spread: int, eps: float, centred: bool = True):

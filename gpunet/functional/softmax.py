@@ -14,6 +14,7 @@ from gpunet.functional.promotion import cast, wide
 
 
 class Softmax(Op):
+    fresh = True
     takes_bfloat16 = True
 
     def __init__(self, dim: int):
@@ -30,6 +31,7 @@ class Softmax(Op):
 
 
 class LogSoftmax(Op):
+    fresh = True
     takes_bfloat16 = True
 
     def __init__(self, dim: int):

@@ -144,8 +144,10 @@ class Normalization(Family):
         partial = self.empty((chunks, 2, width), mean.dtype)
         finish = self.kernel("row_norm_bwd_finish", x.dtype)
         finish((tiles, chunks), threads, gy, x, mean, var, partial, samples, width, columns, eps)
-        sums = partial.reshape(chunks, 2, channels, spread).sum((0, 3)).astype(x.dtype, copy=False)
-        return gx, sums[0], sums[1]
+        if spread > 1:
+            partial = partial.reshape(chunks, 2, channels, spread).sum(3)
+        sums = self.backend.reduction.sum_of_parts(partial.reshape(chunks, 2 * channels), x.dtype)
+        return gx, sums[:channels], sums[channels:]
 
     def _rows(self, x: Array, mean: Array, columns: int, plain: bool) -> tuple[Grid, int]:
         """The launch for rows: a warp to each that it can keep, see the kernels, else a block.
