@@ -123,6 +123,15 @@ class CuPyDevice:
         copy.data.copy_from_device_async(array.data, array.nbytes)
         return copy
 
+    def shared_word(self, value: int) -> tuple[Array, Any]:
+        self._make_current()
+        pinned = cupy.cuda.alloc_pinned_memory(8)
+        on_host = np.frombuffer(pinned, np.uint64, 1)
+        on_host[0] = value
+        memory = cupy.cuda.UnownedMemory(pinned.ptr, 8, pinned, self.number)
+        word = cupy.ndarray((1,), np.uint64, cupy.cuda.MemoryPointer(memory, 0))
+        return word, on_host
+
     def number_of(self, array: Array) -> int:
         return array.data.device_id
 

@@ -80,6 +80,9 @@ class Device(Protocol):
     def copy(self, array: Array) -> Array:
         """A C-contiguous copy."""
 
+    def shared_word(self, value: int) -> tuple[Array, Any]:
+        """(1,) uint64 in the host's memory that kernels reach: for the device, and for NumPy."""
+
     def number_of(self, array: Array) -> int:
         """The number of the device that an array of this class is on."""
 

@@ -71,9 +71,19 @@ def test_only_the_row_is_spoiled(be) -> None:
     assert np.isnan(losses.detach().numpy()).tolist() == [False, False, True, False]
 
 
-def test_without_a_fault_the_word_is_not_read_again(be) -> None:
+def test_a_captured_step_says_so(be) -> None:
+    scores = gpunet.tensor(np.ones((4, 3), "float32"), device="cuda:0")
+    run = gpunet.capture(lambda labels: F.cross_entropy(scores, labels))
+    for _ in range(4):  # from the third on it is launched as a whole
+        run(gpunet.tensor([0, 1, 2, 2], device="cuda:0"))
+    be.synchronize()
+    run(gpunet.tensor([0, 1, 7, 2], device="cuda:0"))
+    with pytest.raises(ArgumentError, match="at index 2"):
+        be.synchronize()
+
+
+def test_nothing_is_read_for_it(be) -> None:
     y = loss((0, 1, 2, 2))
-    y.item()
     HostArray.reads = 0
     y.item()
     assert HostArray.reads <= 2  # the value itself, through an array of the host

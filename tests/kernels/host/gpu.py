@@ -82,6 +82,10 @@ class HostGPU:
     def copy(self, array: Any) -> Any:
         return array.copy(order="C")
 
+    def shared_word(self, value: int) -> Any:
+        word = self.from_host(np.full(1, value, np.uint64))
+        return word, word.view(np.ndarray)
+
     def number_of(self, array: Any) -> int:
         return array.number
 
