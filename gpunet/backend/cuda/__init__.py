@@ -10,6 +10,7 @@ CuPy is imported when the first GPU is opened, never by `import gpunet`.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from math import prod
 from typing import Any
 
 from gpunet.backend.base import Array, Backend, DType, Shape
@@ -23,6 +24,10 @@ from gpunet.backend.random import random
 from gpunet.errors import DeviceError
 
 __all__ = ["CUDABackend", "folder", "get", "of", "probe"]
+
+
+FEW = 8  # arrays that are joined one by one
+LONG = 1 << 16  # elements from which on columns are summed up by a kernel of our own
 
 
 class CUDABackend(Backend):
@@ -84,15 +89,25 @@ class CUDABackend(Backend):
         return out
 
     def _join(self, arrays: Sequence[Array], axis: int, out: Array) -> None:
-        if self.gpu.recording is None:
+        if self.gpu.recording is None and len(arrays) > FEW:
             return super()._join(arrays, axis, out)
-        # CuPy brings a table of addresses from the host, which cannot be recorded.
+        # CuPy brings a table of addresses from the host: for a few arrays that takes longer than to
+        # copy them one by one, and it cannot be recorded.
         before, start = (slice(None),) * (axis % out.ndim), 0
         for x in arrays:
             stop = start + x.shape[axis]
             part = (*before, slice(start, stop))
             out[part] = x
             start = stop
+
+    def sum(self, x: Array, axis: tuple[int, ...], keepdims: bool = False) -> Array:
+        # CuPy sums rows fast, and columns slowly.
+        kept = x.shape[len(axis) :]
+        columns = axis == tuple(range(len(axis))) and 0 < len(axis) < x.ndim
+        if not columns or x.size < LONG or x.dtype.kind not in "fV" or not self.gpu.contiguous(x):
+            return super().sum(x, axis, keepdims)
+        total = self.reduction.column_sum(x.reshape(-1, prod(kept)))
+        return total.reshape((1,) * len(axis) + kept if keepdims else kept)
 
     def check_positions(self, x: Array, keys: Sequence[Any]) -> None:
         check_positions(x, keys)

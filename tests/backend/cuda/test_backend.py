@@ -7,6 +7,7 @@ import pytest
 
 import gpunet
 from gpunet import functional as F
+from gpunet.backend import cuda
 from tests.kernels import needs
 
 pytestmark = needs.compiler
@@ -42,3 +43,29 @@ def test_streams_and_events(be) -> None:
     assert y.tolist() == [0, 2]
     assert end.milliseconds_since(start) >= 0
     assert start.milliseconds_since(start) == 0
+
+
+@pytest.mark.parametrize("dtype", ["float16", "float32", "float64"])
+@pytest.mark.parametrize("axis", [(0,), (0, 1)])
+@pytest.mark.parametrize("keepdims", [False, True])
+def test_sums_of_columns(be, dtype, axis, keepdims) -> None:
+    shape = 64, 32, 40
+    assert np.prod(shape) >= cuda.LONG
+    x = np.random.default_rng(0).standard_normal(shape).astype(dtype)
+    exact = x.astype("float64")
+    total = be.sum(be.asarray(x), axis, keepdims).get()
+    assert total.shape == exact.sum(axis, keepdims=keepdims).shape
+    assert total.dtype == dtype
+    # Added up one after the other, in float32 if not in float64, and rounded at the end.
+    count, sums = np.prod([shape[i] for i in axis]), "float64" if dtype == "float64" else "float32"
+    bound = count * np.finfo(sums).eps * np.abs(exact).sum(axis, keepdims=keepdims)
+    bound += np.finfo(dtype).eps * np.abs(exact.sum(axis, keepdims=keepdims))
+    assert (np.abs(total - exact.sum(axis, keepdims=keepdims)) <= bound).all()
+
+
+@pytest.mark.parametrize("count", [2, cuda.FEW + 1])
+@pytest.mark.parametrize("axis", [0, 1, -1])
+def test_arrays_are_joined(be, count, axis) -> None:
+    parts = [np.full((2, 3, 2), i, "float32") for i in range(count)]
+    joined = be.concatenate([be.asarray(part) for part in parts], axis)
+    assert np.array_equal(joined.get(), np.concatenate(parts, axis))
