@@ -111,7 +111,9 @@ def _read(*arrays: Array) -> list[Array]:
     return _four(*[x if x.itemsize == x.strides[-1] else x.copy() for x in arrays])
 
 
-def forward(q: Array, k: Array, v: Array, out: Array, scale: float, first: int) -> None:
+def attention_fwd(
+    q: Array, k: Array, v: Array, out: Array, scale: float, first: int
+) -> None:
     """out = softmax(scale·q·kᵀ)·v, where query i sees the first `first` + i keys.
 
     Shapes: q (..., L, E), k (..., S, E), v (..., S, Ev), out (..., L, Ev), with the same leading
@@ -126,7 +128,7 @@ def forward(q: Array, k: Array, v: Array, out: Array, scale: float, first: int) 
     share_products(_forward[q.dtype], arguments, prod(q.shape[:-2]) * runs, work)
 
 
-def backward(
+def attention_bwd(
     gy: Array,
     q: Array,
     k: Array,
