@@ -119,8 +119,8 @@ __device__ void load_chunks(acc_t* to, const Head<const T>& from, long long firs
                             long long length) {
     constexpr int IN_A_ROW = Tiles::WIDTH / N, DOWN = THREADS / IN_A_ROW, EACH = COUNT / DOWN;
     const int column = threadIdx.x % IN_A_ROW * N, top = threadIdx.x / IN_A_ROW;
-    // Four loads are on their way before the first is waited for.
-    constexpr int ABREAST = EACH < 4 ? EACH : 4;
+    // So many loads are on their way before the first is waited for.
+    constexpr int MOST = N > 4 ? 4 : 8, ABREAST = EACH < MOST ? EACH : MOST;
 #pragma unroll 1
     for (int row = top; row < COUNT; row += ABREAST * DOWN) {
         Values<N> held[ABREAST];
@@ -184,7 +184,7 @@ template <typename Tiles>
 __device__ void add_product(const acc_t* weights, const acc_t* values, long long count,
                             typename Tiles::Sums& sums) {
 #pragma unroll 1
-    for (int j = 0; j < int(lesser(Tiles::COLUMNS, count)); j += 4) {
+    for (int j = 0; j < int(lesser(count, Tiles::COLUMNS)); j += 4) {
         Four row[OWN];
 #pragma unroll
         for (int i = 0; i < OWN; ++i) row[i] = four(weights + row_of(i) * Tiles::WEIGHTS_PITCH + j);
@@ -226,6 +226,12 @@ __device__ void store_row(const Head<T>& to, long long row, const Four (&sum)[Ti
 template <typename Tiles>
 __device__ int seen(const Shape& shape, long long first, long long query, long long k0) {
     return int(lesser(lesser(first + query, shape.keys) - k0, Tiles::COLUMNS));
+}
+
+// How many of the queries from q0 on do not see a key, up to as many as are in a tile.
+template <typename Tiles>
+__device__ int blind(long long first, long long key, long long q0) {
+    return int(lesser(greater(key - first + 1 - q0, 0), Tiles::COLUMNS));
 }
 
 // The keys that the queries of a tile see.
@@ -426,11 +432,11 @@ __device__ void finish(const T* gy, const T* q, const T* k, const T* v, const ac
         load_tile<Tiles, ROWS>(v_tile, values, k0, shape.keys);
         // From the first query that sees a key of the tile.
         for (long long q0 = greater(0, k0 - first + 1); q0 < shape.queries; q0 += Tiles::COLUMNS) {
-            const long long left = shape.queries - q0;
+            const int left = int(lesser(shape.queries - q0, Tiles::COLUMNS));
             __syncthreads();
             load_tile<Tiles, Tiles::COLUMNS>(q_tile, queries, q0, shape.queries);
             load_tile<Tiles, Tiles::COLUMNS>(gy_tile, upstream, q0, shape.queries);
-            BLOCK_STRIDE(c, lesser(left, Tiles::COLUMNS)) {
+            BLOCK_STRIDE(c, left) {
                 scaled[c] = lse[matrix * shape.queries + q0 + c];
                 slope[c] = delta[matrix * shape.queries + q0 + c];
             }
@@ -438,12 +444,14 @@ __device__ void finish(const T* gy, const T* q, const T* k, const T* v, const ac
             typename Tiles::Scores scores;
             multiply<Tiles>(k_tile, q_tile, shape.features, scores);
 #pragma unroll
-            for (int rc = 0; rc < OWN * Tiles::OTHER; ++rc) {
-                const int r = rc / Tiles::OTHER, c = rc % Tiles::OTHER;
-                const long long query = q0 + column_of(c);
-                const bool sees = column_of(c) < left && k0 + row_of(r) < first + query;
-                const acc_t p = exp(scale * scores[r][c] - scaled[column_of(c)]);
-                weight<Tiles>(weights, r, c) = sees ? p : 0;
+            for (int r = 0; r < OWN; ++r) {
+                const int unseen = blind<Tiles>(first, k0 + row_of(r), q0);
+#pragma unroll
+                for (int c = 0; c < Tiles::OTHER; ++c) {
+                    const int column = column_of(c);
+                    const acc_t p = exp(scale * scores[r][c] - scaled[column]);
+                    weight<Tiles>(weights, r, c) = column >= unseen && column < left ? p : 0;
+                }
             }
             __syncthreads();
             add_product<Tiles>(weights, gy_tile, left, value_sums);
