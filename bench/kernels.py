@@ -197,6 +197,16 @@ def conv_flops(n: int) -> float:
     return 2.0 * x.size * w.size / w.shape[0]
 
 
+def attention_flops(products: int) -> Callable[[int], float]:
+    """Of so many products of heads with the keys that each query sees."""
+
+    def flops(n: int) -> float:
+        matrices, length, features = drawn(heads, n)[0].shape
+        return products * matrices * length * (length + 1) * features
+
+    return flops
+
+
 def order_flops(n: int) -> float:
     """Comparisons and additions of each index with all others, and of each row with all."""
     w, index = drawn(few_looked_up, n)
@@ -217,6 +227,11 @@ def whole_grid(layer: str, gates: int) -> Work:
     return Work(layer, inputs, call, flops=dict.fromkeys(names, flops))
 
 
+ATTENTION_FLOPS = {
+    "attention_fwd": attention_flops(2),
+    "attention_bwd": attention_flops(3),
+    "attention_bwd_finish": attention_flops(4),
+}
 CONV_FLOPS = dict.fromkeys(("conv_fwd", "conv_bwd_x", "conv_bwd_w"), conv_flops)
 ELEMENTWISE = (
     *("relu", "leaky_relu", "elu", "sigmoid", "tanh", "gelu", "silu", "softplus", "logsigmoid"),
@@ -237,6 +252,12 @@ WORKS: tuple[Work, ...] = (
         "attention",
         heads,
         function(lambda f, *qkv: f.scaled_dot_product_attention(*qkv, is_causal=True)),
+        flops=ATTENTION_FLOPS,
+    ),
+    Work(
+        "attention, dropped",
+        heads,
+        function(lambda f, *qkv: f.scaled_dot_product_attention(*qkv, None, 0.5, True)),
     ),
     Work("cross_entropy", scores, function(lambda f, x, t: f.cross_entropy(x, t))),
     Work(

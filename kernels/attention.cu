@@ -1,28 +1,26 @@
-// Attention in one launch: out = P v with P = softmax(scale q kT), and its gradients. Query i sees
-// the first `first` + i keys, and at least one.
+// Attention in one launch: out = P v with P = softmax(scale q kT). Query i sees the first
+// `first` + i keys, and at least one. The gradients are in attention_bwd.cu, which is compiled
+// behind this file.
 //
 //     q, gq               (matrices, queries, features), rows of heads, features at most 128
 //     k, gk               (matrices, keys, features)
 //     v, gv               (matrices, keys, width), width at most 128
 //     out, gy             (matrices, queries, width)
-//     lse, delta          (matrices, queries), without gaps: of each row log(sum of e^(scale q kT)),
-//                         and the sum of gy out
+//     lse                 (matrices, queries) of acc_t, of each row log(sum of e^(scale q kT))
 //     shape               the sizes, and where the heads and rows of each array begin
 //
-// P is never in memory (Dao et al., arXiv:2205.14135; Dao, arXiv:2307.08691). A block owns a tile of
-// rows of one head: queries, or in attention_bwd_finish keys. It keeps them in shared memory and
-// goes through the columns, the keys or queries on the other side, a tile at a time; tiles of which
-// no query sees a key are left out. The scores of a tile are in registers, OWN x OTHER a thread; they
-// become weights in shared memory, which meet the tile of values. A row's largest score and its
-// sum grow as the tiles come (online softmax), and what was added up before is scaled down. The
-// backward pass makes P again from lse, for gq and for gk and gv apart: with nothing added
-// atomically, the same launch gives the same bits.
+// P is never in memory (Dao et al., arXiv:2205.14135; Dao, arXiv:2307.08691). A block owns a tile
+// of rows of one head, the queries or, for gk and gv, the keys. It keeps them in shared memory and
+// goes through the columns, which are what is on the other side, a tile at a time; tiles in which
+// no query sees a key are left out. The scores of a tile are in registers. They become weights in
+// shared memory, which meet the values. A row's largest score and its sum grow as the tiles come,
+// and what was added up before is scaled down.
 //
-// Legal launches: any number of blocks of 128 threads, best one a tile of rows. Dynamic shared memory
-// as gpunet/backend/cuda/attention.py counts it. What is written may not overlap anything.
-// Bound by arithmetic: the floor is the time of the products at the rate of acc_t, 2 operations for
-// each key, query and feature, and what else a kernel says. Sums are in acc_t, which for the half
-// types is as slow as float32.
+// Legal launches: any number of blocks of 128 threads, best one a tile of rows, and the bytes of
+// dynamic shared memory that gpunet/backend/cuda/attention.py counts. Nothing that is written may
+// overlap anything else.
+// Arithmetic is the bound: a product takes 2 operations for each query, key it sees and feature,
+// and each kernel says how many products it has. All of it is in acc_t.
 //
 // Twins: gpunet/backend/cpu/attention.py.
 
@@ -31,7 +29,7 @@ struct Strides {
     long long batch, head, row;
 };
 
-// Matrices are batches times heads. Of attention_fwd, only the first four strides are there.
+// There are batches times heads matrices. attention_fwd is told the first four strides alone.
 struct Shape {
     long long matrices, heads, queries, keys, features, width;
     Strides q, k, v, out, gy, gq, gk, gv;
@@ -43,16 +41,16 @@ __device__ long long greater(long long a, long long b) { return a < b ? b : a; }
 // ------------------------------------------------------------------------------------------------
 // Tiles
 //
-// Shared memory is read 4 neighbours at a time. A thread has OWN rows by OTHER columns of scores, for
-// which it reads OWN + OTHER times in OWN x OTHER x 4 multiplications, and of sums OWN rows by every
-// eighth Four. All rows are in shared memory in the order of their elements; the rows and columns of
-// a thread are DOWN and ACROSS apart, so that the neighbours of a warp read neighbouring rows.
+// Shared memory is read 4 neighbours at a time. A thread has OWN rows by OTHER columns of scores,
+// for which it reads OWN + OTHER times in 4 x OWN x OTHER multiplications. The rows of a tile are
+// in shared memory as they are in memory: those of a thread are DOWN apart and its columns ACROSS,
+// so that neighbouring threads read neighbouring rows, which lie in different banks.
 
 constexpr int THREADS = 128, ACROSS = 8, DOWN = THREADS / ACROSS;
 constexpr bool DOUBLE = sizeof(acc_t) == 8;
 constexpr int OWN = DOUBLE ? 2 : 4, ROWS = OWN * DOWN;
-constexpr int PAD = 16 / sizeof(acc_t);         // puts neighbouring rows into different banks
-constexpr int CHUNK = WIDE < 4 ? 4 : WIDE;      // that a thread loads at a time
+constexpr int PAD = 16 / sizeof(acc_t);     // by which rows are longer, for the sake of the banks
+constexpr int CHUNK = WIDE < 4 ? 4 : WIDE;  // elements that a thread loads at a time
 
 struct alignas(16) Four {
     acc_t at[4];
@@ -82,6 +80,7 @@ struct Tiles {
     static constexpr int PITCH = WIDTH + PAD, WEIGHTS_PITCH = COLUMNS + 2 * PAD;
     static constexpr int OWNED = ROWS * PITCH, PASSING = COLUMNS * PITCH;  // elements of a tile
     static constexpr int WEIGHTS = ROWS * WEIGHTS_PITCH;
+    static_assert(ROWS <= 2 * COLUMNS, "out takes the place of k and v in attention_bwd");
     using Scores = acc_t[OWN][OTHER];
     using Sums = Four[OWN][FOURS];
 };
@@ -113,26 +112,27 @@ struct Head {
           wide(columns % CHUNK == 0 && row % WIDE == 0 && is_aligned(at)) {}
 };
 
-// N elements at a time.
+// As load_tile, N elements at a time.
 template <typename Tiles, int COUNT, int N>
 __device__ void load_chunks(acc_t* to, const Head<const T>& from, long long first,
                             long long length) {
-    constexpr int IN_A_ROW = Tiles::WIDTH / N, DOWN = THREADS / IN_A_ROW, EACH = COUNT / DOWN;
+    constexpr int IN_A_ROW = Tiles::WIDTH / N, STEP = THREADS / IN_A_ROW, EACH = COUNT / STEP;
     const int column = threadIdx.x % IN_A_ROW * N, top = threadIdx.x / IN_A_ROW;
     // So many loads are on their way before the first is waited for.
     constexpr int MOST = N > 4 ? 4 : 8, ABREAST = EACH < MOST ? EACH : MOST;
 #pragma unroll 1
-    for (int row = top; row < COUNT; row += ABREAST * DOWN) {
+    for (int row = top; row < COUNT; row += ABREAST * STEP) {
         Values<N> held[ABREAST];
 #pragma unroll
         for (int j = 0; j < ABREAST; ++j) {
-            const long long i = first + row + j * DOWN;
+            const long long i = first + row + j * STEP;
             held[j] = {};
-            if (i < length && column < from.columns) held[j] = load<N>(from.at + i * from.row + column);
+            const T* at = from.at + i * from.row + column;
+            if (i < length && column < from.columns) held[j] = load<N>(at);
         }
 #pragma unroll
         for (int j = 0; j < ABREAST; ++j) {
-            acc_t* at = to + (row + j * DOWN) * Tiles::PITCH + column;
+            acc_t* at = to + (row + j * STEP) * Tiles::PITCH + column;
 #pragma unroll
             for (int k = 0; k < N; k += 4) {
                 Four part;
@@ -147,7 +147,7 @@ __device__ void load_chunks(acc_t* to, const Head<const T>& from, long long firs
     }
 }
 
-// Rows from `first` on, of `length` that there are, into a tile of COUNT; what is missing is 0. To be
+// COUNT rows from `first` on, of `length` that there are, into a tile; what is missing is 0. To be
 // called by the whole block.
 template <typename Tiles, int COUNT>
 __device__ void load_tile(acc_t* to, const Head<const T>& from, long long first,
@@ -162,15 +162,16 @@ __device__ void load_tile(acc_t* to, const Head<const T>& from, long long first,
 template <typename Tiles>
 __device__ void multiply(const acc_t* rows, const acc_t* columns, long long features,
                          typename Tiles::Scores& scores) {
+    constexpr int OTHER = Tiles::OTHER;
 #pragma unroll
-    for (int ij = 0; ij < OWN * Tiles::OTHER; ++ij) scores[ij / Tiles::OTHER][ij % Tiles::OTHER] = 0;
+    for (int ij = 0; ij < OWN * OTHER; ++ij) scores[ij / OTHER][ij % OTHER] = 0;
 #pragma unroll 1
     for (int e = 0; e < int(features); e += 4) {
         Four row[OWN];
 #pragma unroll
         for (int i = 0; i < OWN; ++i) row[i] = four(rows + row_of(i) * Tiles::PITCH + e);
 #pragma unroll
-        for (int j = 0; j < Tiles::OTHER; ++j) {
+        for (int j = 0; j < OTHER; ++j) {
             const Four column = four(columns + column_of(j) * Tiles::PITCH + e);
 #pragma unroll
             for (int ki = 0; ki < 4 * OWN; ++ki)
@@ -228,12 +229,6 @@ __device__ int seen(const Shape& shape, long long first, long long query, long l
     return int(lesser(lesser(first + query, shape.keys) - k0, Tiles::COLUMNS));
 }
 
-// How many of the queries from q0 on do not see a key, up to as many as are in a tile.
-template <typename Tiles>
-__device__ int blind(long long first, long long key, long long q0) {
-    return int(lesser(greater(key - first + 1 - q0, 0), Tiles::COLUMNS));
-}
-
 // The keys that the queries of a tile see.
 __device__ long long seen_by_tile(const Shape& shape, long long first, long long q0) {
     return lesser(first + lesser(q0 + ROWS, shape.queries) - 1, shape.keys);
@@ -242,9 +237,10 @@ __device__ long long seen_by_tile(const Shape& shape, long long first, long long
 // ------------------------------------------------------------------------------------------------
 // The kernels
 
+// How many blocks shall be on a processor at a time: so the compiler shares out the registers.
+constexpr int attention_fwd_blocks = DOUBLE ? 2 : 3;
 #undef KERNEL
 #define KERNEL(name) extern "C" __global__ void __launch_bounds__(THREADS, name##_blocks) name
-constexpr int attention_fwd_blocks = DOUBLE ? 2 : 3, attention_bwd_blocks = 2, attention_bwd_finish_blocks = 2;
 
 template <typename Tiles>
 __device__ void forward(const T* q, const T* k, const T* v, T* out, acc_t* lse,
@@ -317,173 +313,11 @@ __device__ void forward(const T* q, const T* k, const T* v, T* out, acc_t* lse,
     }
 }
 
-// A block owns a tile of queries, and reads the keys and values that these see. Moves q, out and lse
-// once, k and v once a tile of queries, mostly from the L2 cache. Two products, of the features and
-// of the width.
+// A block owns a tile of queries. Moves q, out and lse once, k and v once for each tile of queries
+// that sees them, mostly from the L2 cache. Two products.
 KERNEL(attention_fwd)(const T* q, const T* k, const T* v, T* __restrict__ out,
                       acc_t* __restrict__ lse, const Shape* shape, long long first, acc_t scale) {
     by_width(*shape, [&](auto tiles) {
         forward<decltype(tiles)>(q, k, v, out, lse, *shape, first, scale);
-    });
-}
-
-template <typename Tiles>
-__device__ void backward(const T* gy, const T* q, const T* k, const T* v, const T* out,
-                         const acc_t* lse, T* gq, acc_t* delta, const Shape& shape,
-                         long long first, acc_t scale) {
-    DYNAMIC_SHARED(room);
-    acc_t *q_tile = reinterpret_cast<acc_t*>(room), *gy_tile = q_tile + Tiles::OWNED;
-    acc_t *k_tile = gy_tile + Tiles::OWNED, *v_tile = k_tile + Tiles::PASSING;
-    acc_t *out_tile = k_tile, *weights = v_tile + Tiles::PASSING;  // k and v come after out
-    const long long tiles = (shape.queries + ROWS - 1) / ROWS;
-    BLOCK_PER_ROW(i, shape.matrices * tiles) {
-        const long long matrix = i / tiles, q0 = (tiles - 1 - i % tiles) * ROWS;
-        const Head<const T> queries(q, shape.q, matrix, shape.heads, shape.features);
-        const Head<const T> keys(k, shape.k, matrix, shape.heads, shape.features);
-        const Head<const T> values(v, shape.v, matrix, shape.heads, shape.width);
-        const Head<const T> results(out, shape.out, matrix, shape.heads, shape.width);
-        const Head<const T> upstream(gy, shape.gy, matrix, shape.heads, shape.width);
-        const Head<T> gradient(gq, shape.gq, matrix, shape.heads, shape.features);
-        __syncthreads();  // the tiles before may still be read
-        load_tile<Tiles, ROWS>(q_tile, queries, q0, shape.queries);
-        load_tile<Tiles, ROWS>(gy_tile, upstream, q0, shape.queries);
-        load_tile<Tiles, ROWS>(out_tile, results, q0, shape.queries);
-        __syncthreads();
-        acc_t scaled[OWN], slope[OWN];  // lse and delta of the thread's rows
-#pragma unroll
-        for (int r = 0; r < OWN; ++r) {
-            acc_t sum = 0;
-#pragma unroll
-            for (int f = 0; f < Tiles::FOURS; ++f) {
-                const int at = row_of(r) * Tiles::PITCH + 4 * column_of(f);
-                const Four g = four(gy_tile + at), y = four(out_tile + at);
-#pragma unroll
-                for (int c = 0; c < 4; ++c) sum += g.at[c] * y.at[c];
-            }
-            slope[r] = row_reduce(sum, Sum());
-            const long long query = q0 + row_of(r), at = matrix * shape.queries + query;
-            const bool inside = query < shape.queries;
-            scaled[r] = inside ? lse[at] : 0;
-            if (inside && column_of(0) == 0) delta[at] = slope[r];
-        }
-        typename Tiles::Sums sums = {};
-        const long long end = seen_by_tile(shape, first, q0);
-        for (long long k0 = 0; k0 < end; k0 += Tiles::COLUMNS) {
-            __syncthreads();
-            load_tile<Tiles, Tiles::COLUMNS>(k_tile, keys, k0, end);
-            load_tile<Tiles, Tiles::COLUMNS>(v_tile, values, k0, end);
-            __syncthreads();
-            typename Tiles::Scores scores, slopes;
-            multiply<Tiles>(q_tile, k_tile, shape.features, scores);
-            multiply<Tiles>(gy_tile, v_tile, shape.width, slopes);
-#pragma unroll
-            for (int r = 0; r < OWN; ++r) {
-                const int here = seen<Tiles>(shape, first, q0 + row_of(r), k0);
-#pragma unroll
-                for (int c = 0; c < Tiles::OTHER; ++c) {
-                    const acc_t p = exp(scale * scores[r][c] - scaled[r]);
-                    const acc_t g = scale * p * (slopes[r][c] - slope[r]);
-                    weight<Tiles>(weights, r, c) = column_of(c) < here ? g : 0;
-                }
-            }
-            __syncthreads();
-            add_product<Tiles>(weights, k_tile, end - k0, sums);
-        }
-#pragma unroll
-        for (int r = 0; r < OWN; ++r) {
-            const long long query = q0 + row_of(r);
-            if (query < shape.queries) store_row<Tiles>(gradient, query, sums[r], 1);
-        }
-    }
-}
-
-// gq = gS k with gS = scale P (gP - delta), gP = gy vT. A block owns a tile of queries. Moves q, gy,
-// out, gq, lse and delta once, k and v once a tile of queries. Three products.
-KERNEL(attention_bwd)(const T* gy, const T* q, const T* k, const T* v, const T* out,
-                      const acc_t* lse, T* __restrict__ gq, acc_t* __restrict__ delta,
-                      const Shape* shape, long long first, acc_t scale) {
-    by_width(*shape, [&](auto tiles) {
-        backward<decltype(tiles)>(gy, q, k, v, out, lse, gq, delta, *shape, first, scale);
-    });
-}
-
-template <typename Tiles>
-__device__ void finish(const T* gy, const T* q, const T* k, const T* v, const acc_t* lse,
-                       const acc_t* delta, T* gk, T* gv, const Shape& shape, long long first,
-                       acc_t scale) {
-    DYNAMIC_SHARED(room);
-    acc_t *k_tile = reinterpret_cast<acc_t*>(room), *v_tile = k_tile + Tiles::OWNED;
-    acc_t *q_tile = v_tile + Tiles::OWNED, *gy_tile = q_tile + Tiles::PASSING;
-    acc_t *weights = gy_tile + Tiles::PASSING;
-    acc_t *scaled = weights + Tiles::WEIGHTS, *slope = scaled + Tiles::COLUMNS;
-    const long long tiles = (shape.keys + ROWS - 1) / ROWS;
-    BLOCK_PER_ROW(i, shape.matrices * tiles) {
-        // The first keys are seen by most queries: their blocks begin first.
-        const long long matrix = i / tiles, k0 = i % tiles * ROWS;
-        const Head<const T> queries(q, shape.q, matrix, shape.heads, shape.features);
-        const Head<const T> keys(k, shape.k, matrix, shape.heads, shape.features);
-        const Head<const T> values(v, shape.v, matrix, shape.heads, shape.width);
-        const Head<const T> upstream(gy, shape.gy, matrix, shape.heads, shape.width);
-        const Head<T> key_gradient(gk, shape.gk, matrix, shape.heads, shape.features);
-        const Head<T> value_gradient(gv, shape.gv, matrix, shape.heads, shape.width);
-        typename Tiles::Sums key_sums = {}, value_sums = {};
-        __syncthreads();  // the tiles before may still be read
-        load_tile<Tiles, ROWS>(k_tile, keys, k0, shape.keys);
-        load_tile<Tiles, ROWS>(v_tile, values, k0, shape.keys);
-        // From the first query that sees a key of the tile.
-        for (long long q0 = greater(0, k0 - first + 1); q0 < shape.queries; q0 += Tiles::COLUMNS) {
-            const int left = int(lesser(shape.queries - q0, Tiles::COLUMNS));
-            __syncthreads();
-            load_tile<Tiles, Tiles::COLUMNS>(q_tile, queries, q0, shape.queries);
-            load_tile<Tiles, Tiles::COLUMNS>(gy_tile, upstream, q0, shape.queries);
-            BLOCK_STRIDE(c, left) {
-                scaled[c] = lse[matrix * shape.queries + q0 + c];
-                slope[c] = delta[matrix * shape.queries + q0 + c];
-            }
-            __syncthreads();
-            typename Tiles::Scores scores;
-            multiply<Tiles>(k_tile, q_tile, shape.features, scores);
-#pragma unroll
-            for (int r = 0; r < OWN; ++r) {
-                const int unseen = blind<Tiles>(first, k0 + row_of(r), q0);
-#pragma unroll
-                for (int c = 0; c < Tiles::OTHER; ++c) {
-                    const int column = column_of(c);
-                    const acc_t p = exp(scale * scores[r][c] - scaled[column]);
-                    weight<Tiles>(weights, r, c) = column >= unseen && column < left ? p : 0;
-                }
-            }
-            __syncthreads();
-            add_product<Tiles>(weights, gy_tile, left, value_sums);
-            multiply<Tiles>(v_tile, gy_tile, shape.width, scores);
-            __syncthreads();
-#pragma unroll
-            for (int rc = 0; rc < OWN * Tiles::OTHER; ++rc) {
-                const int r = rc / Tiles::OTHER, c = rc % Tiles::OTHER;
-                const acc_t g = scale * (scores[r][c] - slope[column_of(c)]);
-                acc_t& p = weight<Tiles>(weights, r, c);
-                p = column_of(c) < left ? p * g : 0;
-            }
-            __syncthreads();
-            add_product<Tiles>(weights, q_tile, left, key_sums);
-        }
-#pragma unroll
-        for (int r = 0; r < OWN; ++r) {
-            const long long key = k0 + row_of(r);
-            if (key < shape.keys) {
-                store_row<Tiles>(key_gradient, key, key_sums[r], 1);
-                store_row<Tiles>(value_gradient, key, value_sums[r], 1);
-            }
-        }
-    }
-}
-
-// gk = gST q and gv = PT gy, after attention_bwd has left delta. A block owns a tile of keys. Moves k, v,
-// gk and gv once, q, gy, lse and delta once a tile of keys. Four products.
-KERNEL(attention_bwd_finish)(const T* gy, const T* q, const T* k, const T* v, const acc_t* lse,
-                             const acc_t* delta, T* __restrict__ gk, T* __restrict__ gv,
-                             const Shape* shape, long long first, acc_t scale) {
-    by_width(*shape, [&](auto tiles) {
-        finish<decltype(tiles)>(gy, q, k, v, lse, delta, gk, gv, *shape, first, scale);
     });
 }

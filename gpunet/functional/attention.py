@@ -105,7 +105,7 @@ class Attention(Op):
         ]
 
     def _cut(self, shape: tuple[int, ...], scores: int) -> Iterator[Block]:
-        """Blocks of so many scores of this shape; a query that may see no key beyond it has none."""
+        """Blocks of so many scores; a query that may see no key beyond it has none."""
         first, *between, queries, keys = shape
         if 0 in shape:
             return

@@ -86,7 +86,9 @@ class Problem:
 
     def shared(self, passing: str) -> dict[str, int]:
         widest = max(self.features, self.width)
-        return {"shared": getattr(tiles(widest, np.dtype(self.dtype.accumulator).itemsize), passing)}
+        return {
+            "shared": getattr(tiles(widest, np.dtype(self.dtype.accumulator).itemsize), passing)
+        }
 
     def forward(self, given: dict[str, Array] | None = None) -> tuple[Array, Array]:
         """The result and the logarithms of the sums."""
@@ -165,9 +167,7 @@ def assert_right(problem: Problem) -> None:
     given["out"] = np.ascontiguousarray(out)
     inputs = [given[name] for name in (*FORWARD, "gy")]
     for i, gradient in enumerate(problem.backward(given, lse)):
-        assert_close(
-            gradient, lambda *x, i=i: problem.gradients(*x)[i], problem.dtype, *inputs
-        )
+        assert_close(gradient, lambda *x, i=i: problem.gradients(*x)[i], problem.dtype, *inputs)
 
 
 # Leading axes, queries, keys, features, width, keys that the first query sees. The first few are
@@ -252,7 +252,7 @@ def test_equals_the_cpu_twin(dtype: DType, shape: Any) -> None:
     q, k, v, gy = given.values()
     expected = [np.empty_like(x) for x in (gy, q, k, v)]
     twin.attention_fwd(q, k, v, expected[0], problem.scale, problem.first)
-    twin.attention_bwd(gy, q, k, v, *expected[1:], problem.scale, problem.first)
+    twin.attention_bwd(gy, q, k, v, *expected[1:], *problem.rest[::-1], None)
     given["out"], lse = (np.ascontiguousarray(x) for x in problem.forward())
     found = given["out"], *problem.backward(given, lse)
     # Both may be so far from the truth as sums of so many products are.

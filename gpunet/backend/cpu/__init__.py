@@ -130,7 +130,7 @@ class CPUBackend(Backend):
         kept: Any,
     ) -> None:
         if _one_pass(operands[0], operands[2]):
-            self.attention.attention_bwd(gy, *operands, *gradients, scale, first)
+            self.attention.attention_bwd(gy, *operands, *gradients, scale, first, kept)
         else:
             super().attend_bwd(gy, operands, gradients, scale, first, kept)
 

@@ -103,7 +103,7 @@ class CUDABackend(Backend):
         if kept is None:
             super().attend_bwd(gy, operands, gradients, scale, first, kept)
         else:
-            self.attention.attention_bwd(gy, *operands, *kept, *gradients, scale, first)
+            self.attention.attention_bwd(gy, *operands, *gradients, scale, first, kept)
 
     def _join(self, arrays: Sequence[Array], axis: int, out: Array) -> None:
         if self.gpu.recording is None:

@@ -15,7 +15,7 @@ import numpy as np
 
 from gpunet.backend.base import WIDE, Array
 from gpunet.backend.cuda.launch import MAX_GRID, Family, Grid
-from gpunet.backend.cuda.matmul import distance
+from gpunet.backend.cuda.matmul import batch_step
 from gpunet.backend.cuda.source import CUDA_TYPES
 from gpunet.backend.cuda.strided import StridedKernel
 
@@ -70,8 +70,8 @@ class Attention(Family):
 
     def attention_fwd(
         self, q: Array, k: Array, v: Array, out: Array, scale: float, first: int
-    ) -> tuple[Array, Array]:
-        """As the CPU twin; returns what the backward pass needs: out, and of each row the log-sum.
+    ) -> Any:
+        """As the CPU twin; what is kept is `out`, and of each row the logarithm of its sum.
 
         `out` need not be contiguous, but the axes before its heads must lie as one.
         """
@@ -89,15 +89,14 @@ class Attention(Family):
         q: Array,
         k: Array,
         v: Array,
-        out: Array,
-        lse: Array,
         gq: Array,
         gk: Array,
         gv: Array,
         scale: float,
         first: int,
+        kept: Any,
     ) -> None:
-        """As the CPU twin, with what `attention_fwd` returned."""
+        out, lse = kept
         gy, q, k, v = (self._readable(x) for x in (gy, q, k, v))
         delta = self.like(lse)
         tile, shape = self._problem(q, k, v, out, gy, gq, gk, gv)
@@ -146,7 +145,7 @@ def _strides(x: Array) -> tuple[int, int, int] | None:
         return None
     batch, head = (*lead, 0, 0)[:2]
     if len(lead) > 2:
-        head, several = lead[-1], distance(x.shape[:-3], lead[:-1], size)
+        head, several = lead[-1], batch_step(x.shape[:-3], lead[:-1], size)
         if several is None:
             return None
         batch = several * size
