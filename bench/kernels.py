@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 import gpunet
+from bench.flops import ATTENTION_FLOPS, CONV_FLOPS, order_flops
 from bench.inputs import (
     SMALL,
     Arrays,
@@ -191,28 +192,6 @@ def update(rule: str, state: int, **options: Any) -> Work:
     return Work(f"optim.{rule}", gradients, prepare, state=state)
 
 
-def conv_flops(n: int) -> float:
-    """Of one pass of the convolution."""
-    x, w = drawn(convolved, n)
-    return 2.0 * x.size * w.size / w.shape[0]
-
-
-def attention_flops(products: int) -> Callable[[int], float]:
-    """Of so many products of heads with the keys that each query sees."""
-
-    def flops(n: int) -> float:
-        matrices, length, features = drawn(heads, n)[0].shape
-        return products * matrices * length * (length + 1) * features
-
-    return flops
-
-
-def order_flops(n: int) -> float:
-    """Comparisons and additions of each index with all others, and of each row with all."""
-    w, index = drawn(few_looked_up, n)
-    return 2.0 * index.size * (index.size + w.shape[0])
-
-
 def whole_grid(layer: str, gates: int) -> Work:
     """A recurrent layer that goes through all steps in one launch of a whole grid."""
     inputs = wide_sequences(gates)
@@ -227,12 +206,6 @@ def whole_grid(layer: str, gates: int) -> Work:
     return Work(layer, inputs, call, flops=dict.fromkeys(names, flops))
 
 
-ATTENTION_FLOPS = {
-    "attention_fwd": attention_flops(2),
-    "attention_bwd": attention_flops(3),
-    "attention_bwd_finish": attention_flops(4),
-}
-CONV_FLOPS = dict.fromkeys(("conv_fwd", "conv_bwd_x", "conv_bwd_w"), conv_flops)
 ELEMENTWISE = (
     *("relu", "leaky_relu", "elu", "sigmoid", "tanh", "gelu", "silu", "softplus", "logsigmoid"),
     *("softsign", "tanhshrink", "mish", "hardtanh", "hardsigmoid", "hardswish"),

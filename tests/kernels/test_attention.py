@@ -121,8 +121,8 @@ class Problem:
             arrays = *read, known, delta, memory["gk"], memory["gv"], numbers
             finish = self.kernels["attention_bwd_finish"]
             device.launch(finish, *launch, *arrays, *self.rest, **shared)
-            for name, view in [(pair[0], pair[1]) for pair in pairs[5:]]:
-                assert_gaps_are_left(name, view)
+            for pair in pairs[5:]:
+                assert_gaps_are_left(*pair)
             return tuple([view for _, view in pairs[5:]])
 
         return everywhere(program)
@@ -217,13 +217,12 @@ def test_gradients_in_one_array() -> None:
         numbers = problem.numbers(device, [*views, *parts])
         q, k, v, out, gy = (read[name][0] for name in read)
         known, delta = device.array(lse), device.empty(lse.shape, lse.dtype)
-        how = *problem.rest, *()
-        shared = problem.shared("backward")
+        rest, shared = problem.rest, problem.shared("backward")
         arrays = gy, q, k, v, out, known, memory[0], delta, numbers
-        device.launch(problem.kernels["attention_bwd"], 2, THREADS, *arrays, *how, **shared)
+        device.launch(problem.kernels["attention_bwd"], 2, THREADS, *arrays, *rest, **shared)
         arrays = gy, q, k, v, known, delta, *memory[1:], numbers
         finish = problem.kernels["attention_bwd_finish"]
-        device.launch(finish, 2, THREADS, *arrays, *how, **shared)
+        device.launch(finish, 2, THREADS, *arrays, *rest, **shared)
         return one
 
     one = everywhere(program)
@@ -255,7 +254,7 @@ def test_equals_the_cpu_twin(dtype: DType, shape: Any) -> None:
     twin.attention_bwd(gy, q, k, v, *expected[1:], *problem.rest[::-1], None)
     given["out"], lse = (np.ascontiguousarray(x) for x in problem.forward())
     found = given["out"], *problem.backward(given, lse)
-    # Both may be so far from the truth as sums of so many products are.
+    # Each may be as far from the truth as a sum of so many terms.
     terms = max(problem.keys, problem.queries) + problem.features + problem.width
     for actual, other in zip(found, expected, strict=True):
         assert np.abs(actual - other).max() <= terms * dtype.epsilon * np.abs(other).max()
