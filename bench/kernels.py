@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 import gpunet
+from bench.flops import ATTENTION_FLOPS, CONV_FLOPS, order_flops
 from bench.inputs import (
     SMALL,
     Arrays,
@@ -191,18 +192,6 @@ def update(rule: str, state: int, **options: Any) -> Work:
     return Work(f"optim.{rule}", gradients, prepare, state=state)
 
 
-def conv_flops(n: int) -> float:
-    """Of one pass of the convolution."""
-    x, w = drawn(convolved, n)
-    return 2.0 * x.size * w.size / w.shape[0]
-
-
-def order_flops(n: int) -> float:
-    """Comparisons and additions of each index with all others, and of each row with all."""
-    w, index = drawn(few_looked_up, n)
-    return 2.0 * index.size * (index.size + w.shape[0])
-
-
 def whole_grid(layer: str, gates: int) -> Work:
     """A recurrent layer that goes through all steps in one launch of a whole grid."""
     inputs = wide_sequences(gates)
@@ -217,7 +206,6 @@ def whole_grid(layer: str, gates: int) -> Work:
     return Work(layer, inputs, call, flops=dict.fromkeys(names, flops))
 
 
-CONV_FLOPS = dict.fromkeys(("conv_fwd", "conv_bwd_x", "conv_bwd_w"), conv_flops)
 ELEMENTWISE = (
     *("relu", "leaky_relu", "elu", "sigmoid", "tanh", "gelu", "silu", "softplus", "logsigmoid"),
     *("softsign", "tanhshrink", "mish", "hardtanh", "hardsigmoid", "hardswish"),
@@ -237,6 +225,12 @@ WORKS: tuple[Work, ...] = (
         "attention",
         heads,
         function(lambda f, *qkv: f.scaled_dot_product_attention(*qkv, is_causal=True)),
+        flops=ATTENTION_FLOPS,
+    ),
+    Work(
+        "attention, dropped",
+        heads,
+        function(lambda f, *qkv: f.scaled_dot_product_attention(*qkv, None, 0.5, True)),
     ),
     Work("cross_entropy", scores, function(lambda f, x, t: f.cross_entropy(x, t))),
     Work(

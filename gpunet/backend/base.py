@@ -122,11 +122,18 @@ class Backend(ABC):
         gb = self.reduction.column_sum(self.contiguous(gz)) if need_b else None
         return gx, gw, gb
 
-    def attend(self, q: Array, k: Array, v: Array, out: Array, scale: float, first: int) -> None:
+    def attends_at_once(self, q: Array, v: Array) -> bool:
+        """Whether `attend` and `attend_bwd` hold no more scores if they are given more rows."""
+        return False
+
+    def attend(self, q: Array, k: Array, v: Array, out: Array, scale: float, first: int) -> Any:
         """out = P·v with P = softmax(scale·q·kᵀ), where query i sees the first `first` + i keys.
 
         Shapes: q (..., L, E), k (..., S, E), v (..., S, Ev), out (..., L, Ev), with the same
         leading axes, L and S >= 1. `out` is contiguous along the last axis.
+
+        Returns:
+            What `attend_bwd` wants to be given as `kept`: arrays, or None.
         """
         scores = self.matmul(q, k.swapaxes(-1, -2))
         self.matmul(self.softmax.weights_fwd(scores, scale, first), v, out)
@@ -138,6 +145,7 @@ class Backend(ABC):
         gradients: tuple[Array, Array, Array],
         scale: float,
         first: int,
+        kept: Any,
     ) -> None:
         """Writes the gradients of q, k and v: gv = Pᵀ·gy, gq = gS·k, gk = gSᵀ·q.
 

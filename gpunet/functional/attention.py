@@ -16,7 +16,7 @@ from gpunet.functional.criterion import broadcast_shape, widened
 from gpunet.functional.precision import in_half
 from gpunet.functional.promotion import cast, wide
 
-SCORES = 1 << 21  # how many are held at a time
+SCORES = 1 << 21  # how many are held at a time, where a backend holds them
 ALL = slice(None)
 Block = tuple[slice, slice, slice]  # of the first axis, of queries, of keys
 
@@ -25,7 +25,8 @@ class Attention(Op):
     """out = P·v with P = softmax(scale·q·kᵀ + mask), a block of queries at a time.
 
     Keeps q, k and v, and no weights: the backward pass computes a block of P again. It is as in
-    FlashAttention, but a block holds whole rows of P, so that a plain softmax will do.
+    FlashAttention, but a block holds whole rows of P, so that a plain softmax will do. A backend
+    that never holds a row takes all of them as one block, and may keep something of its own.
     With gP = gout·vᵀ and gS = P ⊙ (gP − Σ gP ⊙ P) along each row:
     gv = Pᵀ·gout, gmask = gS, gq = scale·gS·k, gk = scale·gSᵀ·q.
     """
@@ -43,34 +44,39 @@ class Attention(Op):
         lead = broadcast_shape(q.shape[:-2], k.shape[:-2], v.shape[:-2])
         assert lead is not None
         self.lead = lead
-        self.blocks = list(self._cut((*lead, q.shape[-2], k.shape[-2])))
+        self.plain = mask is None and not self.p and q.shape[:-2] == k.shape[:-2] == v.shape[:-2]
+        shape = (*lead, q.shape[-2], k.shape[-2])
+        at_once = self.plain and be.attends_at_once(q, v)
+        self.blocks = list(self._cut(shape, math.prod(shape) if at_once else SCORES))
         self.draws = [random.next_counter() if self.p else None for _ in self.blocks]
         shape = (*lead, q.shape[-2], v.shape[-1])
         out = _heads_inside(be, shape, q.dtype) if self.blocks else be.full(shape, 0.0, q.dtype)
-        self.plain = mask is None and not self.p and q.shape[:-2] == k.shape[:-2] == v.shape[:-2]
+        kept = []
         for block, draw in zip(self.blocks, self.draws, strict=True):
             first, queries, keys = block
             target = out[first, ..., queries, :]
             if self.plain:
-                be.attend(*_parts(q, k, v, block), target, self.scale, self._seen(block))
+                parts = _parts(q, k, v, block)
+                kept.append(be.attend(*parts, target, self.scale, self._seen(block)))
                 continue
             weights = self._dropped(be, self._weights(be, q, k, mask, block), draw)
             be.matmul(weights, _part(v, first, keys), target)
-        self.saved = operands
+        self.saved = operands, kept
         return out.reshape(out.shape[self.axes - outer :])
 
     def backward(self, be: Backend, gy: Array) -> Any:
-        q, k, v, mask = operands = self.saved
+        operands, kept = self.saved
+        q, k, v, mask = operands
         gy = gy.reshape((1,) * (self.axes - gy.ndim) + gy.shape)
         totals = [_Total(be, x, need) for x, need in zip(operands, self.needs, strict=True)]
         gq, gk, gv, gmask = totals
-        for block, draw in zip(self.blocks, self.draws, strict=True):
+        for i, (block, draw) in enumerate(zip(self.blocks, self.draws, strict=True)):
             first, queries, keys = block
             g = gy[first, ..., queries, :]
             if self.plain:
                 parts = _parts(q, k, v, block)
                 gs = tuple([_heads_inside(be, x.shape, x.dtype) for x in parts])
-                be.attend_bwd(g, parts, gs, self.scale, self._seen(block))
+                be.attend_bwd(g, parts, gs, self.scale, self._seen(block), kept[i])
                 for total, gx, rows in zip(totals, gs, (queries, keys, keys), strict=False):
                     total.add(gx, first, rows)
                 continue
@@ -98,13 +104,13 @@ class Attention(Op):
             x if x is None else x.reshape((1,) * (self.axes - x.ndim) + x.shape) for x in operands
         ]
 
-    def _cut(self, shape: tuple[int, ...]) -> Iterator[Block]:
-        """Blocks of scores of this shape; a query that may see no key beyond it has none."""
+    def _cut(self, shape: tuple[int, ...], scores: int) -> Iterator[Block]:
+        """Blocks of so many scores; a query that may see no key beyond it has none."""
         first, *between, queries, keys = shape
         if 0 in shape:
             return
-        rows = max(1, min(queries, SCORES // (keys * math.prod(between))))
-        several = max(1, SCORES // (keys * math.prod(between) * rows))
+        rows = max(1, min(queries, scores // (keys * math.prod(between))))
+        several = max(1, scores // (keys * math.prod(between) * rows))
         for start in range(0, first, several):
             for top in range(0, queries, rows):
                 bottom = min(top + rows, queries)

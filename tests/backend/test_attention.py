@@ -41,8 +41,8 @@ def passes(operands, shape):
     q, k, v, gy = operands
     scale, first = 1 / math.sqrt(q.shape[-1]), shape[-1]
     out, *gradients = (np.full(x.shape, np.nan, x.dtype) for x in (gy, q, k, v))
-    attention.forward(q, k, v, out, scale, first)
-    attention.backward(gy, q, k, v, *gradients, scale, first)
+    attention.attention_fwd(q, k, v, out, scale, first)
+    attention.attention_bwd(gy, q, k, v, *gradients, scale, first, None)
     return out, *gradients
 
 

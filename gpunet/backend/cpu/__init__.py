@@ -115,11 +115,10 @@ class CPUBackend(Backend):
         self.gemm.share(products, others=[] if gb is None else self.sums.column_tasks(gz, gb))
         return gx, gw, gb
 
-    def attend(self, q: Array, k: Array, v: Array, out: Array, scale: float, first: int) -> None:
-        if _one_pass(q, v):
-            self.attention.forward(q, k, v, out, scale, first)
-        else:
-            super().attend(q, k, v, out, scale, first)
+    def attend(self, q: Array, k: Array, v: Array, out: Array, scale: float, first: int) -> Any:
+        if not _one_pass(q, v):
+            return super().attend(q, k, v, out, scale, first)
+        return self.attention.attention_fwd(q, k, v, out, scale, first)
 
     def attend_bwd(
         self,
@@ -128,11 +127,12 @@ class CPUBackend(Backend):
         gradients: tuple[Array, Array, Array],
         scale: float,
         first: int,
+        kept: Any,
     ) -> None:
         if _one_pass(operands[0], operands[2]):
-            self.attention.backward(gy, *operands, *gradients, scale, first)
+            self.attention.attention_bwd(gy, *operands, *gradients, scale, first, kept)
         else:
-            super().attend_bwd(gy, operands, gradients, scale, first)
+            super().attend_bwd(gy, operands, gradients, scale, first, kept)
 
     def full(self, shape: Shape, value: float, dtype: DType) -> Array:
         out = self.empty(shape, dtype)

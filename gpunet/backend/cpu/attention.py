@@ -111,12 +111,15 @@ def _read(*arrays: Array) -> list[Array]:
     return _four(*[x if x.itemsize == x.strides[-1] else x.copy() for x in arrays])
 
 
-def forward(q: Array, k: Array, v: Array, out: Array, scale: float, first: int) -> None:
+def attention_fwd(q: Array, k: Array, v: Array, out: Array, scale: float, first: int) -> Any:
     """out = softmax(scale·q·kᵀ)·v, where query i sees the first `first` + i keys.
 
     Shapes: q (..., L, E), k (..., S, E), v (..., S, Ev), out (..., L, Ev), with the same leading
     axes, one or two of them, and elements in all; out is contiguous along the last. Dtypes:
     float32, float64.
+
+    Returns:
+        What the backward pass is given as `kept`: nothing, for it makes the weights again.
     """
     (queries, features), keys = q.shape[-2:], k.shape[-2]
     rows = _rows(keys, first)
@@ -126,7 +129,7 @@ def forward(q: Array, k: Array, v: Array, out: Array, scale: float, first: int) 
     share_products(_forward[q.dtype], arguments, prod(q.shape[:-2]) * runs, work)
 
 
-def backward(
+def attention_bwd(
     gy: Array,
     q: Array,
     k: Array,
@@ -136,6 +139,7 @@ def backward(
     gv: Array,
     scale: float,
     first: int,
+    kept: Any,
 ) -> None:
     """Writes the gradients of q, k and v; they are contiguous along their last axes, too."""
     (queries, features), keys = q.shape[-2:], k.shape[-2]

@@ -88,6 +88,28 @@ class CUDABackend(Backend):
         out[...] = product
         return out
 
+    def attends_at_once(self, q: Array, v: Array) -> bool:
+        return self.attention.fits(q, v)
+
+    def attend(self, q: Array, k: Array, v: Array, out: Array, scale: float, first: int) -> Any:
+        if not self.attention.fits(q, v):
+            return super().attend(q, k, v, out, scale, first)
+        return self.attention.attention_fwd(q, k, v, out, scale, first)
+
+    def attend_bwd(
+        self,
+        gy: Array,
+        operands: tuple[Array, Array, Array],
+        gradients: tuple[Array, Array, Array],
+        scale: float,
+        first: int,
+        kept: Any,
+    ) -> None:
+        if kept is None:
+            super().attend_bwd(gy, operands, gradients, scale, first, kept)
+        else:
+            self.attention.attention_bwd(gy, *operands, *gradients, scale, first, kept)
+
     def _join(self, arrays: Sequence[Array], axis: int, out: Array) -> None:
         if self.gpu.recording is None and len(arrays) > FEW:
             return super()._join(arrays, axis, out)

@@ -142,6 +142,9 @@ class CuPyDevice:
         start = data.ptr
         return start, start + array.nbytes
 
+    def address(self, array: Array) -> int:
+        return array.data.ptr
+
     def contiguous(self, array: Array) -> bool:
         return array._c_contiguous  # a tenth of the time that `flags` takes
 

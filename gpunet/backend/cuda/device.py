@@ -89,6 +89,9 @@ class Device(Protocol):
     def span(self, array: Array) -> tuple[int, int] | None:
         """Where an array starts and ends; None if it has gaps or is on another device."""
 
+    def address(self, array: Array) -> int:
+        """Where the first element of an array lies, whatever its strides."""
+
     def contiguous(self, array: Array) -> bool:
         """Whether the elements lie in C order without gaps."""
 

@@ -105,6 +105,8 @@ class Kernel:
         DTypeError, ArgumentError, DeviceError: an argument is not.
     """
 
+    layout = "C-contiguous"
+
     def __init__(
         self,
         device: Device,
@@ -156,11 +158,11 @@ class Kernel:
             span = None
             if type(x) is self._array and (x.itemsize == 8 if dtype is None else x.dtype == dtype):
                 span = self._span(x)
-            starts[i], stops[i] = span or self._refuse_array(self.parameters[i], x, dtype)
+            starts[i], stops[i] = span or self._look_closer(self.parameters[i], x, dtype)
         for i, j, may_be_same in self._pairs:
             if starts[i] < stops[j] and starts[j] < stops[i]:
                 same = starts[i] == starts[j] and stops[i] == stops[j]
-                if not (same and may_be_same):
+                if not (same and may_be_same) and not self._interleaved(values[i], values[j]):
                     names = f"{self.parameters[i].name} and {self.parameters[j].name}"
                     raise self._refuse(names, "not overlap", "shared memory")
         if grid[0] > MAX_GRID[0] or grid[1] > MAX_GRID[1] or not 0 < block <= BLOCK:
@@ -171,8 +173,8 @@ class Kernel:
         got = f"{type(value).__name__} {value!r}"
         raise self._refuse(parameter.name, f"be a {parameter.type}", got) from None
 
-    def _refuse_array(self, parameter: Parameter, x: Any, dtype: Any) -> NoReturn:
-        """Says what is wrong with an array."""
+    def _look_closer(self, parameter: Parameter, x: Any, dtype: Any) -> tuple[int, int]:
+        """What is wrong with an array; where it reaches, if its layout alone is another."""
         device, name = self.device, parameter.name
         if type(x) is not device.array:
             got = type(x).__name__
@@ -183,7 +185,18 @@ class Kernel:
         if device.number_of(x) != device.number:
             here, there = device.number, device.number_of(x)
             raise DeviceError(self.name, f"{name} must be on cuda:{here}, got cuda:{there}")
-        raise self._refuse(name, "be C-contiguous", f"strides {x.strides}")
+        span = self._reach(x)
+        if span is None:
+            raise self._refuse(name, f"be {self.layout}", f"strides {x.strides}")
+        return span
+
+    def _reach(self, x: Any) -> tuple[int, int] | None:
+        """Where an array starts and ends; None if the kernel cannot take its layout."""
+        return self.device.span(x)
+
+    def _interleaved(self, x: Any, y: Any) -> bool:
+        """Whether two arrays that reach into each other share no element."""
+        return False
 
     def _refuse(self, what: str, rule: str, got: Any) -> ArgumentError:
         return ArgumentError(self.name, f"{what} must {rule}, got {got}")
@@ -205,7 +218,10 @@ class Family:
 
     Attributes:
         name: of the family. signatures: of its kernels, read from the source.
+        wrapper: what checks the arguments of its kernels.
     """
+
+    wrapper = Kernel
 
     def __init__(self, backend: Any, name: str):
         self.backend, self.name = backend, name
@@ -230,7 +246,7 @@ class Family:
             raise DTypeError(name, f"arrays must be of {floats}, got {dtype}")
         loaded = self.gpu.load(self.name, dtype.name)
         for each, parameters in self.signatures.items():
-            made = Kernel(self.gpu, each, parameters, dtype.name, loaded[each], self._numbers)
+            made = self.wrapper(self.gpu, each, parameters, dtype.name, loaded[each], self._numbers)
             self._kernels[each, dtype] = made
         return self._kernels[name, dtype]
 

@@ -62,7 +62,7 @@ def _layout(x: Array, one_for_all: bool) -> tuple[bool, int, int] | None:
     rows, columns = x.shape[-2:]
     down, right = x.strides[-2:]
     down, right = down // size, right // size
-    distance = 0 if one_for_all else _distance(x.shape[:-2], x.strides[:-2], size)
+    distance = 0 if one_for_all else batch_step(x.shape[:-2], x.strides[:-2], size)
     if distance is None:
         return None
     # The stride of an axis of length 1 says nothing, and is replaced by a legal one.
@@ -73,7 +73,7 @@ def _layout(x: Array, one_for_all: bool) -> tuple[bool, int, int] | None:
     return None
 
 
-def _distance(shape: Shape, strides: Any, size: int) -> int | None:
+def batch_step(shape: Shape, strides: Any, size: int) -> int | None:
     """The one step that leads from each matrix of a batch to the next; None if there is none."""
     step: int | None = None
     expected = None

@@ -13,6 +13,7 @@
 #define __global__
 #define __device__ inline
 #define __shared__ static thread_local
+#define __launch_bounds__(threads, blocks)
 #define WORDS_OF(x) #x
 #define TEXT_OF(x) WORDS_OF(x)
 #define __syncthreads() host::wait_for_block(__FILE__ ":" TEXT_OF(__LINE__))

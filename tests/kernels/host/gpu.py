@@ -46,7 +46,7 @@ class HostGPU:
     name = "host"
     array = HostArray
     recording: Any = None
-    limits = Limits(processors=2, threads=512, shared=48 << 10)
+    limits = Limits(processors=2, threads=512, shared=227 << 10)
 
     def __init__(self, number: int = 0, capacity: int = 1 << 40):
         self.number, self.xp = number, HostModule(number)
@@ -94,6 +94,9 @@ class HostGPU:
             return None
         start = _address(array)
         return start, start + array.nbytes
+
+    def address(self, array: Any) -> int:
+        return _address(array)
 
     def contiguous(self, array: Any) -> bool:
         return array.flags.c_contiguous

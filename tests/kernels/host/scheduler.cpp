@@ -68,6 +68,7 @@ struct Block {
     Thread threads[MAX_THREADS];
     const std::unique_ptr<char[]> stacks{new char[MAX_THREADS * STACK]};  // touched when used
     std::unique_ptr<unsigned char[]> shared;  // dynamic shared memory, between two guards
+    size_t room = 0;                          // its bytes between the guards
 };
 
 // One launch at a time; the fibres find it here.
@@ -304,7 +305,11 @@ void begin(Block& begun, unsigned number, const Shared& shared) {
         thread.index = {i, 0, 0};
         thread.fenced = thread.slept = false;
     }
-    begun.shared.reset(new unsigned char[shared_size + 2 * GUARD]);
+    // The blocks of a launch keep theirs: to the race detector, giving it up would be a write.
+    if (!begun.shared || begun.room != shared_size) {
+        begun.shared.reset(new unsigned char[shared_size + 2 * GUARD]);
+        begun.room = shared_size;
+    }
     poison(begun.shared.get(), shared_size + 2 * GUARD);
     begun.number = races.start_block(count, begun.stacks.get());
     races.forget(shared.start, shared.size);
