@@ -80,7 +80,7 @@ KERNEL(divide_fwd)(const T* x, const T* y, T* z, long long n, acc_t number) {
 }
 
 // The larger and the smaller of two. What is not x is y, so a NaN in y stays; one in x is asked
-// for, because it fails every comparison. (fmax and fmin drop it.)
+// for, because it fails every comparison. (fmax and fmin drop it.) Of 0 and -0 it is x.
 
 // z = max(x, y).
 KERNEL(maximum_fwd)(const T* x, const T* y, T* z, long long n, acc_t number) {

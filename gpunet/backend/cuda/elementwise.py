@@ -13,7 +13,8 @@ from typing import Any
 from gpunet.backend.base import Array
 from gpunet.backend.cuda.launch import Family, Grid, grid_stride
 
-FLOATS = "fdeE"  # dtypes of the kernels: float32, float64 and the halves
+FLOATS = "fdeE"  # dtypes of the kernels: float32, float64, float16 and bfloat16
+BFLOAT16 = "E"  # with a number its result is of float32 to NumPy
 ALIASES = {"abs": "absolute"}  # NumPy has two names for it
 
 
@@ -88,7 +89,7 @@ class Elementwise(Family):
             if type(other) is array:
                 if other.dtype != dtype or other.shape != large.shape or span(other) is None:
                     return function(x, y)
-            elif type(other) is float or type(other) is int:
+            elif (type(other) is float or type(other) is int) and dtype.char != BFLOAT16:
                 number = dtype.type(other)  # NumPy, too, rounds it first
                 if not number and math.copysign(1, number) < 0:
                     return function(x, y)  # launches remember numbers, and -0 is equal to 0
