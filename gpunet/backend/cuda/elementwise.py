@@ -6,12 +6,13 @@ Kernels: kernels/elementwise.cu. CPU twins: NumPy's, see gpunet/backend/cpu/elem
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable
 from typing import Any
 
 from gpunet.backend.base import Array
-from gpunet.backend.cuda.launch import Family, Grid, grid_stride
+from gpunet.backend.cuda.launch import Family, grid_stride
 
 FLOATS = "fdeE"  # dtypes of the kernels: float32, float64, float16 and bfloat16
 BFLOAT16 = "E"  # with a number its result is of float32 to NumPy
@@ -47,6 +48,10 @@ class Elementwise(Family):
     def __init__(self, backend: Any, name: str):
         super().__init__(backend, name)
         self.least = self.limits.processors * self.limits.threads // 4
+        # By the bytes of an array, a thread for 16 of them; remembered, for most sizes come again.
+        self._grid = functools.lru_cache(4096)(
+            lambda nbytes: grid_stride(self.limits, nbytes // 16 + 1)
+        )
 
     def instead_of(self, function: Any, name: str) -> Any:
         """What takes the place of NumPy's `name`: `function` itself if no kernel has that name."""
@@ -71,7 +76,7 @@ class Elementwise(Family):
             if x.dtype.char not in FLOATS or span(x) is None:
                 return function(x)
             out = self.like(x)
-            self.kernel(name, x.dtype)(*self._threads(x), x, out, x.size)
+            self.kernel(name, x.dtype)(*self._grid(x.nbytes), x, out, x.size)
             return out
 
         return unary
@@ -97,10 +102,7 @@ class Elementwise(Family):
             else:
                 return function(x, y)
             out = self.like(large)
-            self.kernel(name, dtype)(*self._threads(large), x, y, out, large.size, number)
+            self.kernel(name, dtype)(*self._grid(large.nbytes), x, y, out, large.size, number)
             return out
 
         return binary
-
-    def _threads(self, x: Array) -> tuple[Grid, int]:
-        return grid_stride(self.limits, x.size * x.dtype.itemsize // 16 + 1)
