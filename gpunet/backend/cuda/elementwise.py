@@ -41,8 +41,8 @@ class Elementwise(Family):
     """Makes functions that choose between a kernel and the array module's own function.
 
     Attributes:
-        least: elements from which a kernel is quicker. With fewer, the threads that the device
-            holds at once have less than 16 bytes of float32 each, and CuPy is no slower.
+        least: elements from which a kernel is taken. With fewer, CuPy's own, which have a thread an
+            element, fill less than a quarter of the device: to launch them is all that takes time.
     """
 
     def __init__(self, backend: Any, name: str):
