@@ -13,6 +13,7 @@ import numpy as np
 SMALL = 1 << 12  # elements of the largest array, where it is only run
 BLOCK = 1 << 20  # different values of an array; a larger one repeats them
 COLUMNS = 1024
+LONG = 1 << 17  # elements from which arithmetic takes our kernels on any GPU
 
 
 @dataclass(frozen=True)
@@ -69,6 +70,17 @@ def columns(n: int) -> int:
 def matrix(n: int, rng: Any) -> Arrays:
     """x."""
     return [normal(rng, n // columns(n), columns(n))]
+
+
+def operands(count: int) -> Callable[[int, Any], Arrays]:
+    """Arrays of one shape, at least LONG, of numbers from 1/2 to 2."""
+
+    def arrays(n: int, rng: Any) -> Arrays:
+        n = max(n, LONG)
+        shape = n // columns(n), columns(n)
+        return [Array(shape, rng.uniform(0.5, 2, min(BLOCK, n))) for _ in range(count)]
+
+    return arrays
 
 
 def with_vectors(count: int) -> Callable[[int, Any], Arrays]:

@@ -29,6 +29,7 @@ from bench.inputs import (
     layer,
     matrix,
     one_step,
+    operands,
     pictures,
     scores,
     sequences,
@@ -156,10 +157,10 @@ def function(call: Callable[..., Any]) -> Callable[[Framework, Arrays], Step]:
     return prepare
 
 
-def plain(name: str, label: str = "", **arguments: Any) -> Work:
-    """A function of x."""
-    call = function(lambda framework, x: getattr(framework, name)(x, **arguments))
-    return Work(label or name, matrix, call)
+def plain(name: str, label: str = "", inputs: Any = matrix, **arguments: Any) -> Work:
+    """A function of x, or of all its inputs."""
+    call = function(lambda framework, *given: getattr(framework, name)(*given, **arguments))
+    return Work(label or name, inputs, call)
 
 
 def biased(name: str, **arguments: Any) -> Work:
@@ -211,10 +212,14 @@ ELEMENTWISE = (
     *("softsign", "tanhshrink", "mish", "hardtanh", "hardsigmoid", "hardswish"),
     *("softshrink", "hardshrink", "erf", "erfc"),
 )
+UNARY = "neg", "abs", "square", "sqrt", "reciprocal", "exp", "log"
+BINARY = "add", "sub", "mul", "div", "maximum", "minimum"
 # A layer with kernels of its own, the LSTM say, is one line more here: the test of this file names
 # kernels that no work starts.
 WORKS: tuple[Work, ...] = (
     *(plain(name) for name in ELEMENTWISE),
+    *(plain(name, inputs=operands(1)) for name in UNARY),
+    *(plain(name, inputs=operands(2)) for name in BINARY),
     plain("gelu", "gelu (tanh)", approximate="tanh"),
     plain("threshold", threshold=0.1, value=20.0),
     biased("relu"),

@@ -32,8 +32,8 @@ class Backend(ABC):
 
     Attributes:
         device: `"cpu"` or `"cuda:N"`.
-        xp: the array module (NumPy's functions; large results come from the backend's memory
-            cache).
+        xp: the array module (NumPy's functions; those of large arrays are the backend's own,
+            see its `elementwise.py`).
     """
 
     device: str

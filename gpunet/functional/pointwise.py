@@ -1,6 +1,6 @@
 """Bases of the elementwise operations; their gradients are written with the array module.
 
-They need no kernels of their own: the array module's functions are vector code already.
+They call no kernels themselves: the backend's array module has quick functions for large arrays.
 """
 
 from __future__ import annotations

@@ -13,7 +13,7 @@ from tests.kernels.dtypes import DTYPES, FLOAT32, FLOAT64, DType
 ARCHITECTURES = (75, 80, 86, 89, 90, 100, 120)
 ALWAYS = (75, budget.ARCHITECTURE, 120)  # the oldest, the tuned, the newest; to compile takes long
 SHARED = 48 * 1024  # bytes a block may have without asking for more
-WIDE = ("activation", "dropout", "optim")  # whose headers promise wide loads
+WIDE = ("activation", "dropout", "elementwise", "optim")  # whose headers promise wide loads
 LOADS_NOTHING = ("uniform",)
 # One thread of a block computes in double precision there: the counts of steps are float64.
 DOUBLES_ALLOWED = ("optim",)

@@ -6,6 +6,7 @@ import importlib
 import re
 from types import FunctionType
 
+import numpy
 import pytest
 
 from gpunet.backend.cuda import source
@@ -27,6 +28,9 @@ def test_kernels_and_their_cpu_twins_have_the_same_names(family: str) -> None:
     # windows that are apart.
     suffix = "_(finish|order|partial|sequence|persistent|apart)$"
     on_the_device = {re.sub(suffix, "", name) for name in kernels()[family]}
+    if family == "elementwise":  # whose twins are NumPy's functions
+        assert all(hasattr(numpy, name.removesuffix("_fwd")) for name in on_the_device)
+        return
     module = importlib.import_module(f"gpunet.backend.cpu.{family}")
     on_the_host = {
         name
@@ -56,7 +60,7 @@ def test_signatures_are_read_in_full(family: str) -> None:
 
 # Families whose kernels are one loop around a formula each: on top of the file stands what a thread
 # or block owns and how much is moved, elsewhere each kernel says it.
-ONE_LOOP = ("activation", "optim")
+ONE_LOOP = ("activation", "elementwise", "optim")
 
 
 def lacking(family: str, source_text: str) -> list[str]:

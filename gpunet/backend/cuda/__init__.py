@@ -15,6 +15,7 @@ from typing import Any
 
 from gpunet.backend.base import Array, Backend, DType, Shape
 from gpunet.backend.cuda.device import Device
+from gpunet.backend.cuda.elementwise import LargeCuPy
 from gpunet.backend.cuda.faults import Faults
 from gpunet.backend.cuda.matmul import matmul
 from gpunet.backend.cuda.positions import check_positions
@@ -42,8 +43,8 @@ class CUDABackend(Backend):
     package = __name__
 
     def __init__(self, gpu: Device):
-        self.gpu, self.device, self.xp = gpu, f"cuda:{gpu.number}", gpu.xp
-        self.faults, self.allow_tf32 = Faults(gpu), False
+        self.gpu, self.device = gpu, f"cuda:{gpu.number}"
+        self.xp, self.faults, self.allow_tf32 = LargeCuPy(self), Faults(gpu), False
         self.empty = gpu.empty  # type: ignore[method-assign]  # spares a call on the hottest path
 
     def __getattr__(self, family: str) -> Any:

@@ -149,6 +149,9 @@ def device(monkeypatch):
         current=current,
     )
     monkeypatch.setattr(cupy_device, "runtime", runtime)
+    # The numbers of a launch are wrapped for CuPy, and cannot be read from there.
+    monkeypatch.setattr(cupy_device, "CNumpyArray", lambda value: value[()])
+    monkeypatch.setattr(cupy_device, "_NULL", np.uint64(0))
     kinds = {dtype.name: dtype for dtype in DTYPES}
 
     def load(self: Any, family: str, dtype: str) -> Any:
@@ -191,6 +194,21 @@ def test_dropout_softmax_and_sums(be) -> None:
     y = values(be.softmax.softmax_fwd(upload(x)))
     np.testing.assert_allclose(y.sum(1), 1, rtol=1e-6)
     np.testing.assert_allclose(values(be.reduction.column_sum(upload(x))), x.sum(0), rtol=1e-5)
+
+
+@pytest.mark.parametrize("several", [False, True], ids=["one GPU", "one of several"])
+def test_arithmetic(device, several) -> None:
+    from gpunet.backend.cuda import cupy_device
+
+    if several:
+        device.xp = cupy_device._OnDevice(0)
+    xp, x = CUDABackend(device).xp, np.random.default_rng(0).normal(0, 1, (9, 33)).astype("float32")
+    z = xp.subtract(0.1, xp.add(upload(x), upload(x)))
+    assert type(z) is cupy.ndarray
+    np.testing.assert_array_equal(values(z), np.float32(0.1) - (x + x))
+    np.testing.assert_array_equal(values(xp.abs(upload(x))), abs(x))
+    assert xp.add.at == cupy.add.at
+    assert xp.float32 is cupy.float32
 
 
 def test_a_whole_grid_with_much_shared_memory(be, monkeypatch) -> None:
