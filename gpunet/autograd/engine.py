@@ -17,21 +17,19 @@ from gpunet.errors import GradError
 
 if TYPE_CHECKING:
     from gpunet.autograd.op import Op
-    from gpunet.autograd.tensor import Tensor
 
 Edge = Any  # a leaf tensor, or (operation, output index)
 
 
 def backward(
-    roots: Sequence[Tensor],
+    edges: Sequence[Edge],
     gradients: list[Array],
     retain_graph: bool = False,
     wanted: dict[Edge, Array | None] | None = None,
     watched: bool = False,
 ) -> None:
-    """Adds the gradient of the roots to `.grad` of every leaf they depend on.
+    """Adds the gradients of leaves to their `.grad`, from those that arrive at `edges` on.
 
-    The elements of each root are weighted by those of its array in `gradients`.
     What an operation kept is dropped as the pass leaves it, unless `retain_graph`.
 
     Args:
@@ -40,12 +38,11 @@ def backward(
     """
     watcher = mode.watcher
     if watcher is not None and not watched:
-        with watcher.span("backward", roots):
-            return backward(roots, gradients, retain_graph, wanted, watched=True)
+        with watcher.span("backward", edges):
+            return backward(edges, gradients, retain_graph, wanted, watched=True)
     pending: dict[Op, list[Array | None]] = {}
     heap: list[tuple[int, Op]] = []
-    # What is about to arrive, and where; at first as if an operation had passed it on unchanged.
-    edges: Sequence[Edge] = [root.origin or root for root in roots]
+    # What is about to arrive at the edges; at first as if an operation had passed it on unchanged.
     gys: list[Array | None] = gradients
     gxs: Sequence[Array | None] = gradients
     fresh = False

@@ -64,7 +64,7 @@ def gradcheck(
     weights = {i: be.asarray(draw(results[i].shape)) for i in recorded}
     for x in checked:
         x.grad = None
-    engine.backward([results[i] for i in recorded], list(weights.values()))
+    engine.backward([results[i].origin or results[i] for i in recorded], list(weights.values()))
 
     for position, x in enumerate(inputs):
         if not (isinstance(x, Tensor) and x.requires_grad):

@@ -50,7 +50,8 @@ def grad(
     edges = [x.origin or x for x in leaves]
     wanted = dict.fromkeys(edges)
     weighted = [weights_of("grad", y, w) for y, w in zip(roots, weights, strict=True)]
-    engine.backward(roots, weighted, retain_graph=retain_graph, wanted=wanted)
+    begun = [y.origin or y for y in roots]
+    engine.backward(begun, weighted, retain_graph=retain_graph, wanted=wanted)
     found = [wanted[edge] for edge in edges]
     if not allow_unused and any(g is None for g in found):
         position = next(i for i, g in enumerate(found) if g is None)

@@ -46,7 +46,7 @@ def trace(loss: Tensor) -> dict[Any, Node]:
     weights = weights_of("graph", loss, None)
     order = _ordered(loss.origin or loss)
     gradients: dict[Any, Array | None] = dict.fromkeys(order)
-    engine.backward([loss], [weights], retain_graph=True, wanted=gradients)
+    engine.backward([loss.origin or loss], [weights], retain_graph=True, wanted=gradients)
     nodes: dict[Any, Node] = {}
     for edge in order:
         gradient = gradients[edge]

@@ -126,8 +126,8 @@ class Watcher:
 
         Args:
             kind: "layer", "backward", "gradients", "optimizer" or "data".
-            subject: the module, the list of roots, the name of what changes gradients, the
-                optimizer, the loader.
+            subject: the module, the edges where a pass begins, the name of what changes gradients,
+                the optimizer, the loader.
         """
         return nullcontext()
 

@@ -222,7 +222,7 @@ class Tensor:
         tensor([2., 4., 6.], dtype=float32)
         """
         weights = weights_of("backward", self, gradient)
-        engine.backward([self], [weights], retain_graph)
+        engine.backward((self.origin or self,), [weights], retain_graph)
 
     def accumulate(self, g: Array) -> None:
         """Adds an array to `.grad`; the engine calls it on leaves."""

@@ -71,6 +71,7 @@ class Rules(NamedTuple):
     wide: bool | None = None
 
 
+float32, float64 = dtypes.float32, dtypes.float64  # at hand: every operation asks for them
 PLAIN = Rules()
 NUMBERS = Rules(numeric=True)
 WRAPS = Rules(wraps=True)
@@ -92,7 +93,7 @@ def binary(
     """
     if isinstance(x, Tensor):
         dtype = x.array.dtype
-        if dtype is dtypes.float32 or dtype is dtypes.float64:  # nothing to convert: most calls
+        if dtype is float32 or dtype is float64:  # nothing to convert: most calls
             plain = type(other) is float or type(other) is int
             if plain or (isinstance(other, Tensor) and other.array.dtype is dtype):
                 try:
