@@ -74,7 +74,7 @@ def run(
         weighted = [(y, weights(drawn_weights(y))) for y in results if y.is_floating_point()]
         roots = [(y, w) for y, w in weighted if y.requires_grad]
         if roots:
-            engine.backward([y for y, _ in roots], [w for _, w in roots])
+            engine.backward([y.origin or y for y, _ in roots], [w for _, w in roots])
     gradients = [None if x.grad is None else x.grad.array for x in tensors]
     return Run(arrays, results, [w for _, w in weighted], gradients)
 

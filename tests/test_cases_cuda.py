@@ -100,7 +100,7 @@ def run(
         given = [upload(be, weights(drawn_weights(y))) for y in floating]
         roots = [(y, w) for y, w in zip(floating, given, strict=True) if y.requires_grad]
         if roots:
-            engine.backward([y for y, _ in roots], [w for _, w in roots])
+            engine.backward([y.origin or y for y, _ in roots], [w for _, w in roots])
     grads = [None if x.grad is None else x.grad.array for x in tensors]
     for array in (*(y.array for y in results), *(g for g in grads if g is not None)):
         assert be.owns(array), f"a {type(array).__name__} is not on the device"
