@@ -266,6 +266,7 @@ def test_dropout_is_between_layers_and_in_training_alone(torch) -> None:
     np.testing.assert_array_equal(one, other)
 
 
+@pytest.mark.filterwarnings("ignore:LSTM with projections is not supported with oneDNN")
 @pytest.mark.parametrize("name", LAYERS)
 def test_state_goes_both_ways(torch, name) -> None:
     options = {"num_layers": 2, "bidirectional": True}
