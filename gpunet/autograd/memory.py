@@ -100,11 +100,10 @@ def arrays_of(saved: Any) -> Iterable[Array]:
     waiting = [saved]
     while waiting:
         part = waiting.pop()
-        kind = type(part)
-        if kind is tuple or kind is list:
-            waiting += part
-        elif kind in _PLAIN:
+        if type(part) in _PLAIN:
             continue
+        if isinstance(part, (tuple, list)):
+            waiting += part
         elif hasattr(part, "base"):
             yield part
         elif hasattr(part, "saved"):

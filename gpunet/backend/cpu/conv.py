@@ -211,12 +211,11 @@ def _correlate(x: Array, y: Array, by_group: Array, bias: Array | None, plan: Pl
     # Packed weights are copies: of large ones a part at a time.
     affordable = (x.size + by_group.size + y.size) // 4
     chunks = _cut(rows, -(-groups * rows * depth // max(1, affordable)), unit)
-    scale = plan.bands if samples >= threads.count() else 1
-    pieces = _cut(samples * plan.bands // scale, threads.count() * SHARES)
+    pieces = _cut(samples * plan.bands, threads.count() * SHARES)
     for chunk in chunks:
         packed = (_panels if turned else _packed)(by_group[:, chunk], plan)
         common = x, y, packed, starts, *geometry, chunk.start, chunk.stop - chunk.start
-        calls: Any = [(*common, p.start * scale, p.stop * scale) for p in pieces]
+        calls: Any = [(*common, p.start, p.stop) for p in pieces]
         threads.run([(kernel, call) for call in calls])
         del packed, common, calls  # before the next are made
 
