@@ -178,13 +178,14 @@ def test_without_a_wish_there_is_a_thread_a_core(monkeypatch) -> None:
 
 @pytest.mark.parametrize("multiple", [1, 4, 16])
 @pytest.mark.parametrize("length", [0, 1, 15, 16, 17, 1000])
-def test_cuts_cover_the_length_once(run, length, multiple) -> None:
-    pieces = threads.cuts(length, multiple)
-    assert [i for piece in pieces for i in range(piece.start, piece.stop)] == list(range(length))
-    assert len(pieces) <= 3
-    assert all(piece.start % multiple == 0 for piece in pieces)
-    sizes = [piece.stop - piece.start for piece in pieces]
-    assert max(sizes, default=0) <= length / 3 + multiple
+def test_edges_cut_the_length_in_pieces_alike(length, multiple) -> None:
+    edges = threads.edges(length, 3, multiple)
+    assert (edges[0], edges[-1]) == (0, length)
+    assert edges.size <= 4
+    assert not (edges[:-1] % multiple).any()
+    sizes = np.diff(edges)
+    assert (sizes > 0).all()
+    assert sizes.max(initial=0) <= length / 3 + multiple
 
 
 # --- calls of kernels
@@ -220,6 +221,42 @@ def test_every_call_of_a_kernel_is_made_once(run, count) -> None:
     for _ in range(20):
         run([(call, (counts, 7 * i, 7 * i + 7)) for i in range(count)])
     np.testing.assert_array_equal(counts, 20 * np.arange(7 * count))
+
+
+@pytest.mark.parametrize("pieces", [1, 2, 3, 50, 500])
+def test_a_kernel_is_called_once_between_two_edges(run, pieces) -> None:
+    counts, edges = np.zeros(7 * pieces, np.float32), threads.edges(7 * pieces, pieces)
+    for _ in range(20):
+        threads.spread(_count[FLOAT], edges, (counts,))
+    np.testing.assert_array_equal(counts, 20 * np.arange(7 * pieces))
+
+
+def test_the_edges_stand_where_a_kernel_wants_them(run) -> None:
+    """Behind none of its arguments, some or all, of one type or another."""
+    counts, edges = np.zeros((2, 60), np.float64), threads.edges(60, 7)
+    for dtype in ("float32", "float64", "float32"):
+        threads.spread(_ones_last[FLOAT], edges, (), (counts[0].astype(dtype), counts[1]))
+    threads.spread(_ones_amid[FLOAT], edges, (counts[0],), (2.0, 3))
+    np.testing.assert_array_equal(counts, [[5] * 60, [3] * 60])
+
+
+@kernel
+def _ones_last(start, stop, x, y):
+    for i in range(start, stop):
+        x[i] += 1
+        y[i] += 1
+
+
+@kernel
+def _ones_amid(x, start, stop, number, another):
+    for i in range(start, stop):
+        x[i] += number + another
+
+
+def test_functions_between_edges(run) -> None:
+    done = []
+    threads.spread(lambda x, i, j, y: done.append((x, i, j, y)), threads.edges(6, 3), (1,), (2,))
+    assert sorted(done) == [(1, 0, 2, 2), (1, 2, 4, 2), (1, 4, 6, 2)]
 
 
 def test_calls_are_made_by_several_threads(run) -> None:
@@ -261,6 +298,8 @@ def test_a_kernel_without_memory_is_told(run) -> None:
     sizes = np.zeros(4, np.float32)
     with pytest.raises(DeviceMemoryError, match="cpu: out of memory inside a kernel"):
         run([(_ask_for_too_much[FLOAT], (sizes, i, i + 1)) for i in range(4)])
+    with pytest.raises(DeviceMemoryError, match="cpu: out of memory inside a kernel"):
+        threads.spread(_ask_for_too_much[FLOAT], threads.edges(4, 4), (sizes,))
     assert not sizes.any()
     run([(_count[FLOAT], (sizes, 0, 2)), (_count[FLOAT], (sizes, 2, 4))])
     np.testing.assert_array_equal(sizes, np.arange(4))
@@ -271,6 +310,8 @@ def test_a_call_that_cannot_be_written_down_ends_the_run(run) -> None:
     with pytest.raises(Exception, match="unicode_type"):
         run([(call, (counts, 0, 2)), (call, (counts, "2", 4)), (call, (counts, 2, 4))])
     assert list(counts[:2]) == [0, 1]
+    with pytest.raises(Exception, match="unicode_type"):
+        threads.spread(call, threads.edges(4, 2), (["2"],))
     run([(call, (counts, 0, 2)), (call, (counts, 2, 4))])
     np.testing.assert_array_equal(counts, [0, 2, 2, 3])
 
@@ -290,14 +331,16 @@ from tests.backend.test_threads import _count_often
 
 signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored where a shell began this behind
 call, x = _count_often[np.dtype("float64")], np.zeros(400_000)
-tasks = [(call, (x, i, i + 20_000)) for i in range(0, x.size, 20_000)]
+tasks, edges = [(call, (x, i, i + 20_000)) for i in range(0, x.size, 20_000)], threads.edges(x.size, 20)
 threads.run(tasks)
+threads.spread(call, edges, (x,))
 before, interrupts = x[0], 0
 for _ in range(20):
     threading.Timer(0.01, _thread.interrupt_main).start()
     try:
         while True:
             threads.run(tasks)
+            threads.spread(call, edges, (x,))
     except KeyboardInterrupt:
         interrupts += 1
     assert (x == x[0]).all(), "a run was left before its end"

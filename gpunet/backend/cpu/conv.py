@@ -158,8 +158,7 @@ def _multiply(w: Array, x: Array, y: Array, bias: Array | None) -> None:
                 results[n] += bias[:, None]
 
     if x.shape[0] >= threads.count():
-        pieces = _cut(x.shape[0], threads.count() * SHARES)
-        threads.run([(piece, (p.start, p.stop)) for p in pieces])
+        threads.spread(piece, threads.edges(x.shape[0], threads.count() * SHARES), ())
     elif x.shape[0]:
         for n in range(x.shape[0]):
             gemm(w, columns[n], results[n])
@@ -211,13 +210,12 @@ def _correlate(x: Array, y: Array, by_group: Array, bias: Array | None, plan: Pl
     # Packed weights are copies: of large ones a part at a time.
     affordable = (x.size + by_group.size + y.size) // 4
     chunks = _cut(rows, -(-groups * rows * depth // max(1, affordable)), unit)
-    pieces = _cut(samples * plan.bands, threads.count() * SHARES)
+    edges = threads.edges(samples * plan.bands, threads.count() * SHARES)
     for chunk in chunks:
         packed = (_panels if turned else _packed)(by_group[:, chunk], plan)
         common = x, y, packed, starts, *geometry, chunk.start, chunk.stop - chunk.start
-        calls: Any = [(*common, p.start, p.stop) for p in pieces]
-        threads.run([(kernel, call) for call in calls])
-        del packed, common, calls  # before the next are made
+        threads.spread(kernel, edges, common)
+        del packed, common  # before the next are made
 
 
 def _packed(by_group: Array, plan: Plan) -> Array:

@@ -33,7 +33,7 @@ from numba.core import cgutils
 from numba.extending import intrinsic
 
 from gpunet.backend.base import Array
-from gpunet.backend.cpu.jit import FAST, compiler, kernel
+from gpunet.backend.cpu.jit import FAST, Kernel, compiler, kernel
 
 LINE = 16  # numbers: two cache lines, since processors fetch them in pairs
 GATE, TOTAL, WRITTEN, TAKEN, INSIDE, FAILED, HELPERS = range(0, 7 * LINE, LINE)
@@ -46,6 +46,7 @@ CALL = 256  # numbers that a call may take
 LOOKS = 400_000
 MOMENT = 50_000  # looks for the end of a run, some 50 µs
 
+_INT64 = np.dtype("int64")
 i64, board = types.int64, types.int64[::1]
 I32, I64 = ir.IntType(32), ir.IntType(64)
 THUNK = ir.FunctionType(I32, [I64])
@@ -207,6 +208,27 @@ def write(function: Any, arguments: tuple[Any, ...]) -> tuple[Any, int]:
         `writer, address`: then `writer(board, address, *arguments)` writes down the next one. It
         raises TypeError if the types of arguments are others.
     """
+    kinds, address = _compiled(function, arguments)
+    return _writer(kinds), address
+
+
+def spread(function: Any, front: int, arguments: tuple[Any, ...]) -> tuple[Any, int]:
+    """How to make a whole run of calls of a kernel that differ in two numbers alone.
+
+    These stand behind the first `front` of the arguments.
+
+    Returns:
+        `spreader, address`: then `spreader(board, number, helpers, address, edges, *arguments)`
+        opens run `number`, writes down a call for each two neighbours in `edges`, and does what
+        `finish` does. It raises TypeError if the types of arguments are others.
+    """
+    numbers = np.int64(0), np.int64(0)
+    kinds, address = _compiled(function, (*arguments[:front], *numbers, *arguments[front:]))
+    return _spreader(front, (*kinds[:front], *kinds[front + 2 :])), address
+
+
+def _compiled(function: Any, arguments: tuple[Any, ...]) -> tuple[tuple[Any, ...], int]:
+    """The types that a kernel takes such arguments as, and its address."""
     kinds = tuple([function.typeof_pyval(argument) for argument in arguments])
     if not function._can_compile:  # a kernel with a signature of its own, which they must fit
         (kinds,) = function.overloads
@@ -214,8 +236,7 @@ def write(function: Any, arguments: tuple[Any, ...]) -> tuple[Any, int]:
         function.compile(kinds)
     compiled = function.overloads[kinds]
     assert isinstance(compiled.signature.return_type, types.Number | types.NoneType)
-    address = compiled.library.get_pointer_to_function(compiled.fndesc.llvm_func_name)
-    return _writer(kinds), address
+    return kinds, compiled.library.get_pointer_to_function(compiled.fndesc.llvm_func_name)
 
 
 # --- a run
@@ -260,6 +281,26 @@ def finish(board):
         if look(board, INSIDE) == 0:
             return True
     return False
+
+
+def _spread(board, number, helpers, address, edges, *arguments):
+    begin(board, number, edges.size - 1, helpers)
+    for i in range(edges.size - 1):
+        # Numba knows no `*` inside a tuple.
+        cut = edges[i], edges[i + 1]
+        call = arguments[:FRONT] + cut + arguments[FRONT:]  # type: ignore[name-defined]  # noqa: F821
+        _write_down(board[CALLS] + 8 * CALL * i, address, call)
+        say(board, WRITTEN, i + 1)
+    return finish(board)
+
+
+@functools.cache
+def _spreader(front: int, kinds: tuple[Any, ...]) -> Any:
+    def signature(_: Any) -> Any:
+        return types.boolean(board, i64, i64, i64, i64[::1], types.Tuple(kinds))
+
+    name, front_of = f"spread_{front}", {"FRONT": front}
+    return Kernel(_spread, name=name, bindings=front_of, signature=signature)[_INT64]
 
 
 @kernel(signature=lambda _: i64(board, i64, i64))

@@ -69,7 +69,7 @@ def embedding_bwd(gy: Array, index: Array, rows: int) -> Array:
     """
     total = cache.empty((gy.shape[0], rows, gy.shape[2]), gy.dtype)
     total.fill(0)
-    columns = threads.cuts(gy.shape[2], 16) if gy.size >= PLAIN else [slice(0, gy.shape[2])]
-    call, arrays = _embedding_bwd[gy.dtype], (gy, index, total)
-    threads.run([(call, (*arrays, part.start, part.stop)) for part in columns])
+    parts = threads.count() if gy.size >= PLAIN else 1
+    edges = threads.edges(gy.shape[2], parts, 16)
+    threads.spread(_embedding_bwd[gy.dtype], edges, (gy, index, total))
     return total

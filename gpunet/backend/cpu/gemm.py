@@ -25,7 +25,6 @@ steps of k, whatever thread it falls to. So the number of threads never changes 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -277,8 +276,7 @@ def batch(a: Array, b: Array, out: Array) -> Array:
 def share_products(call: Any, arguments: Sequence[Any], count: int, work: int) -> None:
     """`call(*arguments, start, stop)` for runs of `count` things of `work` multiply-adds each."""
     pieces = 1 if count * work < SHARED_WORK else min(count, 4 * threads.count())
-    cuts = [count * i // pieces for i in range(pieces + 1)]
-    threads.run([(call, (*arguments, start, stop)) for start, stop in pairwise(cuts)])
+    threads.spread(call, threads.edges(count, pieces), (*arguments,))
 
 
 def _in_four(x: Array, lead: tuple[int, ...]) -> Array:

@@ -94,7 +94,10 @@ class _Compiler:
         _load_without_scipy()
         from numba import cfunc, njit
 
+        from gpunet.backend.cpu.wide import Wide
+
         options: dict[str, Any] = {
+            "pipeline_class": Wide,
             # Python's check of every divisor would stop vectorisation (a factor of ten).
             "error_model": "numpy",
             "fastmath": set(fastmath),

@@ -8,11 +8,13 @@ import numpy as np
 from numba import types
 
 from gpunet.backend.base import Array
+from gpunet.backend.cpu import threads
 from gpunet.backend.cpu.jit import FAST_SUM, T, kernel
 from gpunet.backend.cpu.memory import cache
 from gpunet.backend.cpu.pointers import at, call
 
 GROUP = 32  # rows of W that meet all vectors before the next ones are read
+SHARED_BYTES = 1 << 19
 
 
 @kernel(inline=True, fastmath=FAST_SUM)
@@ -70,16 +72,20 @@ def times_rows(x, w, out):
 def _signature(dtype: Any) -> Any:
     matrix = types.Array(dtype, 2, "C", readonly=True, aligned=False)
     vector = types.Array(dtype, 1, "C", readonly=True, aligned=False)
-    return types.void(types.int64, matrix, matrix, vector, types.Array(dtype, 2, "C"), vector)
+    out = types.Array(dtype, 2, "C")
+    return types.void(types.int64, matrix, matrix, vector, out, vector, types.int64, types.int64)
 
 
 @kernel(signature=_signature)
-def _pointwise(formula, x, w, bias, out, parameters):
-    """out = f(x·wᵀ + bias), a group of rows of w at a time, with f as in pointwise.py."""
+def _pointwise(formula, x, w, bias, out, parameters, start, stop):
+    """Columns `start` to `stop` of out = f(x·wᵀ + bias), with f as in pointwise.py.
+
+    A group of rows of w at a time.
+    """
     rows, columns = out.shape
     z = np.empty(GROUP, T)
-    for first in range(0, columns, GROUP):
-        n = min(GROUP, columns - first)
+    for first in range(start, stop, GROUP):
+        n = min(GROUP, stop - first)
         for i in range(rows):
             for j in range(n):
                 z[j] = bias[first + j] if bias.size else T(0.0)
@@ -93,7 +99,13 @@ def pointwise(formula: int, x: Array, w: Array, bias: Array, parameters: Array) 
 
     Shapes: x (N, in), w (out, in), bias (out,), all C-contiguous. Dtypes: float32, float64.
     """
-    dtype = x.dtype
-    out = cache.empty((x.shape[0], w.shape[0]), dtype)
-    _pointwise[dtype](formula, x, w, bias, out, parameters)
+    dtype, columns = x.dtype, w.shape[0]
+    out = cache.empty((x.shape[0], columns), dtype)
+    arguments = formula, x, w, bias, out, parameters
+    if w.nbytes < SHARED_BYTES:
+        _pointwise[dtype](*arguments, 0, columns)
+    else:
+        # The same rows go to the same thread each time, if they can: its cache may have them.
+        edges = threads.edges(columns, threads.count(), GROUP)
+        threads.spread(_pointwise[dtype], edges, arguments)
     return out

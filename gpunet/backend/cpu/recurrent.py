@@ -61,8 +61,7 @@ class _Sequences:
         out = cache.empty((size + CACHE_LINE,), np.uint8)
         call = pack[dtype]
         tasks = 1 if b.size < SHARED_WORK // TILE_ROWS else threads.count()
-        edges = [count * task // tasks for task in range(tasks + 1)]
-        threads.run([(call, (b, out, *edges[task : task + 2])) for task in range(tasks)])
+        threads.spread(call, threads.edges(count, tasks), (b, out))
         return out
 
     def strips(self, depth: int) -> Array:

@@ -83,9 +83,8 @@ def _run(sweep: Kernel, lists: list[list[Array]], counts: int, rest: list[Any]) 
     if total * dtype.itemsize * written < SHARED_BYTES:
         compiled(table, 0, total, *rest)
         return
-    pieces = PIECES * threads.count()
-    edges = [total * i // pieces for i in range(pieces + 1)]
-    threads.run([(compiled, (table, edges[i], edges[i + 1], *rest)) for i in range(pieces)])
+    edges = threads.edges(total, PIECES * threads.count())
+    threads.spread(compiled, edges, (table,), (*rest,))
 
 
 def _run_in_single(sweep: Kernel, lists: list[list[Array]], counts: int, rest: list[Any]) -> None:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -43,8 +42,7 @@ def share(
         return
     # A power of two of them, so that two threads or four end together.
     pieces = min(rows, PIECES, 1 << (2 * work // WORTHWHILE[dtype]).bit_length() - 1)
-    edges = [rows * piece // pieces for piece in range(pieces + 1)]
-    threads.run([(call, (*arrays, *part, *rest)) for part in pairwise(edges)])
+    threads.spread(call, threads.edges(rows, pieces), (*arrays,), rest)
 
 
 def as_rows(x: Array) -> Array:

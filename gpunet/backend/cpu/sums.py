@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -105,9 +106,7 @@ def _over_middle(x: Array) -> Array:
     if x.size < WORTHWHILE[x.dtype] * LIGHT:
         sum_blocks(*arrays, 0, blocks)
     else:
-        few = -(-blocks // PIECES)
-        starts = range(0, blocks, few)
-        threads.run([(sum_blocks, (*arrays, i, min(i + few, blocks))) for i in starts])
+        threads.spread(sum_blocks, threads.edges(blocks, PIECES), arrays)
     return sums[:, 0] if sums.shape[1] == 1 else _over_middle(sums)
 
 
@@ -125,6 +124,5 @@ def sum_rows(x, total, start, stop):
 
 def column_tasks(x: Array, total: Array) -> list[threads.Task]:
     """Tasks that write the sums over all axes but the last into `total`, rows added in order."""
-    cuts = threads.cuts(x.shape[-1], 16)
-    arguments = as_rows(x), total
-    return [(sum_rows[x.dtype], (*arguments, cut.start, cut.stop)) for cut in cuts]
+    edges = threads.edges(x.shape[-1], threads.count(), 16).tolist()
+    return [(sum_rows[x.dtype], (as_rows(x), total, *cut)) for cut in pairwise(edges)]
