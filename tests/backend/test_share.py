@@ -71,13 +71,18 @@ def tasks(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[int]]:
     pool = threads._Pool()
     pool.size = 4
     monkeypatch.setattr(threads, "_pool", pool)
-    run = pool.run
+    run, spread = pool.run, pool.spread
 
     def counting(work: list[threads.Task]) -> None:
         counted.append(len(work))
         run(work)
 
+    def counting_cuts(function: Any, edges: Any, *arguments: Any) -> None:
+        counted.append(edges.size - 1)
+        spread(function, edges, *arguments)
+
     monkeypatch.setattr(pool, "run", counting)
+    monkeypatch.setattr(pool, "spread", counting_cuts)
     yield counted
     pool.close()
 
@@ -164,15 +169,18 @@ def test_errors_of_numpy_are_those_of_the_caller() -> None:
 
 
 def test_pieces_do_not_depend_on_the_threads(monkeypatch) -> None:
-    seen: list[list[tuple[Any, ...]]] = []
-    monkeypatch.setattr(threads, "run", lambda tasks: seen.append([args for _, args in tasks]))
+    seen: list[list[Any]] = []
+
+    def look(_: Any, edges: Any, *arguments: Any) -> None:
+        seen.append([*arguments, *edges.tolist()])
+
+    monkeypatch.setattr(threads, "spread", look)
     for size in (1, 7):
         monkeypatch.setattr(threads, "count", lambda size=size: size)
-        share.share(lambda *_: None, ("x",), 700_001, 3, np.dtype("float32"), "more")
+        share.share(lambda *_: None, ["x"], 700_001, 3, np.dtype("float32"), "more")
     assert seen[0] == seen[1]
-    edges = [(start, stop) for _, start, stop, _ in seen[0]]
-    assert edges[0][0] == 0
-    assert edges[-1][1] == 700_001
-    assert all(one[1] == other[0] for one, other in pairwise(edges))
-    assert {args[0] for args in seen[0]} == {"x"}
-    assert {args[3] for args in seen[0]} == {"more"}
+    before, after, *edges = seen[0]
+    assert (before, after) == (("x",), ("more",))
+    assert (edges[0], edges[-1]) == (0, 700_001)
+    assert len(edges) > 2
+    assert all(one < other for one, other in pairwise(edges))
