@@ -331,7 +331,8 @@ from tests.backend.test_threads import _count_often
 
 signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored where a shell began this behind
 call, x = _count_often[np.dtype("float64")], np.zeros(400_000)
-tasks, edges = [(call, (x, i, i + 20_000)) for i in range(0, x.size, 20_000)], threads.edges(x.size, 20)
+tasks = [(call, (x, i, i + 20_000)) for i in range(0, x.size, 20_000)]
+edges = threads.edges(x.size, 20)
 threads.run(tasks)
 threads.spread(call, edges, (x,))
 before, interrupts = x[0], 0

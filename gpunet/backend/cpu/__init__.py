@@ -17,15 +17,15 @@ from gpunet.backend.cpu.moving import assign, write
 from gpunet.backend.cpu.share import PLAIN
 from gpunet.backend.dtypes import HALVES, floating
 
-# A product of up to so many rows with up to so many weights is formed in the kernel that takes it.
-# Of more rows gemm's packing pays; more weights are read quicker by both cores, as BLAS does.
-FEW, ONE_CORE = 6, 1 << 19
+# A product of up to so many rows is formed in the kernel that takes it, which reads the weights as
+# they lie, once. Of more rows packing them pays.
+FEW = 4
 LONG = 1 << 14  # elements; NumPy's sums of more lose digits, and time
 
 
 def _few(x: Array, w: Array) -> bool:
     """Whether x·wᵀ is formed in the kernel that takes it."""
-    fits = x.shape[0] <= FEW and w.size <= ONE_CORE and x.dtype.char not in HALVES
+    fits = x.shape[0] <= FEW and x.dtype.char not in HALVES
     return fits and x.flags.c_contiguous and w.flags.c_contiguous
 
 
