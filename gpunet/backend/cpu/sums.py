@@ -48,6 +48,14 @@ def _row_sums(x, sums, start, stop):
         sums[i, j] = total
 
 
+@kernel(inline=True)
+def _add_four(a, b, c, d, total):
+    """Four rows at once: each sum is loaded and stored once for all of them."""
+    for k in range(total.size):
+        pairs = float64(a[k]) + float64(b[k]), float64(c[k]) + float64(d[k])
+        total[k] += pairs[0] + pairs[1]
+
+
 @kernel
 def _column_sums(x, sums, start, stop):
     """x (planes, n, columns); sums (planes, blocks, columns)."""
@@ -58,8 +66,15 @@ def _column_sums(x, sums, start, stop):
             total = sums[plane, j, left : left + TILE]
             for k in range(total.size):
                 total[k] = float64(0)
-            for i in range(j * ROWS, min(x.shape[1], (j + 1) * ROWS)):
-                row = x[plane, i, left : left + TILE]
+            right, first = left + TILE, j * ROWS
+            last = min(x.shape[1], first + ROWS)
+            fours = last - (last - first) % 4
+            for i in range(first, fours, 4):
+                a, b = x[plane, i, left:right], x[plane, i + 1, left:right]
+                c, d = x[plane, i + 2, left:right], x[plane, i + 3, left:right]
+                _add_four(a, b, c, d, total)
+            for i in range(fours, last):
+                row = x[plane, i, left:right]
                 for k in range(total.size):
                     total[k] += float64(row[k])
 
@@ -116,7 +131,17 @@ def sum_rows(x, total, start, stop):
     total = total[start:stop]
     for j in range(total.size):
         total[j] = 0.0
-    for i in range(x.shape[0]):
+    fours = x.shape[0] // 4 * 4
+    for i in range(0, fours, 4):
+        a, b, c, d = (
+            x[i, start:stop],
+            x[i + 1, start:stop],
+            x[i + 2, start:stop],
+            x[i + 3, start:stop],
+        )
+        for j in range(total.size):
+            total[j] = total[j] + a[j] + b[j] + c[j] + d[j]
+    for i in range(fours, x.shape[0]):
         row = x[i, start:stop]
         for j in range(total.size):
             total[j] += row[j]
