@@ -5,9 +5,10 @@ are cores this process may use. Everybody takes the next task when done with the
 that other programs keep busy just does fewer of them.
 
 A task is most often a call of a compiled kernel. A run of such tasks passes from thread to thread
-in compiled code (`crew.py`): to begin and end it takes 5 µs, and 1 to 2 a task. A run with
-functions of Python among its tasks takes 50 to 100, as Python's lock goes from thread to thread.
-Between runs helpers look for the next one for some 400 µs, then sleep.
+in compiled code (`crew.py`): it takes 2 µs, and 1 to 2 a task. Where tasks differ only in where
+they start and stop (`spread`), it takes 4 altogether. A run with functions of Python among its
+tasks takes 50 to 100, as Python's lock goes from thread to thread. Between runs helpers look for
+the next one for some 400 µs, then sleep.
 
 The environment variable `GPUNET_NUM_THREADS` sets the number of threads, the calling one included;
 1 means none but the caller.
@@ -232,38 +233,39 @@ class _Pool:
         self._crew: _Crew | None = None
 
     def run(self, tasks: list[Task]) -> None:
-        if not self._take_crew(len(tasks)):
+        crew = self._taken(len(tasks))
+        if crew is None:
             for function, arguments in tasks:
                 function(*arguments)
             return
         try:
-            self._crew.run(tasks)
+            crew.run(tasks)
         finally:
             self._free.release()
 
     def spread(self, function: Any, edges: Array, before: tuple[Any, ...], after: Any) -> None:
-        if not self._take_crew(edges.size - 1):
+        crew = self._taken(edges.size - 1)
+        if crew is None:
             for cut in pairwise(edges.tolist()):
                 function(*before, *cut, *after)
             return
         try:
-            self._crew.spread(function, edges, len(before), (*before, *after))
+            crew.spread(function, edges, len(before), (*before, *after))
         finally:
             self._free.release()
 
-    def _take_crew(self, tasks: int) -> bool:
-        """Takes hold of the crew, unless so many tasks are better done by this thread alone."""
+    def _taken(self, tasks: int) -> _Crew | None:
+        """The crew, to be given free again; None if so many tasks are this thread's own."""
         # One that shares out its own work, a second thread of the user and the last moments of the
         # interpreter do without help.
         if self.size == 1 or tasks < 2 or sys.is_finalizing() or not self._free.acquire(False):
-            return False
-        if self._crew is None:
-            try:
-                self._crew = _Crew(self.size - 1)
-            except BaseException:
-                self._free.release()
-                raise
-        return True
+            return None
+        try:
+            self._crew = self._crew or _Crew(self.size - 1)
+        except BaseException:
+            self._free.release()
+            raise
+        return self._crew
 
     def close(self) -> None:
         """Ends the helpers."""
@@ -331,7 +333,7 @@ def spread(
 ) -> None:
     """Runs `function(*before, start, stop, *after)` for each two neighbours in `edges`, an array.
 
-    Of a compiled kernel all calls are written down by one call from Python: 3 µs altogether.
+    All calls of a compiled kernel are written down by one call from Python.
     """
     _the_pool().spread(function, edges, before, after)
 
