@@ -195,6 +195,11 @@ LAYOUTS: dict[str, Callable[[Array], Array]] = {
 }
 
 
+# Units in the last place by which NumPy's functions may be off: on processors with AVX-512 it has
+# other ones for arrays that lie in order than for those with negative strides.
+NUMPY = 4
+
+
 def check_strided(function: Function, case: Case) -> None:
     """Views with any strides give what contiguous arrays give."""
     plain, bounds = run(function, case, "float64"), of_results(case, "float64")
@@ -211,7 +216,9 @@ def check_strided(function: Function, case: Case) -> None:
         for i, g, tolerance in gradients:
             assert_close(done.gradients[i], g, tolerance, f"the gradient of {name} view {i}")
         if isinstance(case, Edge):
-            np.testing.assert_equal(done.gradients, plain.gradients)
+            for i in case.differentiable:
+                g, expected = done.gradients[i], plain.gradients[i]
+                np.testing.assert_allclose(g, expected, rtol=NUMPY * EPS["float64"], atol=0)
 
 
 def check_determinism(function: Function, case: Case) -> None:

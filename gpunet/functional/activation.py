@@ -289,8 +289,8 @@ def gelu(x: Tensor, approximate: str = "none") -> Tensor:
     """x·Φ(x), Φ the normal distribution function; with `approximate="tanh"` the tanh formula.
 
     Shapes: any. Dtypes: floating. Source: Hendrycks & Gimpel, arXiv:1606.08415, section 2.
-    Differs from PyTorch: the gradient of the tanh formula stays finite where x³ overflows, there it
-    is NaN.
+    Differs from PyTorch: it is finite where 2·x overflows, there it is Inf on processors with
+    AVX-512; so is the gradient of the tanh formula where x³ overflows, there it is NaN.
     """
     one_of("gelu", "approximate", approximate, ("none", "tanh"))
     op = GELU() if approximate == "none" else GELUTanh()

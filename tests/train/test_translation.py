@@ -108,9 +108,9 @@ def trainer() -> Trainer:
     pytest.importorskip("sacrebleu", reason="sacrebleu is not installed: translation NOT tested")
     gpunet.manual_seed(0)
     model = models.Seq2Seq(12, 12, 16, 24, 12, dropout=0.1)
-    optimizer = AdamW(model.parameters(), lr=1e-2)
+    optimizer = AdamW(model.parameters(), lr=5e-3)
     loader = DataLoader(pairs(2000), 16, shuffle=True)
-    held_out, config = ("test", pairs(60, seed=1)), TrainConfig(5, 16)
+    held_out, config = ("test", pairs(60, seed=1)), TrainConfig(10, 16)
     trainer = Trainer(Translation(None, ["bleu"]), model, optimizer, loader, held_out, config)
     trainer.fit()
     return trainer

@@ -255,9 +255,14 @@ def _many_filters(x: Array, gy: Array, plan: Plan, groups: int, gw: Array) -> No
     )
     kernel = abreast.weight_gradient[x.dtype]
     affordable = (x.size + gy.size + gw.size) // 4
+    jobs = []
     for chunk in _cut(slabs, -(-slabs * taps * panel // affordable)):
-        parts = _parts(x, affordable // ((chunk.stop - chunk.start) * taps * panel), several)
-        partial = cache.empty((len(parts), chunk.stop - chunk.start, taps, panel), x.dtype)
+        size = (chunk.stop - chunk.start) * taps * panel
+        parts = _parts(x, affordable // size, several)
+        jobs.append((chunk, parts, len(parts) * size))
+    room = cache.empty((max([size for *_, size in jobs]),), x.dtype)
+    for chunk, parts, size in jobs:
+        partial = room[:size].reshape(len(parts), chunk.stop - chunk.start, taps, panel)
         tasks = []
         for i, part in enumerate(parts):
             for cut in _cut(chunk.stop - chunk.start, -(-threads.count() * SHARES // len(parts))):

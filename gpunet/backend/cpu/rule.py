@@ -23,7 +23,7 @@ from typing import Any
 
 from gpunet.backend.base import Array
 from gpunet.backend.cpu import threads
-from gpunet.backend.cpu.jit import Kernel, kernel
+from gpunet.backend.cpu.jit import FAST, Kernel, kernel
 from gpunet.backend.cpu.table import array_at, begin, count_at
 from gpunet.backend.dtypes import float32, half
 from gpunet.errors import ArgumentError
@@ -32,6 +32,9 @@ from gpunet.errors import ArgumentError
 # parameters SGD takes one thread 0.28 ms and two 0.19.
 SHARED_BYTES = 1 << 20
 PIECES = 2  # for each thread: a core that wakes late, or that others slow down, takes fewer
+# Without estimates of reciprocals and square roots, which vectors of another length have of their
+# own: a step has the same bits wherever a vector ends.
+EXACT = FAST - {"arcp", "afn"}
 COUNTS = ("mu_product", "step")  # what is one float64 for a parameter of any size
 
 
@@ -42,7 +45,7 @@ def rule(loop: Callable[..., Any]) -> Callable[..., None]:
     counts = len([name for name in members if name in COUNTS])
     states = len(members) - counts - 2
     bindings = {
-        "f": Kernel(loop, inline=True),
+        "f": Kernel(loop, inline=True, fastmath=EXACT),
         "states": _STATES[states],
         "counts": _COUNTS[counts],
     }
