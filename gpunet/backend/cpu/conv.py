@@ -103,7 +103,7 @@ def conv_bwd_w(
         return _product_gradient(x, gy).reshape(gy.shape[1], inputs, *kernel)
     plan = conv_plan.forward(inputs, x.shape[2:], kernel, *moves, x.itemsize, RUN)
     gw = cache.empty((gy.shape[1], taps), x.dtype)
-    if filters < 4:
+    if 2 * filters < lanes(x.itemsize):  # they would leave half of a vector empty
         _few_filters(x, gy, plan, groups, gw)
     else:
         _many_filters(x, gy, plan, groups, gw)
