@@ -102,9 +102,10 @@ This page is written by `python -m bench.report` from the figures in `bench/resu
 
 Every framework runs in processes of its own, in turns with the others, three rounds each; a figure
 is the median of the rounds' medians. **Ratio** is the framework's time over gpunet's of the same
-run: above 1, gpunet is faster. Times of one machine at one hour; compare ratios, not milliseconds.
-`gpunet bench` (or `make bench`) measures all of it on yours; `--compare FILE` says what became
-faster or slower since.
+run: above 1, gpunet is faster. Each section is of one machine at one hour, whose cores others may
+have used in part; compare ratios, not milliseconds. The pictures are of the last section that has
+the workload. `gpunet bench` (or `make bench`) measures all of it on yours; `--compare FILE` says
+what became faster or slower since.
 
 A **~** stands where other programs kept part of the cores busy meanwhile.
 

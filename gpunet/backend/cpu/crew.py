@@ -3,7 +3,8 @@
 A thread that has to wait for Python's lock goes to sleep, and comes back after 50 µs: as long as
 many a kernel takes altogether. So in here a call is data: the address of the kernel and its
 arguments, an array being an address, a shape and strides. The thread that begins a run writes its
-calls down one after the other (`write`). Helpers stand in `serve`, without Python's lock, and make
+calls down, one after the other (`write`), or in one go where they differ in a range alone
+(`spread`). Helpers stand in `serve`, without Python's lock, and make
 the calls as they appear; in the end so does the first thread (`finish`).
 
 The board, by which they know of each other, has a number in each cache line:

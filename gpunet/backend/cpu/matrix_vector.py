@@ -14,8 +14,8 @@ from gpunet.backend.cpu.memory import cache
 from gpunet.backend.cpu.pointers import at, call
 
 GROUP = 32  # rows of W that meet all vectors before the next ones are read
-# Of W, from which it pays to share its rows out: 10 µs of one core. Of two that have 1.3 MB each in
-# their L2 caches, which one could not, the largest product of a step took 0.6 times as long.
+# Of W, from which it pays to share its rows out: 10 µs of one core. Two cores whose L2 caches hold
+# half of the weights each, which one cache cannot, answer in half the time.
 SHARED_BYTES = 1 << 19
 
 
