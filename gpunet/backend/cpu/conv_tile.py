@@ -190,6 +190,7 @@ def _rows(f: _Vectors, arguments: list[Value], *, step: int) -> None:
     whole, rest = (op(count, I64(f.lanes)) for op in (b.sdiv, b.srem))
     evens = [2 * i for i in range(f.lanes // 2)]
     evens += [f.lanes + i + 1 for i in evens]
+    mask = f.mask(rest)
 
     def vector(row: Value, i: Value) -> Value:
         place = f.at(row, b.mul(i, I64(step * f.itemsize)))
@@ -213,9 +214,12 @@ def _rows(f: _Vectors, arguments: list[Value], *, step: int) -> None:
                 with overlapping:
                     copy(b.sub(count, I64(f.lanes)))
                 with short:
-                    with cgutils.for_range(b, count) as i:
-                        x = f.load_element(f.at(from_, b.mul(i.index, I64(step * f.itemsize))))
-                        f.store_element(x, f.at(to, b.mul(i.index, I64(f.itemsize))))
+                    if step == 1 and f.masks_are_cheap:
+                        f.masked_store(f.masked_load(from_, mask), to, mask)
+                    else:
+                        with cgutils.for_range(b, count) as i:
+                            x = f.load_element(f.at(from_, b.mul(i.index, I64(step * f.itemsize))))
+                            f.store_element(x, f.at(to, b.mul(i.index, I64(f.itemsize))))
 
 
 def _turn(f: _Vectors, arguments: list[Value]) -> None:

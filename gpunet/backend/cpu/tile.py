@@ -87,6 +87,8 @@ class _Vectors:
         self.type = ir.VectorType(element, self.lanes)
         self.suffix = f"v{self.lanes}f{self.itemsize * 8}"
         self.zero = ir.Constant(self.type, [0.0] * self.lanes)
+        # Without AVX-512, masked stores take many times as long as plain ones.
+        self.masks_are_cheap = VECTOR_BYTES == 64
 
     def at(self, pointer: Value, *nbytes: Value) -> Value:
         for n in nbytes:
@@ -190,7 +192,7 @@ def _tile(f: _Vectors, arguments: list[Value], *, vectors: int) -> None:
         b.icmp_signed(">=", rows, I64(TILE_ROWS)),
         b.icmp_signed(">=", columns, I64(vectors * f.lanes)),
     )
-    # Masked stores take many times as long as plain ones where there is no AVX-512.
+    # See `masks_are_cheap`.
     with b.if_else(whole) as (plain, ragged):
         with plain:
             _store_whole(f, sums, places, accumulate)
