@@ -206,5 +206,5 @@ assert "scipy.linalg" in sys.modules
 
 
 def test_kernels_do_without_scipy_and_others_find_it() -> None:
-    pytest.importorskip("scipy")
+    pytest.importorskip("scipy", reason="SciPy is not installed: beside it NOT tried")
     python("-c", LATE)

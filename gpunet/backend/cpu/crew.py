@@ -24,7 +24,6 @@ from __future__ import annotations
 
 import ctypes
 import functools
-from types import FunctionType
 from typing import Any
 
 import numpy as np
@@ -34,7 +33,7 @@ from numba.core import cgutils
 from numba.extending import intrinsic
 
 from gpunet.backend.base import Array
-from gpunet.backend.cpu.jit import FAST, Kernel, compiler, kernel
+from gpunet.backend.cpu.jit import Kernel, kernel
 
 LINE = 16  # numbers: two cache lines, since processors fetch them in pairs
 GATE, TOTAL, WRITTEN, TAKEN, INSIDE, FAILED, HELPERS = range(0, 7 * LINE, LINE)
@@ -197,9 +196,10 @@ def _write(board, address, *arguments):
 
 @functools.cache
 def _writer(kinds: tuple[Any, ...]) -> Any:
-    assert isinstance(_write, FunctionType)
-    signature = types.void(board, i64, types.Tuple(kinds))
-    return compiler.compile(_write, FAST, False, signature, nogil=False)
+    def signature(_: Any) -> Any:
+        return types.void(board, i64, types.Tuple(kinds))
+
+    return Kernel(_write, signature=signature, nogil=False)[_INT64]
 
 
 def write(function: Any, arguments: tuple[Any, ...]) -> tuple[Any, int]:
